@@ -1,25 +1,23 @@
-/* api/page.h - the web page, embedded compressed in the binary.
+/* api/page.h - the embedded workspace page: a table that the build generates (gen/page.c).
  *
- * The table is made by tools/embed_page.py from the built page (gen/page.c, custom target
- * `page_c` in src/gen). A unit test that needs no page defines its own table of the same names. */
+ * Every file is gzip only (made once, by the build); a client that does not accept gzip gets it
+ * inflated. Files whose name carries a content hash are served as immutable. */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/str.h"
 
 struct page_file {
-	const char *path;       /* "/index.html", "/assets/app-B3x.js": absolute, as requested */
-	const char *media_type; /* with charset where it is text */
-	const char *etag;       /* quoted: hex of the SHA-256 of the file as built (not compressed) */
-	const uint8_t *gz;      /* gzip -9 of the file */
+	const char *path;        /* "/index.html", "/assets/index-4f3a1b2c.js"; starts with '/' */
+	const char *media_type;  /* "text/html; charset=utf-8" */
+	const char *etag;        /* quoted: "\"3f..\"", from the content */
+	const unsigned char *gz; /* gzip (RFC 1952) */
 	size_t gz_len;
-	size_t len;             /* uncompressed, for a client that takes no gzip */
-	bool immutable;         /* the name carries a hash: may be cached for ever */
+	size_t raw_len;          /* inflated length */
+	bool immutable;          /* the name changes with the content: cache for a year */
 };
-
-/* Sorted by path (strcmp), so that bsearch finds one. */
+/* Sorted by path (strcmp order). "/index.html" is always there. */
 extern const struct page_file page_files[];
 extern const size_t page_file_count;
-/* Content-Security-Policy sources of the inline boot script: "'sha256-...'", "" if none. */
+/* Hashes of the inline boot script(s) of index.html for the CSP, each as 'sha256-...' with the
+ * quotes, separated by blanks; empty when there is none. */
 extern const char page_script_hashes[];
