@@ -1,0 +1,102 @@
+/* proto/engine.h - what the server and an engine say to each other (one engine = one loaded model).
+ *
+ * keeper -> engine   ENGINE_LOAD, then ATTACH (proto/keeper.h) with the server's channel; a new
+ *                    ATTACH replaces the old server: its requests are cancelled.
+ * engine -> keeper   ENGINE_READY or ENGINE_REFUSED, once.
+ * server -> engine   GEN_START, GEN_CANCEL, ENGINE_COUNT
+ * engine -> server   GEN_BEGUN, GEN_DELTA.., then exactly one of GEN_DONE or GEN_FAILED;
+ *                    ENGINE_COUNTED; ENGINE_STATS every second while busy and once when idle.
+ * The message header's id is the request's id, chosen by the server, unique per engine. */
+#pragma once
+
+#include "os/ipc.h"
+
+enum engine_msg {
+	ENGINE_LOAD = 0x200, ENGINE_READY, ENGINE_REFUSED,
+	GEN_START, GEN_CANCEL, GEN_BEGUN, GEN_DELTA, GEN_DONE, GEN_FAILED,
+	ENGINE_COUNT, ENGINE_COUNTED, ENGINE_STATS,
+};
+
+/* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
+struct engine_load {
+	int model_fd;            /* read-only; owned by the struct's holder */
+	bool gpu;                /* profile */
+	uint32_t n_ctx;          /* cells in all, shared by the sequences */
+	uint32_t n_seq;          /* sequences decoded together */
+	uint32_t n_threads, n_batch, n_ubatch;
+	int32_t n_gpu_layers;    /* -1 all */
+};
+struct engine_info {             /* borrowed strings: valid while the message is */
+	uint32_t n_ctx, n_ctx_train, n_seq, n_vocab, n_threads;
+	uint64_t model_bytes, kv_bytes; /* measured */
+	bool has_template, gpu;
+	struct str build;        /* engine build: llama.cpp version and commit */
+	struct str template_hash;/* hex SHA-256 of the chat template in use */
+	struct str architecture, description;
+};
+
+enum gen_kind { GEN_CHAT, GEN_PROMPT };    /* messages through the template | raw text */
+struct gen_sampling {            /* Ollama's options and defaults (map serving.md 1.4) */
+	float temperature, top_p, min_p, typical_p, repeat_penalty, presence_penalty,
+		frequency_penalty, mirostat_tau, mirostat_eta;
+	int32_t top_k, repeat_last_n, mirostat;
+	int64_t seed;            /* -1: random; the seed used comes back in GEN_BEGUN */
+	int32_t num_predict;     /* -1 until the end or the context, -2 fill the context */
+};
+struct gen_request {             /* strings are borrowed */
+	enum gen_kind kind;
+	struct str input;        /* GEN_CHAT: JSON array of {role, content}; GEN_PROMPT: text */
+	struct str tools;        /* JSON array or empty */
+	struct str schema;       /* JSON schema the answer must follow, or empty; "json" = any object */
+	struct str stop[16];
+	unsigned n_stop;
+	struct gen_sampling sampling;
+	uint32_t max_context;    /* per-request limit of prompt + answer, 0 = the loaded size */
+	bool truncate;           /* drop oldest non-system messages instead of ERR_CONTEXT */
+	bool strict;             /* alone in the batch, fixed seed: the same bytes every time */
+	bool raw;                /* GEN_PROMPT without BOS and template */
+	/* Tokens already accepted: go on after them (after a crash). The text they stand for is sent
+	 * again from its first byte (deltas without tokens), so whoever resumes skips what it has:
+	 * text held back at the crash is neither lost nor doubled. */
+	const int32_t *resume;
+	size_t n_resume;
+	uint64_t person;         /* for fairness: a stable number per person */
+	uint8_t priority;        /* 0 interactive, 1 workflow, 2 batch */
+};
+struct gen_begun { uint32_t prompt_tokens, cached_tokens, truncated_tokens; int64_t seed; };
+struct gen_delta {
+	const int32_t *tokens;   /* accepted since the last delta; may be held back in text */
+	size_t n_tokens;
+	struct str text;         /* whole UTF-8 characters; stop strings never appear */
+	bool thinking;           /* text belongs to the reasoning part */
+};
+enum gen_reason { GEN_STOP, GEN_LENGTH, GEN_CANCELLED };
+struct gen_done {
+	enum gen_reason reason;
+	uint32_t prompt_tokens, cached_tokens, answer_tokens;
+	int64_t queue_ns, prompt_ns, answer_ns;
+};
+struct gen_failed { enum err code; struct str detail; uint32_t prompt_tokens, context_tokens; };
+struct engine_stats { uint32_t active, waiting, cells_used, cells; uint64_t tokens_in, tokens_out; };
+
+void gen_sampling_defaults(struct gen_sampling *s);
+
+/* Each pair: put appends the fields, get reads them and checks the end. Errors of get:
+ * ERR_PROTOCOL (also for values out of range: every float finite, counts within limits). */
+void engine_load_put(struct ipc_out *m, struct engine_load *v); /* takes model_fd */
+enum err engine_load_get(struct ipc_in *m, struct engine_load *v);
+void engine_info_put(struct ipc_out *m, const struct engine_info *v);
+enum err engine_info_get(struct ipc_in *m, struct engine_info *v);
+void gen_request_put(struct ipc_out *m, const struct gen_request *v);
+enum err gen_request_get(struct ipc_in *m, struct gen_request *v);
+void gen_begun_put(struct ipc_out *m, const struct gen_begun *v);
+enum err gen_begun_get(struct ipc_in *m, struct gen_begun *v);
+void gen_delta_put(struct ipc_out *m, const struct gen_delta *v);
+enum err gen_delta_get(struct ipc_in *m, struct gen_delta *v);
+void gen_done_put(struct ipc_out *m, const struct gen_done *v);
+enum err gen_done_get(struct ipc_in *m, struct gen_done *v);
+void gen_failed_put(struct ipc_out *m, const struct gen_failed *v); /* also ENGINE_REFUSED */
+enum err gen_failed_get(struct ipc_in *m, struct gen_failed *v);
+void engine_stats_put(struct ipc_out *m, const struct engine_stats *v);
+enum err engine_stats_get(struct ipc_in *m, struct engine_stats *v);
+/* ENGINE_COUNT carries a gen_request, ENGINE_COUNTED one u64. */

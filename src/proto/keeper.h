@@ -1,0 +1,66 @@
+/* proto/keeper.h - what the keeper and the other roles say to each other.
+ *
+ * keeper -> role     HELLO (server: server_hello), ATTACH (a channel to another role), TLS_NEW,
+ *                    ENGINE_GONE, SHUTDOWN; and ANSWER to the role's requests (same header id)
+ * role   -> keeper   READY, FATAL_ (why it cannot start), and the requests below
+ * ANSWER = u64 err code, str detail, then what the request's comment says (only when code is OK). */
+#pragma once
+
+#include "base/crypto.h"
+#include "os/ipc.h"
+
+enum keeper_msg {
+	HELLO = 0x100, READY, REFUSED, ATTACH, SHUTDOWN, TLS_NEW, ENGINE_GONE, ANSWER,
+	/* requests of the server */
+	ASK_ENGINE,        /* str model digest (64 hex), engine_load fields without fd
+	                    * -> u64 engine id, fd channel, engine_info. The answer comes when the
+	                    *    model is loaded, or refused with the reason */
+	ASK_ENGINE_STOP,   /* u64 engine id -> nothing */
+	ASK_STAGE,         /* str digest, u64 size -> fd writer control channel, fd data sink.
+	                    * models/writer.h says what travels on both */
+	ASK_STAGE_LOCAL,   /* str starter name -> fd writer control channel (copies by itself) */
+	ASK_COMMIT,        /* str digest: the writer said it is whole -> nothing */
+	ASK_DELETE,        /* str digest: nobody names this blob any more -> nothing */
+	ASK_GGUF,          /* str digest -> fd channel of a jail job that checks the header
+	                    * (models/gguf_job.h) */
+	ASK_AUDIT,         /* u64 n, n x str event (JSON) -> u64 first seq; durable */
+	ASK_AUDIT_READ,    /* u64 before (0 = end), u64 count -> u64 n, n x (u64 seq, i64 ms, str) newest first */
+	ASK_AUDIT_VERIFY,  /* -> bool intact, u64 records, str report */
+	ASK_SIGN,          /* str bytes -> str 32-byte HMAC under the audit key's signing branch */
+	ASK_KEY_INFO,      /* -> str JSON {"kind":"file|passphrase|tpm","recovery":bool} */
+	ASK_RECOVERY,      /* makes a recovery slot -> str code (shown once) */
+};
+enum role { ROLE_KEEPER, ROLE_SERVER, ROLE_EGRESS, ROLE_ENGINE, ROLE_JAIL };
+
+/* HELLO to the server. Strings borrowed; fds owned by the holder, -1 = none. */
+struct server_hello {
+	struct str data_dir;
+	struct str config;         /* JSON: limits, behind_proxy, public_url, build, local_only, trial */
+	struct str tls_cert, tls_key; /* PEM; empty: plain (loopback only) */
+	uint8_t page_key[KEY_LEN], blob_key[KEY_LEN], name_key[KEY_LEN];
+	int listen_fd[8];
+	unsigned n_listen;
+	int local_fd;              /* listening Unix socket of the data directory */
+};
+void server_hello_put(struct ipc_out *m, struct server_hello *v);
+enum err server_hello_get(struct ipc_in *m, struct server_hello *v);
+/* ATTACH: which role is at the other end of fd. */
+void attach_put(struct ipc_out *m, enum role peer, int fd);
+enum err attach_get(struct ipc_in *m, enum role *peer, int *ret_fd);
+void answer_put(struct ipc_out *m, enum err code, struct str detail);
+/* Reads code and detail; returns OK also when *code is not OK. */
+enum err answer_get(struct ipc_in *m, enum err *code, struct str *detail);
+
+/* ---- the server's side: blocking calls on the keeper's channel, any thread but the IPC loop ---- */
+struct keeper_link;  /* owns the channel; one thread (keeper_link_pump) reads it */
+enum err keeper_link_new(struct ipc *c, struct keeper_link **ret); /* takes c */
+struct keeper_link *keeper_link_free(struct keeper_link *k);
+DEFINE_AUTO(keeper_link)
+int keeper_link_fd(const struct keeper_link *k);
+/* Reads what is there: wakes callers whose ANSWER came; other messages go to `on`.
+ * Errors: ERR_CLOSED (the keeper is gone: the role must end), ERR_PROTOCOL (fatal too). */
+enum err keeper_link_pump(struct keeper_link *k, void (*on)(struct ipc_in *m, void *arg), void *arg);
+/* Sends `m` and waits for its ANSWER; *ret is positioned after code and detail. `m`'s id is set
+ * here. Errors: the answer's code (info gets its detail), ERR_TIMEOUT, ERR_CLOSED. */
+enum err keeper_call(struct keeper_link *k, struct ipc_out *m, int timeout_ms, struct ipc_in *ret,
+		     struct err_info *info);
