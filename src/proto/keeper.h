@@ -11,6 +11,8 @@
 
 enum keeper_msg {
 	HELLO = 0x100, READY, REFUSED, ATTACH, SHUTDOWN, TLS_NEW, ENGINE_GONE, ANSWER,
+	JAIL_JOB,          /* keeper -> jail: u64 kind (roles/jail.h), str digest, u64 size, u64 n,
+	                    * n fds of the job, fd channel to the server */
 	/* requests of the server */
 	ASK_ENGINE,        /* str model digest (64 hex), engine_load fields without fd
 	                    * -> u64 engine id, fd channel, engine_info. The answer comes when the
@@ -29,6 +31,8 @@ enum keeper_msg {
 	ASK_SIGN,          /* str bytes -> str 32-byte HMAC under the audit key's signing branch */
 	ASK_KEY_INFO,      /* -> str JSON {"kind":"file|passphrase|tpm","recovery":bool} */
 	ASK_RECOVERY,      /* makes a recovery slot -> str code (shown once) */
+	ASK_BLOBS,         /* -> u64 n, n x (str digest, u64 size, bool partial, i64 modified ms):
+	                    * what lies in models/blobs, for pruning and doctor */
 };
 enum role { ROLE_KEEPER, ROLE_SERVER, ROLE_EGRESS, ROLE_ENGINE, ROLE_JAIL };
 
