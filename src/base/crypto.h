@@ -5,6 +5,7 @@
 #pragma once
 
 #include <nettle/sha2.h>
+#undef sha256_init /* nettle renames by macro; ours is a name of its own */
 
 #include "base/buf.h"
 

@@ -40,7 +40,7 @@ void err_log(struct err_info *info, const char *fmt, ...) [[gnu::format(printf, 
 enum err err_from_errno(int errnum);
 
 /* A broken invariant: prints where and aborts. Never reachable by bytes from outside. */
-[[noreturn]] void die(const char *file, int line, const char *what);
+[[gnu::noreturn]] void die(const char *file, int line, const char *what);
 #define DIE(what) die(__FILE__, __LINE__, (what))
 
 #define TRY(call)                       \

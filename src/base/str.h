@@ -31,6 +31,8 @@ struct str str_trim(struct str s); /* ASCII blanks both ends */
 bool str_next(struct str *rest, char sep, struct str *ret_field);
 bool str_has_control(struct str s);  /* a byte below 0x20 or 0x7f */
 bool str_is_utf8(struct str s);      /* RFC 3629: no overlong forms, no surrogates */
+/* Bytes of the first character, 0 if it is invalid, cut short (*ret_cut) or absent. */
+size_t str_utf8_char(struct str s, bool *ret_cut);
 /* Largest n <= s.len so that s[0..n) ends at a whole UTF-8 character; bytes of an unfinished
  * character at the end are held back. Invalid bytes count as whole. */
 size_t str_utf8_whole(struct str s);
