@@ -76,7 +76,7 @@ def main() -> None:
         if not (web / need).is_file():
             sys.exit(f"build_web: {web / need} is missing: tresor is not built without its page")
     env = node_env()
-    with open(web / ".build.lock", "w", encoding="utf-8") as lock:
+    with open(web / "package.json", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         install(web, env)
         dist = work / "dist"
@@ -84,7 +84,7 @@ def main() -> None:
         npm(web, env, "run", "build", "--", "--outDir", str(dist), "--emptyOutDir")
         seen = sources(web)
     out.write_text(embed_page.embed(dist), encoding="utf-8")
-    names = " ".join(str(p).replace(" ", "\\ ") for p in seen if p.name != ".build.lock")
+    names = " ".join(str(p).replace(" ", "\\ ") for p in seen)
     depfile.write_text(f"{out}: {names}\n", encoding="utf-8")
 
 
