@@ -5,21 +5,20 @@
  * the ones in dispatch.c, which asks authorize(). */
 #pragma once
 
-#include "base/auto.h"
-#include "base/str.h"
+#include "http/http.h"
 
+struct advice_table;
+struct api_state;
 struct audit;
 struct chat_hub;
 struct chats;
 struct db;
 struct egress_client;
 struct fleet;
-struct http_server;
 struct keeper_link;
-struct models;
-struct people;
+struct machine;
+struct model_store;
 struct pulls;
-struct sessions;
 struct vault;
 
 struct app_config {
@@ -39,24 +38,29 @@ struct app_config {
 
 struct app {
 	struct app_config config;
+	int64_t keep_alive_ms;          /* of a model nobody uses, by default; -1 for ever */
 	struct db *db;
+	struct vault *vault;
 	struct keeper_link *keeper;
 	struct audit *audit;
 	struct chats *chats;
 	struct chat_hub *hub;
 	struct fleet *fleet;
-	struct models *models;          /* models/store.h */
-	struct pulls *pulls;            /* models/pull.h */
-	struct egress_client *egress;   /* net/egress_client.h */
+	struct model_store *models;
+	struct pulls *pulls;
+	struct egress_client *egress;
+	struct advice_table *advice;
+	struct machine *machine;
 	struct http_server *http;       /* set after http_start(); for /metrics; may be NULL */
-	struct api_state *state;        /* api_state_new(): counters of src/api */
+	struct api_state *state;        /* api_state_new(): what src/api counts */
 };
 
-/* Counters, limits and the compiled router of src/api. Call api_state_new before http_start. */
-struct api_state;
+/* Call before http_start() and after http_stop(). Errors: ERR_NOMEM. */
 enum err api_state_new(struct app *a);
 void api_state_free(struct app *a);
 
-/* The dispatcher to give to http_start(): the one path every request takes. */
-struct http_req;
+/* For http_start(): the one path that every request takes, and errors in each API's own form
+ * (http_options.on_error). */
 void api_dispatch(struct http_req *q, void *app);
+void api_error_body(enum dialect d, const struct err_info *e, struct str request_id, struct buf *out,
+		    const char **ret_media_type);
