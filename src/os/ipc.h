@@ -22,6 +22,7 @@ struct ipc_out { /* zero-initialise with ipc_out_init; errors stick */
 void ipc_out_init(struct ipc_out *m, uint16_t type, uint64_t id);
 void ipc_out_done(struct ipc_out *m); /* frees, closes descriptors not sent */
 #define AUTO_IPC_OUT [[gnu::cleanup(ipc_out_done)]]
+void ipc_out_set_id(struct ipc_out *m, uint64_t id);
 void ipc_put_u64(struct ipc_out *m, uint64_t v);
 void ipc_put_i64(struct ipc_out *m, int64_t v);
 void ipc_put_f64(struct ipc_out *m, double v);
@@ -51,6 +52,7 @@ struct str ipc_get_str(struct ipc_in *m);
 /* Borrowed, aligned; *ret_n counts values. */
 const int32_t *ipc_get_i32s(struct ipc_in *m, size_t *ret_n);
 int ipc_get_fd(struct ipc_in *m);      /* the caller owns it; -1 after an error */
+bool ipc_more(const struct ipc_in *m); /* fields are left and no error yet: for lists to the end */
 enum err ipc_end(struct ipc_in *m);    /* OK, or ERR_PROTOCOL if anything was wrong or is left */
 
 /* ---- channels ---- */

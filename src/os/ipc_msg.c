@@ -29,6 +29,12 @@ void ipc_out_init(struct ipc_out *m, uint16_t type, uint64_t id)
 	m->err = buf_add(&m->data, (struct str){ (const char *)&h, sizeof h });
 }
 
+void ipc_out_set_id(struct ipc_out *m, uint64_t id)
+{
+	if (m->data.len >= sizeof(struct wire_header))
+		memcpy(m->data.ptr + offsetof(struct wire_header, id), &id, sizeof id);
+}
+
 void ipc_out_done(struct ipc_out *m)
 {
 	for (unsigned i = 0; i < m->nfds; i++)
@@ -290,6 +296,8 @@ int ipc_get_fd(struct ipc_in *m)
 	}
 	return take_fd(m);
 }
+
+bool ipc_more(const struct ipc_in *m) { return !m->err && m->rest.len > 0; }
 
 enum err ipc_end(struct ipc_in *m)
 {

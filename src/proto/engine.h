@@ -85,6 +85,9 @@ void gen_sampling_defaults(struct gen_sampling *s);
  * ERR_PROTOCOL (also for values out of range: every float finite, counts within limits). */
 void engine_load_put(struct ipc_out *m, struct engine_load *v); /* takes model_fd */
 enum err engine_load_get(struct ipc_in *m, struct engine_load *v);
+/* The same without the descriptor, in the middle of a message (ASK_ENGINE): check ipc_end(). */
+void engine_params_put(struct ipc_out *m, const struct engine_load *v);
+void engine_params_get(struct ipc_in *m, struct engine_load *v);
 void engine_info_put(struct ipc_out *m, const struct engine_info *v);
 enum err engine_info_get(struct ipc_in *m, struct engine_info *v);
 void gen_request_put(struct ipc_out *m, const struct gen_request *v);

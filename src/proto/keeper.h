@@ -21,18 +21,21 @@ enum keeper_msg {
 	ASK_STAGE,         /* str digest, u64 size -> fd writer control channel, fd data sink.
 	                    * models/writer.h says what travels on both */
 	ASK_STAGE_LOCAL,   /* str starter name -> fd writer control channel (copies by itself) */
-	ASK_COMMIT,        /* str digest: the writer said it is whole -> nothing */
+	ASK_COMMIT,        /* str digest: the writer said it is whole; the keeper waits for its exit
+	                    * with 0 -> nothing */
 	ASK_DELETE,        /* str digest: nobody names this blob any more -> nothing */
 	ASK_GGUF,          /* str digest -> fd channel of a jail job that checks the header
 	                    * (models/gguf_job.h) */
+	ASK_BLOBS,         /* what lies in models/blobs, for pruning and doctor
+	                    * -> (str digest, u64 size, bool partial, i64 modified ms) until the end
+	                    * of the message */
 	ASK_AUDIT,         /* u64 n, n x str event (JSON) -> u64 first seq; durable */
-	ASK_AUDIT_READ,    /* u64 before (0 = end), u64 count -> u64 n, n x (u64 seq, i64 ms, str) newest first */
+	ASK_AUDIT_READ,    /* u64 before (0 = end), u64 count (at most 100) -> (u64 seq, i64 ms,
+	                    * str event) newest first, until the end of the message */
 	ASK_AUDIT_VERIFY,  /* -> bool intact, u64 records, str report */
 	ASK_SIGN,          /* str bytes -> str 32-byte HMAC under the audit key's signing branch */
 	ASK_KEY_INFO,      /* -> str JSON {"kind":"file|passphrase|tpm","recovery":bool} */
 	ASK_RECOVERY,      /* makes a recovery slot -> str code (shown once) */
-	ASK_BLOBS,         /* -> u64 n, n x (str digest, u64 size, bool partial, i64 modified ms):
-	                    * what lies in models/blobs, for pruning and doctor */
 };
 enum role { ROLE_KEEPER, ROLE_SERVER, ROLE_EGRESS, ROLE_ENGINE, ROLE_JAIL };
 
@@ -68,3 +71,5 @@ enum err keeper_link_pump(struct keeper_link *k, void (*on)(struct ipc_in *m, vo
  * here. Errors: the answer's code (info gets its detail), ERR_TIMEOUT, ERR_CLOSED. */
 enum err keeper_call(struct keeper_link *k, struct ipc_out *m, int timeout_ms, struct ipc_in *ret,
 		     struct err_info *info);
+/* Sends without waiting for an answer (READY, REFUSED). Takes m's content. */
+enum err keeper_tell(struct keeper_link *k, struct ipc_out *m);

@@ -1,0 +1,362 @@
+#include "proto/engine.h"
+
+#include <math.h>
+
+enum {
+	N_CTX_MAX = 16 * 1024 * 1024, /* tokens; four times what any model of today claims */
+	N_SEQ_MAX = 4096,
+	N_THREADS_MAX = 4096,
+	N_VOCAB_MAX = 16 * 1024 * 1024,
+	STOP_MAX = 16,
+	SAMPLING_FLOATS = 9,
+};
+
+void gen_sampling_defaults(struct gen_sampling *s)
+{
+	*s = (struct gen_sampling){
+		.temperature = 0.8f,
+		.top_k = 40,
+		.top_p = 0.9f,
+		.min_p = 0.0f,
+		.typical_p = 1.0f,
+		.repeat_last_n = 64,
+		.repeat_penalty = 1.1f,
+		.mirostat_tau = 5.0f,
+		.mirostat_eta = 0.1f,
+		.seed = -1,
+		.num_predict = -1,
+	};
+}
+
+/* What is out of range makes the whole message bad. */
+static void refuse_unless(struct ipc_in *m, bool ok)
+{
+	if (!ok && !m->err)
+		m->err = ERR_PROTOCOL;
+}
+
+static uint32_t get_u32(struct ipc_in *m, uint32_t max)
+{
+	uint64_t v = ipc_get_u64(m);
+	refuse_unless(m, v <= max);
+	return v <= max ? (uint32_t)v : 0;
+}
+
+static int32_t get_i32(struct ipc_in *m, int32_t min, int32_t max)
+{
+	int64_t v = ipc_get_i64(m);
+	refuse_unless(m, v >= min && v <= max);
+	return v >= min && v <= max ? (int32_t)v : 0;
+}
+
+static float get_float(struct ipc_in *m)
+{
+	double v = ipc_get_f64(m);
+	bool ok = isfinite(v) && isfinite((float)v);
+	refuse_unless(m, ok);
+	return ok ? (float)v : 0;
+}
+
+static struct str get_text(struct ipc_in *m, size_t max)
+{
+	struct str s = ipc_get_str(m);
+	refuse_unless(m, s.len <= max);
+	return s;
+}
+
+static int64_t get_duration(struct ipc_in *m)
+{
+	int64_t v = ipc_get_i64(m);
+	refuse_unless(m, v >= 0);
+	return v;
+}
+
+/* ---- loading ---- */
+
+void engine_load_put(struct ipc_out *m, struct engine_load *v)
+{
+	ipc_put_fd(m, v->model_fd);
+	v->model_fd = -1;
+	engine_params_put(m, v);
+}
+
+void engine_params_put(struct ipc_out *m, const struct engine_load *v)
+{
+	ipc_put_bool(m, v->gpu);
+	ipc_put_u64(m, v->n_ctx);
+	ipc_put_u64(m, v->n_seq);
+	ipc_put_u64(m, v->n_threads);
+	ipc_put_u64(m, v->n_batch);
+	ipc_put_u64(m, v->n_ubatch);
+	ipc_put_i64(m, v->n_gpu_layers);
+}
+
+void engine_params_get(struct ipc_in *m, struct engine_load *v)
+{
+	v->model_fd = -1;
+	v->gpu = ipc_get_bool(m);
+	v->n_ctx = get_u32(m, N_CTX_MAX);
+	v->n_seq = get_u32(m, N_SEQ_MAX);
+	v->n_threads = get_u32(m, N_THREADS_MAX);
+	v->n_batch = get_u32(m, N_CTX_MAX);
+	v->n_ubatch = get_u32(m, N_CTX_MAX);
+	v->n_gpu_layers = get_i32(m, -1, INT32_MAX);
+}
+
+enum err engine_load_get(struct ipc_in *m, struct engine_load *v)
+{
+	struct engine_load got = { .model_fd = -1 };
+	int fd = ipc_get_fd(m);
+	engine_params_get(m, &got);
+	got.model_fd = fd;
+	enum err e = ipc_end(m);
+	if (e) {
+		if (fd >= 0)
+			(void)close(fd);
+		return e;
+	}
+	*v = got;
+	return OK;
+}
+
+void engine_info_put(struct ipc_out *m, const struct engine_info *v)
+{
+	ipc_put_u64(m, v->n_ctx);
+	ipc_put_u64(m, v->n_ctx_train);
+	ipc_put_u64(m, v->n_seq);
+	ipc_put_u64(m, v->n_vocab);
+	ipc_put_u64(m, v->n_threads);
+	ipc_put_u64(m, v->model_bytes);
+	ipc_put_u64(m, v->kv_bytes);
+	ipc_put_bool(m, v->has_template);
+	ipc_put_bool(m, v->gpu);
+	ipc_put_str(m, v->build);
+	ipc_put_str(m, v->template_hash);
+	ipc_put_str(m, v->architecture);
+	ipc_put_str(m, v->description);
+}
+
+enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
+{
+	struct engine_info got = { 0 };
+	got.n_ctx = get_u32(m, N_CTX_MAX);
+	got.n_ctx_train = get_u32(m, N_CTX_MAX);
+	got.n_seq = get_u32(m, N_SEQ_MAX);
+	got.n_vocab = get_u32(m, N_VOCAB_MAX);
+	got.n_threads = get_u32(m, N_THREADS_MAX);
+	got.model_bytes = ipc_get_u64(m);
+	got.kv_bytes = ipc_get_u64(m);
+	got.has_template = ipc_get_bool(m);
+	got.gpu = ipc_get_bool(m);
+	got.build = get_text(m, LIMIT_NAME);
+	got.template_hash = get_text(m, LIMIT_NAME);
+	got.architecture = get_text(m, LIMIT_NAME);
+	got.description = get_text(m, LIMIT_NAME);
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
+
+/* ---- generating ---- */
+
+/* The floats of gen_sampling in the order in which they travel. */
+static void sampling_floats(struct gen_sampling *s, float *ret[SAMPLING_FLOATS])
+{
+	float *const list[SAMPLING_FLOATS] = {
+		&s->temperature,    &s->top_p,	      &s->min_p,	     &s->typical_p,
+		&s->repeat_penalty, &s->presence_penalty, &s->frequency_penalty, &s->mirostat_tau,
+		&s->mirostat_eta,
+	};
+	memcpy(ret, list, sizeof list);
+}
+
+static void sampling_put(struct ipc_out *m, struct gen_sampling s)
+{
+	float *f[SAMPLING_FLOATS];
+	sampling_floats(&s, f);
+	for (int i = 0; i < SAMPLING_FLOATS; i++)
+		ipc_put_f64(m, (double)*f[i]);
+	ipc_put_i64(m, s.top_k);
+	ipc_put_i64(m, s.repeat_last_n);
+	ipc_put_i64(m, s.mirostat);
+	ipc_put_i64(m, s.seed);
+	ipc_put_i64(m, s.num_predict);
+}
+
+static void sampling_get(struct ipc_in *m, struct gen_sampling *s)
+{
+	float *f[SAMPLING_FLOATS];
+	sampling_floats(s, f);
+	for (int i = 0; i < SAMPLING_FLOATS; i++)
+		*f[i] = get_float(m);
+	s->top_k = get_i32(m, INT32_MIN, INT32_MAX);
+	s->repeat_last_n = get_i32(m, -1, N_CTX_MAX);
+	s->mirostat = get_i32(m, 0, 2);
+	s->seed = ipc_get_i64(m);
+	s->num_predict = get_i32(m, -2, INT32_MAX);
+}
+
+void gen_request_put(struct ipc_out *m, const struct gen_request *v)
+{
+	ipc_put_u64(m, v->kind);
+	ipc_put_str(m, v->input);
+	ipc_put_str(m, v->tools);
+	ipc_put_str(m, v->schema);
+	ipc_put_u64(m, v->n_stop);
+	for (unsigned i = 0; i < v->n_stop && i < STOP_MAX; i++)
+		ipc_put_str(m, v->stop[i]);
+	sampling_put(m, v->sampling);
+	ipc_put_u64(m, v->max_context);
+	ipc_put_bool(m, v->truncate);
+	ipc_put_bool(m, v->strict);
+	ipc_put_bool(m, v->raw);
+	ipc_put_i32s(m, v->resume, v->n_resume);
+	ipc_put_u64(m, v->person);
+	ipc_put_u64(m, v->priority);
+}
+
+static const int32_t *get_tokens(struct ipc_in *m, size_t *ret_n)
+{
+	const int32_t *t = ipc_get_i32s(m, ret_n);
+	for (size_t i = 0; i < *ret_n; i++)
+		refuse_unless(m, t[i] >= 0);
+	refuse_unless(m, *ret_n <= N_CTX_MAX);
+	return t;
+}
+
+enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
+{
+	struct gen_request got = { 0 };
+	got.kind = (enum gen_kind)get_u32(m, GEN_PROMPT);
+	got.input = ipc_get_str(m);
+	got.tools = ipc_get_str(m);
+	got.schema = ipc_get_str(m);
+	got.n_stop = get_u32(m, STOP_MAX);
+	for (unsigned i = 0; i < got.n_stop; i++) {
+		got.stop[i] = get_text(m, LIMIT_STOP_STRING);
+		refuse_unless(m, got.stop[i].len > 0);
+	}
+	sampling_get(m, &got.sampling);
+	got.max_context = get_u32(m, N_CTX_MAX);
+	got.truncate = ipc_get_bool(m);
+	got.strict = ipc_get_bool(m);
+	got.raw = ipc_get_bool(m);
+	got.resume = get_tokens(m, &got.n_resume);
+	got.person = ipc_get_u64(m);
+	got.priority = (uint8_t)get_u32(m, 2);
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
+
+void gen_begun_put(struct ipc_out *m, const struct gen_begun *v)
+{
+	ipc_put_u64(m, v->prompt_tokens);
+	ipc_put_u64(m, v->cached_tokens);
+	ipc_put_u64(m, v->truncated_tokens);
+	ipc_put_i64(m, v->seed);
+}
+
+enum err gen_begun_get(struct ipc_in *m, struct gen_begun *v)
+{
+	struct gen_begun got = { 0 };
+	got.prompt_tokens = get_u32(m, UINT32_MAX);
+	got.cached_tokens = get_u32(m, UINT32_MAX);
+	got.truncated_tokens = get_u32(m, UINT32_MAX);
+	got.seed = ipc_get_i64(m);
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
+
+void gen_delta_put(struct ipc_out *m, const struct gen_delta *v)
+{
+	ipc_put_i32s(m, v->tokens, v->n_tokens);
+	ipc_put_str(m, v->text);
+	ipc_put_bool(m, v->thinking);
+}
+
+enum err gen_delta_get(struct ipc_in *m, struct gen_delta *v)
+{
+	struct gen_delta got = { 0 };
+	got.tokens = get_tokens(m, &got.n_tokens);
+	got.text = get_text(m, LIMIT_ANSWER);
+	got.thinking = ipc_get_bool(m);
+	/* whole characters only: whoever stores or streams it relies on that */
+	refuse_unless(m, str_is_utf8(got.text));
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
+
+void gen_done_put(struct ipc_out *m, const struct gen_done *v)
+{
+	ipc_put_u64(m, v->reason);
+	ipc_put_u64(m, v->prompt_tokens);
+	ipc_put_u64(m, v->cached_tokens);
+	ipc_put_u64(m, v->answer_tokens);
+	ipc_put_i64(m, v->queue_ns);
+	ipc_put_i64(m, v->prompt_ns);
+	ipc_put_i64(m, v->answer_ns);
+}
+
+enum err gen_done_get(struct ipc_in *m, struct gen_done *v)
+{
+	struct gen_done got = { 0 };
+	got.reason = (enum gen_reason)get_u32(m, GEN_CANCELLED);
+	got.prompt_tokens = get_u32(m, UINT32_MAX);
+	got.cached_tokens = get_u32(m, UINT32_MAX);
+	got.answer_tokens = get_u32(m, UINT32_MAX);
+	got.queue_ns = get_duration(m);
+	got.prompt_ns = get_duration(m);
+	got.answer_ns = get_duration(m);
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
+
+void gen_failed_put(struct ipc_out *m, const struct gen_failed *v)
+{
+	ipc_put_u64(m, v->code);
+	ipc_put_str(m, v->detail);
+	ipc_put_u64(m, v->prompt_tokens);
+	ipc_put_u64(m, v->context_tokens);
+}
+
+enum err gen_failed_get(struct ipc_in *m, struct gen_failed *v)
+{
+	struct gen_failed got = { 0 };
+	got.code = (enum err)get_u32(m, ERR_COUNT_ - 1);
+	got.detail = get_text(m, ERR_DETAIL_MAX);
+	got.prompt_tokens = get_u32(m, UINT32_MAX);
+	got.context_tokens = get_u32(m, UINT32_MAX);
+	refuse_unless(m, got.code != OK); /* a failure says which */
+	refuse_unless(m, str_is_utf8(got.detail) && !memchr(got.detail.ptr, 0, got.detail.len));
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
+
+void engine_stats_put(struct ipc_out *m, const struct engine_stats *v)
+{
+	ipc_put_u64(m, v->active);
+	ipc_put_u64(m, v->waiting);
+	ipc_put_u64(m, v->cells_used);
+	ipc_put_u64(m, v->cells);
+	ipc_put_u64(m, v->tokens_in);
+	ipc_put_u64(m, v->tokens_out);
+}
+
+enum err engine_stats_get(struct ipc_in *m, struct engine_stats *v)
+{
+	struct engine_stats got = { 0 };
+	got.active = get_u32(m, UINT32_MAX);
+	got.waiting = get_u32(m, UINT32_MAX);
+	got.cells_used = get_u32(m, UINT32_MAX);
+	got.cells = get_u32(m, UINT32_MAX);
+	got.tokens_in = ipc_get_u64(m);
+	got.tokens_out = ipc_get_u64(m);
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
