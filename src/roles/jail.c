@@ -1,0 +1,70 @@
+#include "roles/jail.h"
+
+#include "base/hex.h"
+#include "base/log.h"
+#include "models/gguf_job.h"
+#include "models/writer.h"
+#include "os/sandbox.h"
+#include "proto/keeper.h"
+
+enum { JAIL_FDS_MAX = 3 };
+
+struct job {
+	uint64_t kind, size;
+	char digest[65];
+	int fd[JAIL_FDS_MAX];
+	unsigned nfds;
+	struct ipc *channel;
+};
+
+static enum err job_read(struct ipc *keeper, struct job *j)
+{
+	AUTO_IPC_IN struct ipc_in m = { 0 };
+	TRY(ipc_recv_wait(keeper, -1, &m));
+	if (m.type != JAIL_JOB)
+		return ERR_PROTOCOL;
+	j->kind = ipc_get_u64(&m);
+	struct str digest = ipc_get_str(&m);
+	j->size = ipc_get_u64(&m);
+	uint64_t n = ipc_get_u64(&m);
+	if (n > JAIL_FDS_MAX || n != (j->kind == JAIL_GGUF ? 1u : 3u))
+		return ERR_PROTOCOL;
+	for (j->nfds = 0; j->nfds < n; j->nfds++)
+		j->fd[j->nfds] = ipc_get_fd(&m);
+	int channel = ipc_get_fd(&m);
+	TRY(ipc_end(&m));
+	TRY(str_copy(digest, j->digest, sizeof j->digest));
+	return ipc_new(channel, &j->channel);
+}
+
+static int run_writer(const struct job *j)
+{
+	bool copy = j->kind == JAIL_COPY;
+	struct writer_job w = { .control = j->channel, .sink_fd = copy ? -1 : j->fd[0],
+		.source_fd = copy ? j->fd[0] : -1, .file_fd = j->fd[1], .journal_fd = j->fd[2],
+		.size = j->size };
+	if (hex_decode(str_from(j->digest), w.digest, sizeof w.digest))
+		return 2;
+	return writer_job_main(&w);
+}
+
+int jail_main(struct ipc *keeper)
+{
+	struct job j = { 0 };
+	struct sandbox_limits limits = { .memory_bytes = JAIL_MEMORY_BYTES, .cpu_seconds = JAIL_CPU_SECONDS,
+		.open_files = 16 };
+	/* The job message comes from the keeper, who is trusted; its files' bytes are not. */
+	enum err e = job_read(keeper, &j);
+	if (!e)
+		e = sandbox_enter(SANDBOX_JAIL, NULL, 0, &limits);
+	if (!e)
+		e = sandbox_lock(SANDBOX_JAIL);
+	if (e) {
+		log_error("the jail cannot be locked", KV_ERR(e));
+		return 4;
+	}
+	int status = j.kind == JAIL_GGUF ? gguf_job_main(j.channel, j.fd[0]) : run_writer(&j);
+	(void)ipc_drain(j.channel, 5000);
+	ipc_free(keeper);
+	return status;
+}

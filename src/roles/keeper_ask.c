@@ -1,0 +1,295 @@
+/* The requests of the server, one function each, found by table. */
+#include "roles/keeper_int.h"
+
+#include <unistd.h>
+
+#include "models/starter.h"
+#include "roles/jail.h"
+
+typedef enum err (*ask_fn)(struct keeper *k, struct child *server, struct ipc_in *m);
+
+void answer_error(struct child *to, uint64_t id, enum err e, const char *detail)
+{
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ANSWER, id);
+	answer_put(&m, e, str_from(detail));
+	(void)ipc_send(to->chan, &m); /* a server that is gone needs no answer */
+}
+
+static enum err answer_plain(struct child *server, uint64_t id, enum err e)
+{
+	answer_error(server, id, e, e ? err_text(e) : "");
+	return OK;
+}
+
+static enum err ask_engine(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct err_info why = { 0 };
+	char digest[BLOB_DIGEST_LEN + 1];
+	struct str d = ipc_get_str(m);
+	bool gpu = ipc_get_bool(m);
+	uint64_t n_ctx = ipc_get_u64(m), n_seq = ipc_get_u64(m);
+	TRY(ipc_end(m));
+	if (str_copy(d, digest, sizeof digest))
+		return ERR_PROTOCOL;
+	enum err e = engine_start(k, m->id, digest, gpu, n_ctx, n_seq, &why);
+	if (e)
+		answer_error(server, m->id, e, why.detail);
+	return OK;
+}
+
+static enum err ask_engine_stop(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	uint64_t id = ipc_get_u64(m);
+	TRY(ipc_end(m));
+	struct child *c = child_engine(k, id);
+	if (c)
+		child_kill(k, c);
+	return answer_plain(server, m->id, c ? OK : ERR_NOT_FOUND);
+}
+
+/* Sends the descriptors (taken; -1 ends the list) with an OK. */
+static enum err answer_fds(struct child *server, uint64_t id, int a, int b)
+{
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ANSWER, id);
+	answer_put(&m, OK, STR_NONE);
+	ipc_put_fd(&m, a);
+	if (b >= 0)
+		ipc_put_fd(&m, b);
+	(void)ipc_send(server->chan, &m);
+	return OK;
+}
+
+/* The writer's three descriptors: source of bytes (a sink's reading end or a file), partial file,
+ * journal. `source` is taken. */
+static enum err start_writer(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int source,
+			     int *ret_channel, struct err_info *info)
+{
+	int files[3] = { source, -1, -1 };
+	enum err e = blobdir_stage(k->blobs, digest, size, &files[1], &files[2], info);
+	if (e) {
+		close(source);
+		return e;
+	}
+	return jail_start(k, kind, digest, size, files, 3, ret_channel);
+}
+
+static enum err ask_stage(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str digest = ipc_get_str(m);
+	uint64_t size = ipc_get_u64(m);
+	TRY(ipc_end(m));
+	struct err_info why = { 0 };
+	int channel = -1, pair[2];
+	enum err e = ipc_pair(pair);
+	if (e)
+		return answer_plain(server, m->id, e);
+	e = start_writer(k, JAIL_WRITER, digest, size, pair[0], &channel, &why);
+	if (!e)
+		return answer_fds(server, m->id, channel, pair[1]);
+	close(pair[1]);
+	answer_error(server, m->id, e, why.detail[0] ? why.detail : err_text(e));
+	return OK;
+}
+
+static enum err ask_stage_local(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str name = ipc_get_str(m);
+	TRY(ipc_end(m));
+	const struct starter *s = starter_find(name);
+	struct err_info why = { 0 };
+	int channel = -1, source = -1;
+	enum err e = s ? starter_open(s, &source) : ERR_NOT_FOUND;
+	if (e)
+		err_set(&why, e, "the starter model is not installed on this machine");
+	else
+		e = start_writer(k, JAIL_COPY, str_from(s->digest), s->size, source, &channel, &why);
+	if (!e)
+		return answer_fds(server, m->id, channel, -1);
+	answer_error(server, m->id, e, why.detail[0] ? why.detail : err_text(e));
+	return OK;
+}
+
+static enum err ask_gguf(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str digest = ipc_get_str(m);
+	TRY(ipc_end(m));
+	int channel = -1, file = -1;
+	uint64_t size = 0;
+	enum err e = blobdir_get(k->blobs, digest, &file, &size);
+	if (!e)
+		e = jail_start(k, JAIL_GGUF, digest, size, &file, 1, &channel);
+	return e ? answer_plain(server, m->id, e) : answer_fds(server, m->id, channel, -1);
+}
+
+/* A blob is committed only after its writer ended well; one that is still ending is waited for. */
+static enum err ask_commit(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str digest = ipc_get_str(m);
+	TRY(ipc_end(m));
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_JAIL && c->writes && str_eq(digest, str_from(c->digest))) {
+			c->ask_id = m->id;
+			return OK;
+		}
+	return answer_plain(server, m->id, writer_was_whole(k, digest) ? blobdir_commit(k->blobs, digest) :
+							    ERR_CONFLICT);
+}
+
+static enum err add_blob(const struct blobdir_item *i, void *arg)
+{
+	struct ipc_out *out = arg;
+	if (out->data.len + 256 > LIMIT_IPC_MESSAGE)
+		return ERR_AGAIN;
+	ipc_put_str(out, str_from(i->digest));
+	ipc_put_u64(out, i->size);
+	ipc_put_bool(out, i->partial);
+	ipc_put_i64(out, i->modified_ms);
+	return out->err;
+}
+
+static enum err ask_blobs(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	TRY(ipc_end(m));
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	enum err e = blobdir_list(k->blobs, add_blob, &out);
+	if (e && e != ERR_AGAIN)
+		return answer_plain(server, m->id, e);
+	(void)ipc_send(server->chan, &out);
+	return OK;
+}
+
+static enum err ask_delete(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str digest = ipc_get_str(m);
+	TRY(ipc_end(m));
+	return answer_plain(server, m->id, blobdir_delete(k->blobs, digest));
+}
+
+static enum err ask_audit(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	uint64_t n = ipc_get_u64(m), first = 0;
+	if (n > AUDIT_BATCH_MAX)
+		return ERR_PROTOCOL;
+	struct str events[AUDIT_BATCH_MAX];
+	for (uint64_t i = 0; i < n; i++)
+		events[i] = ipc_get_str(m);
+	TRY(ipc_end(m));
+	enum err e = audit_log_append(k->audit, events, (size_t)n, &first);
+	if (e)
+		return answer_plain(server, m->id, e);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	ipc_put_u64(&out, first);
+	(void)ipc_send(server->chan, &out);
+	return OK;
+}
+
+/* ERR_AGAIN: the message is full; the reader asks again from the last one it got. */
+static enum err add_entry(void *arg, uint64_t seq, int64_t at_ms, struct str event)
+{
+	struct ipc_out *out = arg;
+	if (out->data.len + event.len + 256 > LIMIT_IPC_MESSAGE)
+		return ERR_AGAIN;
+	ipc_put_u64(out, seq);
+	ipc_put_i64(out, at_ms);
+	ipc_put_str(out, event);
+	return out->err;
+}
+
+static enum err ask_audit_read(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	uint64_t before = ipc_get_u64(m), count = ipc_get_u64(m);
+	TRY(ipc_end(m));
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	enum err e = audit_log_read(k->audit, before, count < 100 ? (size_t)count : 100, add_entry, &out);
+	if (e && e != ERR_AGAIN)
+		return answer_plain(server, m->id, e);
+	(void)ipc_send(server->chan, &out);
+	return OK;
+}
+
+static enum err ask_audit_verify(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	TRY(ipc_end(m));
+	uint64_t records = 0;
+	AUTO_BUF struct buf report = BUF(4096);
+	uint8_t key[KEY_LEN];
+	keyring_get(k->keys, DATA_KEY_AUDIT, key);
+	enum err e = audit_log_verify(k->dir, key, &records, &report);
+	wipe(key, sizeof key);
+	if (e && e != ERR_CORRUPT)
+		return answer_plain(server, m->id, e);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	ipc_put_bool(&out, !e);
+	ipc_put_u64(&out, records);
+	ipc_put_str(&out, buf_str(&report));
+	(void)ipc_send(server->chan, &out);
+	return OK;
+}
+
+static enum err answer_str(struct child *server, uint64_t id, enum err e, struct str s)
+{
+	if (e)
+		return answer_plain(server, id, e);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, id);
+	answer_put(&out, OK, STR_NONE);
+	ipc_put_str(&out, s);
+	(void)ipc_send(server->chan, &out);
+	return OK;
+}
+
+static enum err ask_sign(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str bytes = ipc_get_str(m);
+	TRY(ipc_end(m));
+	uint8_t mac[SHA256_LEN];
+	keyring_sign(k->keys, bytes, mac);
+	return answer_str(server, m->id, OK, (struct str){ (const char *)mac, sizeof mac });
+}
+
+static enum err ask_key_info(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	TRY(ipc_end(m));
+	AUTO_BUF struct buf json = BUF(1024);
+	enum err e = keyring_info_json(k->keys, &json);
+	return answer_str(server, m->id, e, buf_str(&json));
+}
+
+static enum err ask_recovery(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	TRY(ipc_end(m));
+	char code[RECOVERY_CODE_LEN + 1] = "";
+	enum err e = keyring_add_recovery(k->keys, code, NULL);
+	(void)answer_str(server, m->id, e, str_from(code));
+	wipe(code, sizeof code);
+	return OK;
+}
+
+static const struct {
+	uint16_t type;
+	ask_fn fn;
+} asks[] = {
+	{ ASK_ENGINE, ask_engine }, { ASK_ENGINE_STOP, ask_engine_stop }, { ASK_STAGE, ask_stage },
+	{ ASK_STAGE_LOCAL, ask_stage_local }, { ASK_COMMIT, ask_commit }, { ASK_DELETE, ask_delete },
+	{ ASK_GGUF, ask_gguf }, { ASK_BLOBS, ask_blobs }, { ASK_AUDIT, ask_audit }, { ASK_AUDIT_READ, ask_audit_read },
+	{ ASK_AUDIT_VERIFY, ask_audit_verify }, { ASK_SIGN, ask_sign }, { ASK_KEY_INFO, ask_key_info },
+	{ ASK_RECOVERY, ask_recovery },
+};
+
+enum err keeper_ask(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	for (size_t i = 0; i < sizeof asks / sizeof *asks; i++)
+		if (asks[i].type == m->type)
+			return asks[i].fn(k, server, m);
+	return ERR_PROTOCOL;
+}

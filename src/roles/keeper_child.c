@@ -1,0 +1,361 @@
+/* Children of the keeper: starting, wiring, ends. */
+#include "roles/keeper_int.h"
+
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "os/spawn.h"
+#include "roles/jail.h"
+#include "roles/server_config.h"
+
+
+static const char *const role_names[] = { "keeper", "server", "egress", "engine", "jail" };
+
+enum err child_spawn(struct keeper *k, enum role role, struct child **ret)
+{
+	int pair[2];
+	struct child *c = mem_zalloc(1, sizeof *c);
+	if (!c)
+		return ERR_NOMEM;
+	c->role = role;
+	c->pidfd = c->server_end = -1;
+	enum err e = ipc_pair(pair);
+	if (e) {
+		mem_free(c);
+		return e;
+	}
+	e = ipc_new(pair[0], &c->chan);
+	if (!e)
+		e = spawn_role(role_names[role], pair[1], NULL, &c->pid, &c->pidfd);
+	else
+		close(pair[1]);
+	if (e) {
+		ipc_free(c->chan);
+		mem_free(c);
+		return e;
+	}
+	c->next = k->children;
+	k->children = c;
+	*ret = c;
+	return OK;
+}
+
+struct child *child_find(struct keeper *k, enum role role)
+{
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == role && !c->dead)
+			return c;
+	return NULL;
+}
+
+struct child *child_engine(struct keeper *k, uint64_t id)
+{
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_ENGINE && c->engine_id == id && !c->dead)
+			return c;
+	return NULL;
+}
+
+void child_kill(struct keeper *k, struct child *c)
+{
+	(void)k;
+	c->dead = true;
+	c->chan = ipc_free(c->chan);
+	if (c->pidfd >= 0)
+		(void)pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
+}
+
+/* Both ends of a new channel: one to `a` by ATTACH (who is at the other end: `b`), one kept. */
+static enum err attach_new(struct child *a, enum role b, int *ret_other)
+{
+	int pair[2];
+	TRY(ipc_pair(pair));
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ATTACH, 0);
+	attach_put(&m, b, pair[0]);
+	enum err e = ipc_send(a->chan, &m);
+	if (e)
+		close(pair[1]);
+	else
+		*ret_other = pair[1];
+	return e;
+}
+
+enum err keeper_start_egress(struct keeper *k)
+{
+	struct child *c;
+	TRY(child_spawn(k, ROLE_EGRESS, &c));
+	struct child *server = child_find(k, ROLE_SERVER);
+	if (!server)
+		return OK;
+	int end;
+	TRY(attach_new(c, ROLE_SERVER, &end));
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ATTACH, 0);
+	attach_put(&m, ROLE_EGRESS, end);
+	return ipc_send(server->chan, &m);
+}
+
+enum err keeper_start_server(struct keeper *k)
+{
+	struct child *c, *egress = child_find(k, ROLE_EGRESS);
+	AUTO_BUF struct buf config = BUF(64 * 1024);
+	struct server_hello h = { .data_dir = str_from(k->dir), .local_fd = -1 };
+	TRY(server_config_write(k, &config));
+	TRY(child_spawn(k, ROLE_SERVER, &c));
+	h.config = buf_str(&config);
+	h.tls_cert = buf_str(&k->tls.cert_pem);
+	h.tls_key = buf_str(&k->tls.key_pem);
+	keyring_get(k->keys, DATA_KEY_PAGE, h.page_key);
+	keyring_get(k->keys, DATA_KEY_BLOB, h.blob_key);
+	keyring_get(k->keys, DATA_KEY_NAME, h.name_key);
+	for (; h.n_listen < k->n_listen; h.n_listen++)
+		h.listen_fd[h.n_listen] = dup(k->listen_fd[h.n_listen]);
+	h.local_fd = dup(k->local_fd);
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, HELLO, 0);
+	server_hello_put(&m, &h);
+	enum err e = ipc_send(c->chan, &m);
+	wipe(&h, sizeof h);
+	if (e || !egress)
+		return e;
+	int end;
+	TRY(attach_new(egress, ROLE_SERVER, &end));
+	AUTO_IPC_OUT struct ipc_out at;
+	ipc_out_init(&at, ATTACH, 0);
+	attach_put(&at, ROLE_EGRESS, end);
+	return ipc_send(c->chan, &at);
+}
+
+/* ---- engines ---- */
+
+static void copy_str(char *dst, size_t size, struct str s)
+{
+	struct str cut = str_sub(s, 0, size - 1);
+	memcpy(dst, cut.ptr ? cut.ptr : "", cut.len);
+	dst[cut.len] = '\0';
+}
+
+static void info_keep(struct child *c, const struct engine_info *i)
+{
+	c->info = *i;
+	copy_str(c->build, sizeof c->build, i->build);
+	copy_str(c->template_hash, sizeof c->template_hash, i->template_hash);
+	copy_str(c->architecture, sizeof c->architecture, i->architecture);
+	copy_str(c->description, sizeof c->description, i->description);
+	c->info.build = str_from(c->build);
+	c->info.template_hash = str_from(c->template_hash);
+	c->info.architecture = str_from(c->architecture);
+	c->info.description = str_from(c->description);
+}
+
+static void answer_engine(struct keeper *k, struct child *c)
+{
+	struct child *server = child_find(k, ROLE_SERVER);
+	if (!server || !c->ask_id)
+		return;
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ANSWER, c->ask_id);
+	answer_put(&m, OK, STR_NONE);
+	ipc_put_u64(&m, c->engine_id);
+	ipc_put_fd(&m, TAKE_FD(c->server_end));
+	engine_info_put(&m, &c->info);
+	c->ask_id = 0;
+	c->orphan_since_ms = 0;
+	(void)ipc_send(server->chan, &m);
+}
+
+static enum err engine_adopt(struct keeper *k, struct child *c, uint64_t ask_id)
+{
+	TRY(attach_new(c, ROLE_SERVER, &c->server_end));
+	c->ask_id = ask_id;
+	if (c->ready)
+		answer_engine(k, c);
+	return OK;
+}
+
+enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, bool gpu,
+		      uint64_t n_ctx, uint64_t n_seq, struct err_info *info)
+{
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms && !strcmp(c->digest, digest))
+			return engine_adopt(k, c, ask_id);
+	AUTO_FD int model_fd = -1;
+	uint64_t size;
+	enum err e = blobdir_get(k->blobs, str_from(digest), &model_fd, &size);
+	if (e)
+		return err_set(info, e, "the model's file cannot be opened");
+	struct child *c;
+	TRY(child_spawn(k, ROLE_ENGINE, &c));
+	c->engine_id = ++k->next_engine;
+	(void)str_copy(str_from(digest), c->digest, sizeof c->digest);
+	struct engine_load load = { .model_fd = TAKE_FD(model_fd), .gpu = gpu, .n_gpu_layers = -1,
+		.n_ctx = (uint32_t)n_ctx, .n_seq = (uint32_t)n_seq };
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ENGINE_LOAD, 0);
+	engine_load_put(&m, &load);
+	e = ipc_send(c->chan, &m);
+	if (!e)
+		e = attach_new(c, ROLE_SERVER, &c->server_end);
+	if (e)
+		child_kill(k, c);
+	else
+		c->ask_id = ask_id;
+	return e;
+}
+
+void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m)
+{
+	struct engine_info info;
+	struct gen_failed why;
+	struct child *server = child_find(k, ROLE_SERVER);
+	if (m->type == ENGINE_READY && !c->ready && !engine_info_get(m, &info)) {
+		info_keep(c, &info);
+		c->ready = true;
+		answer_engine(k, c);
+	} else if (m->type == ENGINE_REFUSED && !gen_failed_get(m, &why)) {
+		char detail[ERR_DETAIL_MAX];
+		copy_str(detail, sizeof detail, why.detail);
+		if (server && c->ask_id)
+			answer_error(server, c->ask_id, ERR_MODEL_BAD, detail);
+		c->ask_id = 0;
+		child_kill(k, c);
+	} else {
+		log_error("an engine sent the keeper what is not allowed");
+		child_kill(k, c);
+	}
+}
+
+void engines_orphaned(struct keeper *k)
+{
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_ENGINE && !c->dead) {
+			c->orphan_since_ms = time_mono_ms();
+			c->ask_id = 0;
+			if (c->server_end >= 0)
+				close(TAKE_FD(c->server_end));
+		}
+}
+
+void engines_sweep(struct keeper *k)
+{
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
+		    c->orphan_since_ms + KEEPER_ORPHAN_MS < time_mono_ms())
+			child_kill(k, c);
+}
+
+/* ---- jail ---- */
+
+enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int *fds,
+		    unsigned nfds, int *ret_channel)
+{
+	struct child *c = NULL;
+	int pair[2] = { -1, -1 };
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, JAIL_JOB, 0);
+	ipc_put_u64(&m, kind);
+	ipc_put_str(&m, digest);
+	ipc_put_u64(&m, size);
+	ipc_put_u64(&m, nfds);
+	for (unsigned i = 0; i < nfds; i++)
+		ipc_put_fd(&m, fds[i]);
+	TRY(ipc_pair(pair));
+	ipc_put_fd(&m, pair[0]);
+	enum err e = child_spawn(k, ROLE_JAIL, &c);
+	if (!e)
+		e = ipc_send(c->chan, &m);
+	if (e) {
+		close(pair[1]);
+		if (c)
+			child_kill(k, c);
+		return e;
+	}
+	(void)str_copy(digest, c->digest, sizeof c->digest);
+	c->writes = kind != JAIL_GGUF;
+	*ret_channel = pair[1];
+	return OK;
+}
+
+bool writer_was_whole(struct keeper *k, struct str digest)
+{
+	for (unsigned i = 0; i < KEEPER_WHOLE_MAX; i++)
+		if (k->whole[i][0] && str_eq(digest, str_from(k->whole[i]))) {
+			k->whole[i][0] = '\0';
+			return true;
+		}
+	return false;
+}
+
+/* A writer has ended: its blob is whole, or stays partial. A commit that waits is carried out. */
+static void writer_exited(struct keeper *k, struct child *c, bool whole)
+{
+	struct child *server = child_find(k, ROLE_SERVER);
+	if (c->ask_id && server) {
+		enum err e = whole ? blobdir_commit(k->blobs, str_from(c->digest)) : ERR_CONFLICT;
+		answer_error(server, c->ask_id, e, e ? err_text(e) : "");
+	} else if (whole) {
+		memcpy(k->whole[k->next_whole++ % KEEPER_WHOLE_MAX], c->digest, sizeof c->digest);
+	}
+}
+
+/* ---- ends ---- */
+
+static bool restart_too_often(struct keeper *k)
+{
+	int64_t now = time_mono_ms();
+	int64_t *oldest = &k->restarts_ms[k->next_restart++ % KEEPER_RESTART_BURST];
+	bool often = *oldest && *oldest + KEEPER_RESTART_WINDOW_MS > now;
+	*oldest = now;
+	return often;
+}
+
+static void restart(struct keeper *k, const struct child *gone)
+{
+	if (!gone->ready) { /* it said why, or the log has it; trying again would only repeat it */
+		k->stopping = k->fatal = true;
+		return;
+	}
+	if (restart_too_often(k))
+		poll(NULL, 0, 500);
+	if (gone->role == ROLE_SERVER)
+		engines_orphaned(k);
+	enum err e = gone->role == ROLE_SERVER ? keeper_start_server(k) : keeper_start_egress(k);
+	if (e) {
+		log_error("a role could not be started again", KV_ERR(e));
+		k->stopping = k->fatal = true;
+	}
+}
+
+void child_exited(struct keeper *k, struct child *c)
+{
+	int status = 0;
+	(void)waitpid(c->pid, &status, 0);
+	for (struct child **at = &k->children; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	if (!k->stopping && c->role != ROLE_JAIL && (WIFSIGNALED(status) || WEXITSTATUS(status)))
+		log_warn("a role ended", KV_Z("role", role_names[c->role]),
+			 KV_I64("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
+			 KV_I64("code", WIFEXITED(status) ? WEXITSTATUS(status) : 0));
+	if (c->writes)
+		writer_exited(k, c, WIFEXITED(status) && !WEXITSTATUS(status));
+	struct child *server = child_find(k, ROLE_SERVER);
+	if (c->role == ROLE_ENGINE && c->ask_id && server)
+		answer_error(server, c->ask_id, ERR_MODEL_BAD,
+			     "not a usable model: its process died while loading it");
+	if ((c->role == ROLE_SERVER || c->role == ROLE_EGRESS) && !k->stopping)
+		restart(k, c);
+	ipc_free(c->chan);
+	if (c->pidfd >= 0)
+		close(c->pidfd);
+	if (c->server_end >= 0)
+		close(c->server_end);
+	mem_free(c);
+}

@@ -1,0 +1,95 @@
+/* roles/keeper_int.h - private to roles/keeper*.c.
+ *
+ * The keeper is one thread around poll(). It parses nothing from outside: what reaches it are typed
+ * messages of the server (a bad one costs the server its life) and single words of other roles.
+ *
+ * Children: one server, one egress, an engine per loaded model, a jail per job. Server or egress
+ * gone: started again, the survivors get a new channel by ATTACH. Engine gone: the server sees its
+ * channel end and asks again. The keeper gone: all others end with it (PDEATHSIG, end of channel). */
+#pragma once
+
+#include <sys/types.h>
+
+#include "models/blobdir.h"
+#include "os/ipc.h"
+#include "proto/engine.h"
+#include "proto/keeper.h"
+#include "roles/keeper.h"
+#include "vault/audit_log.h"
+#include "vault/keyring.h"
+#include "vault/tls.h"
+
+enum {
+	KEEPER_LISTEN_MAX = 8,
+	KEEPER_CHILDREN_MAX = 64,
+	KEEPER_STOP_MS = 8000,       /* the server's time to end by itself */
+	KEEPER_ORPHAN_MS = 60000,    /* an engine nobody asked for after the server's restart */
+	KEEPER_WHOLE_MAX = 16,
+	KEEPER_RESTART_BURST = 5,    /* restarts within KEEPER_RESTART_WINDOW_MS without a pause */
+	KEEPER_RESTART_WINDOW_MS = 10000,
+};
+
+struct child {
+	struct child *next;
+	enum role role;
+	pid_t pid;
+	int pidfd;
+	struct ipc *chan;
+	bool ready, dead;            /* dead: channel closed, waiting for its exit status */
+	uint64_t ask_id;             /* the server's request that waits for this child; 0: none */
+	bool writes;                 /* jails: writes a blob; its exit with 0 makes it whole */
+	/* engines */
+	uint64_t engine_id;
+	char digest[65];             /* engines and jails: the blob they work on */
+	int server_end;              /* channel end to hand to the server once loaded; -1 */
+	int64_t orphan_since_ms;     /* 0: a server uses it */
+	struct engine_info info;     /* strings in the arrays below */
+	char build[64], template_hash[65], architecture[64], description[128];
+};
+
+struct keeper {
+	const char *dir;             /* absolute */
+	struct config config;
+	int lock_fd, local_fd, signal_fd;
+	int listen_fd[KEEPER_LISTEN_MAX];
+	unsigned n_listen;
+	bool tls_needed, stopping, fatal;
+	struct keyring *keys;
+	struct audit_log *audit;
+	struct blobdir *blobs;
+	struct tls_pair tls;         /* in force; empty without TLS */
+	struct child *children;
+	uint64_t next_engine;
+	int64_t stop_deadline_ms, restarts_ms[KEEPER_RESTART_BURST];
+	unsigned next_restart;
+	char whole[KEEPER_WHOLE_MAX][65]; /* blobs whose writer ended well, not yet committed */
+	unsigned next_whole;
+};
+
+/* keeper_child.c */
+enum err child_spawn(struct keeper *k, enum role role, struct child **ret);
+struct child *child_find(struct keeper *k, enum role role); /* living; NULL: none */
+struct child *child_engine(struct keeper *k, uint64_t id);
+void child_kill(struct keeper *k, struct child *c);
+void child_exited(struct keeper *k, struct child *c);       /* pidfd became readable; frees c */
+enum err keeper_start_egress(struct keeper *k);
+enum err keeper_start_server(struct keeper *k);
+enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, bool gpu,
+		      uint64_t n_ctx, uint64_t n_seq, struct err_info *info);
+void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m);
+void engines_orphaned(struct keeper *k);
+void engines_sweep(struct keeper *k);
+/* Starts a jail job with the descriptors in `fds` (taken) and the server's channel end in *ret. */
+enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int *fds,
+		    unsigned nfds, int *ret_channel);
+bool writer_was_whole(struct keeper *k, struct str digest); /* and forgets it */
+
+/* keeper_ask.c */
+/* Handles one request of the server. Errors: ERR_PROTOCOL: the server must go. */
+enum err keeper_ask(struct keeper *k, struct child *server, struct ipc_in *m);
+void answer_error(struct child *to, uint64_t id, enum err e, const char *detail);
+
+/* keeper_start.c */
+enum err keeper_open(struct keeper *k, struct err_info *info); /* lock, keys, audit, TLS, sockets */
+void keeper_close(struct keeper *k);
+enum err keeper_reload(struct keeper *k, struct err_info *info); /* SIGHUP: certificate */

@@ -1,0 +1,316 @@
+/* Opening and closing what the keeper holds: lock, keys, audit log, certificate, sockets. */
+#include "roles/keeper_int.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "os/fd.h"
+#include "os/tty.h"
+
+/* ---- keys ---- */
+
+static enum err read_passphrase(const struct keeper *k, const char *prompt, struct buf *out,
+				struct err_info *info)
+{
+	if (!k->config.passphrase_file[0]) {
+		enum err e = tty_ask_secret(prompt, out);
+		if (e)
+			err_hint(info, "name a file with --passphrase-file, or start it on a terminal");
+		return e ? err_set(info, e, "a passphrase is needed, and there is no terminal to ask on") : OK;
+	}
+	enum err e = file_read(k->config.passphrase_file, out);
+	if (e)
+		return err_set(info, e, "cannot read the passphrase file");
+	while (out->len && (out->ptr[out->len - 1] == '\n' || out->ptr[out->len - 1] == '\r'))
+		buf_cut(out, out->len - 1);
+	return OK;
+}
+
+static enum err ask_twice(const struct keeper *k, struct buf *pass, struct err_info *info)
+{
+	TRY(read_passphrase(k, "New passphrase for the vault: ", pass, info));
+	if (k->config.passphrase_file[0])
+		return OK;
+	AUTO_SECRET_BUF struct buf again = BUF(LIMIT_PASSWORD);
+	TRY(read_passphrase(k, "The same once more: ", &again, info));
+	if (!str_eq(buf_str(pass), buf_str(&again)))
+		return err_set(info, ERR_INVALID, "the two passphrases differ");
+	return OK;
+}
+
+static enum err new_keys(struct keeper *k, struct key_source *s, struct buf *pass, struct err_info *info)
+{
+	if (!strcmp(k->config.key, "passphrase")) {
+		TRY(ask_twice(k, pass, info));
+		s->passphrase = buf_str(pass);
+		if (s->passphrase.len < 10)
+			return err_set(info, ERR_INVALID, "the passphrase needs at least 10 characters");
+	}
+	if (strcmp(k->config.key, "tpm"))
+		s->credentials_dir = "";
+	return keyring_create(k->dir, s, &k->keys, info);
+}
+
+static enum err old_keys(struct keeper *k, struct key_source *s, struct buf *pass, struct err_info *info)
+{
+	bool passphrase = !strcmp(k->config.key, "passphrase") || k->config.passphrase_file[0];
+	if (!passphrase) {
+		enum err e = keyring_open(k->dir, s, &k->keys, info);
+		if (e != ERR_KEY || strcmp(k->config.key, "auto"))
+			return e;
+		struct err_info nobody = { 0 };
+		if (read_passphrase(k, "Passphrase of the vault: ", pass, &nobody))
+			return e; /* no terminal: the first answer says it better */
+	} else {
+		TRY(read_passphrase(k, "Passphrase of the vault: ", pass, info));
+	}
+	s->passphrase = buf_str(pass);
+	return keyring_open(k->dir, s, &k->keys, info);
+}
+
+static enum err open_keys(struct keeper *k, bool *ret_new, struct err_info *info)
+{
+	AUTO_SECRET_BUF struct buf pass = BUF(LIMIT_PASSWORD);
+	struct key_source s = { .key_file = k->config.key_file[0] ? k->config.key_file : NULL, .strength = 2 };
+	char db[4096];
+	struct stat st;
+	TRY(path_join(db, sizeof db, k->dir, "db/tresor.db"));
+	*ret_new = !keyring_exists(k->dir);
+	if (!*ret_new)
+		return old_keys(k, &s, &pass, info);
+	if (!stat(db, &st)) {
+		err_hint(info, "put keys.json back, from a backup if need be");
+		return err_set(info, ERR_KEY, "the data directory has a database but no keys.json");
+	}
+	return new_keys(k, &s, &pass, info);
+}
+
+/* ---- sockets ---- */
+
+static bool is_loopback(const struct sockaddr *a)
+{
+	if (a->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
+}
+
+/* "HOST:PORT", "[V6]:PORT"; only numbers and localhost, so that no resolver decides where we listen. */
+static enum err parse_address(struct str text, struct addrinfo **ret, struct err_info *info)
+{
+	char host[128], port[8];
+	size_t colon = text.len;
+	while (colon && text.ptr[colon - 1] != ':')
+		colon--;
+	struct str h = str_sub(text, 0, colon ? colon - 1 : 0), p = str_sub(text, colon, SIZE_MAX);
+	if (h.len > 2 && h.ptr[0] == '[' && h.ptr[h.len - 1] == ']')
+		h = str_sub(h, 1, h.len - 2);
+	uint64_t number;
+	if (!h.len || str_copy(h, host, sizeof host) || str_copy(p, port, sizeof port) ||
+	    str_to_u64(p, &number) || number > 65535)
+		return err_set(info, ERR_INVALID, "\"%.*s\" is not ADDRESS:PORT", STR_ARG(str_sub(text, 0, 100)));
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+	if (getaddrinfo(strcmp(host, "localhost") ? host : "127.0.0.1", port, &hints, ret))
+		return err_set(info, ERR_INVALID, "\"%s\" is not an address; --listen takes numbers such as "
+			       "0.0.0.0 or 192.168.1.5", host);
+	return OK;
+}
+
+static enum err listen_one(struct keeper *k, const struct addrinfo *a, struct str text, struct err_info *info)
+{
+	AUTO_FD int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int on = 1;
+	if (fd < 0)
+		return err_set(info, err_from_errno(errno), "no socket");
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (a->ai_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, 1024)) {
+		int n = errno;
+		if (n == EADDRINUSE)
+			err_hint(info, "choose another port with --listen, or end the program that has it");
+		return err_set(info, err_from_errno(n), "cannot listen on %.*s: %s",
+			       STR_ARG(str_sub(text, 0, 100)), n == EADDRINUSE ? "the port is taken" : strerror(n));
+	}
+	k->listen_fd[k->n_listen++] = TAKE_FD(fd);
+	return OK;
+}
+
+static enum err listen_all(struct keeper *k, struct err_info *info)
+{
+	struct str rest = str_from(k->config.listen), part;
+	while (str_next(&rest, ',', &part)) {
+		struct addrinfo *a = NULL;
+		if (k->n_listen == KEEPER_LISTEN_MAX)
+			return err_set(info, ERR_LIMIT, "more than %d addresses to listen on", KEEPER_LISTEN_MAX);
+		TRY(parse_address(str_trim(part), &a, info));
+		if (!is_loopback(a->ai_addr))
+			k->tls_needed = true;
+		enum err e = listen_one(k, a, str_trim(part), info);
+		freeaddrinfo(a);
+		TRY(e);
+	}
+	return k->n_listen ? OK : err_set(info, ERR_INVALID, "no address to listen on");
+}
+
+/* DIR/control.sock by way of the folder's descriptor: sun_path is short, data directories are not. */
+static enum err listen_local(struct keeper *k, struct err_info *info)
+{
+	AUTO_FD int dir = -1;
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	if (fd < 0)
+		return err_from_errno(errno);
+	TRY(fd_open(k->dir, O_PATH | O_DIRECTORY, 0, &dir));
+	(void)unlinkat(dir, "control.sock", 0); /* we hold the lock: it is a dead one */
+	snprintf(a.sun_path, sizeof a.sun_path, "/proc/self/fd/%d/control.sock", dir);
+	mode_t before = umask(0177);
+	int bad = bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 128);
+	int n = errno;
+	umask(before);
+	if (bad)
+		return err_set(info, err_from_errno(n), "cannot make control.sock: %s", strerror(n));
+	k->local_fd = TAKE_FD(fd);
+	return OK;
+}
+
+/* ---- certificate ---- */
+
+static enum err load_tls(struct keeper *k, struct err_info *info)
+{
+	const char *names[TLS_NAMES_MAX];
+	static char text[2 * CONFIG_TEXT]; /* the names, terminated; the keeper has one thread */
+	size_t used = 0;
+	struct tls_options o = { .data_dir = k->dir, .names = names,
+		.cert_file = k->config.tls_cert[0] ? k->config.tls_cert : NULL,
+		.key_file = k->config.tls_key[0] ? k->config.tls_key : NULL };
+	char host[256];
+	const struct str lists[] = { str_from(k->config.hosts), str_from(k->config.listen),
+		gethostname(host, sizeof host) ? STR_NONE : str_from(host), STR("localhost,127.0.0.1") };
+	for (size_t i = 0; i < 4; i++) {
+		struct str rest = lists[i], part;
+		if (i >= 2 && o.cert_file)
+			break; /* a given certificate need not cover what nobody asked for */
+		while (str_next(&rest, ',', &part) && o.n_names < TLS_NAMES_MAX) {
+			part = str_trim(part);
+			if (i == 1) { /* ADDRESS:PORT */
+				size_t colon = part.len;
+				while (colon && part.ptr[colon - 1] != ':')
+					colon--;
+				part = str_sub(part, 0, colon ? colon - 1 : 0);
+				if (part.len > 2 && part.ptr[0] == '[')
+					part = str_sub(part, 1, part.len - 2);
+			}
+			if (!part.len || str_eq(part, STR("0.0.0.0")) || str_eq(part, STR("::")) ||
+			    used + part.len + 1 > sizeof text)
+				continue;
+			memcpy(text + used, part.ptr, part.len);
+			text[used + part.len] = '\0';
+			bool twice = false;
+			for (size_t j = 0; j < o.n_names; j++)
+				twice |= !strcmp(names[j], text + used);
+			if (twice)
+				continue;
+			names[o.n_names++] = text + used;
+			used += part.len + 1;
+		}
+	}
+	keyring_get(k->keys, DATA_KEY_TLS, o.key);
+	struct tls_pair fresh = { 0 };
+	enum err e = tls_load(&o, &fresh, info);
+	wipe(o.key, sizeof o.key);
+	if (e)
+		return e;
+	tls_pair_done(&k->tls);
+	k->tls = fresh;
+	if (k->tls.expires_soon)
+		log_warn("the certificate expires within 30 days");
+	if (k->tls.own && k->tls.ca_is_new)
+		log_info("new CA", KV_Z("fingerprint", k->tls.fingerprint));
+	return OK;
+}
+
+enum err keeper_reload(struct keeper *k, struct err_info *info)
+{
+	struct config fresh;
+	config_defaults(&fresh);
+	TRY(config_load(&fresh, k->dir, info));
+	if (!k->tls_needed)
+		return OK;
+	if (fresh.hosts[0])
+		memcpy(k->config.hosts, fresh.hosts, sizeof fresh.hosts);
+	if (fresh.tls_cert[0]) {
+		memcpy(k->config.tls_cert, fresh.tls_cert, sizeof fresh.tls_cert);
+		memcpy(k->config.tls_key, fresh.tls_key, sizeof fresh.tls_key);
+	}
+	TRY(load_tls(k, info));
+	struct child *server = child_find(k, ROLE_SERVER);
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, TLS_NEW, 0);
+	ipc_put_str(&m, buf_str(&k->tls.cert_pem));
+	ipc_put_str(&m, buf_str(&k->tls.key_pem));
+	return server ? ipc_send(server->chan, &m) : OK;
+}
+
+/* ---- all of it ---- */
+
+static enum err open_audit(struct keeper *k, bool fresh, struct err_info *info)
+{
+	struct audit_log_options o = { .data_dir = k->dir, .create = fresh };
+	keyring_get(k->keys, DATA_KEY_AUDIT, o.key);
+	enum err e = audit_log_open(&o, &k->audit, info);
+	wipe(o.key, sizeof o.key);
+	return e;
+}
+
+enum err keeper_open(struct keeper *k, struct err_info *info)
+{
+	char path[4096];
+	long holder = 0;
+	bool fresh = false;
+	enum err e = dir_make(k->dir, 0700);
+	if (e)
+		return err_set(info, e, "cannot make the data directory %s", k->dir);
+	TRY(path_join(path, sizeof path, k->dir, "lock"));
+	e = file_lock(path, &k->lock_fd, &holder);
+	if (e == ERR_LOCKED)
+		return err_set(info, e, "process %ld uses this data directory", holder);
+	if (e)
+		return err_set(info, e, "cannot lock the data directory");
+	TRY(open_keys(k, &fresh, info));
+	TRY(open_audit(k, fresh, info));
+	TRY(blobdir_open(k->dir, &k->blobs));
+	if (!k->config.local_only) {
+		TRY(listen_all(k, info));
+		if (k->tls_needed)
+			TRY(load_tls(k, info));
+	}
+	return listen_local(k, info);
+}
+
+void keeper_close(struct keeper *k)
+{
+	for (unsigned i = 0; i < k->n_listen; i++)
+		close(k->listen_fd[i]);
+	if (k->local_fd >= 0) {
+		char path[4096];
+		close(k->local_fd);
+		if (!path_join(path, sizeof path, k->dir, "control.sock"))
+			(void)unlink(path);
+	}
+	audit_log_close(k->audit);
+	blobdir_free(k->blobs);
+	keyring_free(k->keys);
+	tls_pair_done(&k->tls);
+	if (k->signal_fd >= 0)
+		close(k->signal_fd);
+	if (k->lock_fd >= 0)
+		close(k->lock_fd);
+}

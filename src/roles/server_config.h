@@ -1,0 +1,17 @@
+/* roles/server_config.h - what the keeper tells the server at its start, as JSON in HELLO. */
+#pragma once
+
+#include "base/json.h"
+#include "roles/config.h"
+
+struct server_config {        /* strings are owned by `doc` */
+	json_t *doc;
+	const char *name, *hosts, *behind_proxy, *public_url, *build, *key_kind;
+	int64_t http_threads, workers, max_connections, max_engines, context, sequences, keep_alive_s;
+	bool gpu, local_only, trial, recovery;
+	int64_t tls_expires_ms;
+};
+struct keeper;
+enum err server_config_write(const struct keeper *k, struct buf *out);
+enum err server_config_read(struct str json, struct server_config *ret);
+void server_config_done(struct server_config *c);
