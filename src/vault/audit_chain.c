@@ -82,7 +82,7 @@ enum err audit_line_parse(struct str line, struct audit_record *ret, uint8_t mac
 	uint64_t n, at;
 	if (line.len > AUDIT_LINE_MAX || !str_next(&rest, ' ', &seq) ||
 	    !str_next(&rest, ' ', &ms) || !str_next(&rest, ' ', &event) ||
-	    !str_next(&rest, ' ', &hex) || rest.len)
+	    !str_next(&rest, ' ', &hex) || rest.ptr)
 		return ERR_CORRUPT;
 	if (!number(seq, &n) || !number(ms, &at) || !event_ok(event) ||
 	    hex.len != 2 * AUDIT_MAC_LEN || hex_decode(hex, mac, AUDIT_MAC_LEN))

@@ -15,14 +15,14 @@
 #include "base/buf.h"
 #include "base/crypto.h"
 
-enum { AUDIT_BATCH_MAX = 256, AUDIT_CHECKPOINT_EVERY = 64 };
+enum { AUDIT_BATCH_MAX = 64, AUDIT_CHECKPOINT_EVERY = 64 };
 
 struct audit_log;
 struct audit_log_options {
 	const char *data_dir;           /* DIR; DIR/audit is made when missing */
 	uint8_t key[KEY_LEN];           /* the audit key */
-	bool create;                    /* a new instance: no log expected. Else a missing log with
-					 * a checkpoint, or with neither, is refused */
+	bool create;                    /* make an empty log when there is neither log nor checkpoint:
+					 * true while there is no database yet. Else that is refused */
 	size_t file_bytes;              /* a new file after so many; 0: 8 MiB */
 };
 /* Errors: ERR_CORRUPT (info names the record), ERR_KEY (the checkpoint's signature), ERR_IO .. */
@@ -35,9 +35,9 @@ struct audit_log *audit_log_close(struct audit_log *l);
 	*l = audit_log_close(*l);
 }
 /* Appends n events (JSON objects, at most LIMIT_AUDIT_EVENT each) and returns when they are durable.
- * Errors: ERR_INVALID (an event is empty, too long or n is over the limit; nothing happened),
- * ERR_IO, ERR_NOSPACE, ERR_NOMEM: from then on every append fails with it, until the caller closes
- * and opens the log again. */
+ * Errors: ERR_INVALID (an event is empty or too long, n is 0 or over AUDIT_BATCH_MAX) and, before
+ * anything was written, ERR_NOMEM: nothing happened. All others (ERR_IO, ERR_NOSPACE ..): from then
+ * on every append fails with it, until the caller closes and opens the log again. */
 enum err audit_log_append(struct audit_log *l, const struct str *events, size_t n,
 			  uint64_t *ret_first_seq);
 uint64_t audit_log_last(const struct audit_log *l); /* 0: none */
