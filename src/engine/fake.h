@@ -1,0 +1,33 @@
+/* engine/fake.h - a backend without a model: bytes are tokens, time is virtual, memory is checked.
+ *
+ * The "model": the next token is a hash of all tokens in the sequence's cells, so a scheduler that
+ * mixes up cells gives other answers than fake_answer() computes from the prompt alone. Every
+ * misuse that would reach an assert in libllama (a gap in positions, too many tokens, a sequence id
+ * out of range, removal the caps forbid) ends the program. */
+#pragma once
+
+#include "engine/backend.h"
+
+enum { FAKE_END = 256, FAKE_VOCAB = 257 }; /* token ids: 0..255 bytes, then the end */
+
+struct fake_options {
+	uint32_t n_ctx, n_seq, n_batch;
+	bool shared_cells, no_partial_rm;
+	uint32_t swa_window;
+	uint32_t end_every;       /* about one token in so many is the end; 0: never */
+	int64_t step_ns, token_ns; /* what a decode costs in virtual time */
+	unsigned again_every;     /* every n-th decode says ERR_AGAIN; 0: never */
+	unsigned broken_at;       /* the n-th decode says ERR_ENGINE; 0: never */
+	struct str think_start, think_end; /* borrowed */
+};
+struct fake;
+extern const struct engine_backend_ops FAKE_OPS;
+enum err fake_new(const struct fake_options *o, struct fake **ret);
+struct fake *fake_free(struct fake *f);
+DEFINE_AUTO(fake)
+int64_t fake_now_ns(const struct fake *f);
+void fake_sleep_ns(struct fake *f, int64_t ns);
+uint64_t fake_decodes(const struct fake *f);
+uint64_t fake_tokens(const struct fake *f); /* computed in all */
+/* The model's greedy answer: next token after `v`, by the same rule but from the text alone. */
+int32_t fake_next(uint32_t end_every, const int32_t *v, size_t n);

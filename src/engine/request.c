@@ -1,0 +1,227 @@
+#include "engine/request.h"
+
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/json.h"
+#include "base/random.h"
+
+void engine_prompt_done(struct engine_prompt *p) { tokens_done(&p->tokens); }
+#define AUTO_PROMPT [[gnu::cleanup(engine_prompt_done)]]
+
+struct request *request_free(struct request *r)
+{
+	if (!r)
+		return NULL;
+	tokens_done(&r->feed);
+	sampler_free(r->sampler);
+	text_free(r->text);
+	if (r->grammar)
+		r->ops->grammar_free(r->backend, r->grammar);
+	mem_free(r);
+	return NULL;
+}
+
+/* Renders the messages without `drop` of the oldest that are not system messages, and without those
+ * up to the next one of the user: many templates refuse a talk that begins with an answer. */
+static enum err render_without(struct request *r, const struct gen_request *g, const json_t *all,
+			       size_t drop, struct engine_prompt *ret, struct err_info *info)
+{
+	AUTO_BUF struct buf text = BUF(LIMIT_IPC_BULK);
+	struct jw w;
+	jw_init(&w, &text);
+	jw_arr(&w);
+	bool cut = drop > 0;
+	for (size_t i = 0, n = json_array_size(all); i < n; i++) {
+		const json_t *m = json_array_get(all, i);
+		struct str role = STR_NONE;
+		TRY(json_want_str(m, "role", false, &role, info));
+		bool system = str_eq(role, STR("system"));
+		if (!system && drop) {
+			drop--;
+			continue;
+		}
+		if (!system && cut && i + 1 < n && !str_eq(role, STR("user")))
+			continue;
+		cut = cut && system;
+		jw_json(&w, m);
+	}
+	jw_end(&w);
+	TRY(text.err);
+	struct gen_request less = *g;
+	less.input = buf_str(&text);
+	engine_prompt_done(ret);
+	*ret = (struct engine_prompt){ 0 };
+	return r->ops->prompt(r->backend, &less, ret, info);
+}
+
+static enum err context_error(struct request_error *why, size_t prompt, uint32_t limit)
+{
+	why->prompt_tokens = (uint32_t)prompt;
+	why->context_tokens = limit;
+	return err_set(&why->info, ERR_CONTEXT, "the prompt has %zu tokens, the context holds %u", prompt,
+		       limit);
+}
+
+/* Drops the fewest of the oldest messages so that the prompt and some answer fit. The number is
+ * found by bisection: each try renders the whole. */
+static enum err truncate_prompt(struct request *r, const struct gen_request *g,
+				struct engine_prompt *p, struct request_error *why)
+{
+	size_t full = p->tokens.n, droppable = 0;
+	uint32_t answer = r->limit / 4;
+	if (g->sampling.num_predict > 0 && (uint32_t)g->sampling.num_predict < answer)
+		answer = (uint32_t)g->sampling.num_predict;
+	uint32_t room = r->limit - (answer ? answer : 1);
+	AUTO_JSON json_t *all = NULL;
+	TRY(json_read(g->input, LIMIT_IPC_BULK, JSON_DEPTH_DEFAULT, &all, &why->info));
+	for (size_t i = 0; i < json_array_size(all); i++) {
+		struct str role = STR_NONE;
+		TRY(json_want_str(json_array_get(all, i), "role", false, &role, &why->info));
+		droppable += !str_eq(role, STR("system"));
+	}
+	size_t lo = 1, hi = droppable ? droppable - 1 : 0; /* the last one stays */
+	size_t best = 0;
+	while (lo <= hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		TRY(render_without(r, g, all, mid, p, &why->info));
+		if (p->tokens.n <= room) {
+			best = mid;
+			hi = mid - 1;
+		} else {
+			lo = mid + 1;
+		}
+	}
+	TRY(render_without(r, g, all, best ? best : droppable ? droppable - 1 : 0, p, &why->info));
+	if (p->tokens.n >= r->limit) /* even the last message alone is too long */
+		return context_error(why, full, r->limit);
+	r->truncated_tokens = (uint32_t)(full - p->tokens.n);
+	return OK;
+}
+
+static enum err prepare_prompt(struct request *r, const struct gen_request *g, bool *ret_thinking,
+			       struct request_error *why)
+{
+	AUTO_PROMPT struct engine_prompt p = { 0 };
+	const struct engine_caps *caps = r->ops->caps(r->backend);
+	r->limit = caps->n_ctx_seq;
+	if (g->max_context && g->max_context < r->limit)
+		r->limit = g->max_context;
+	TRY(r->ops->prompt(r->backend, g, &p, &why->info));
+	if (!p.tokens.n)
+		return err_set(&why->info, ERR_INVALID, "the prompt is empty");
+	if (p.tokens.n >= r->limit && g->truncate && g->kind == GEN_CHAT)
+		TRY(truncate_prompt(r, g, &p, why));
+	if (p.tokens.n >= r->limit)
+		return context_error(why, p.tokens.n, r->limit);
+	r->prompt_tokens = (uint32_t)p.tokens.n;
+	*ret_thinking = p.thinking;
+	r->feed = p.tokens;
+	p.tokens = (struct tokens){ 0 };
+	for (size_t i = 0; i < r->feed.n; i++)
+		sampler_accept(r->sampler, r->feed.v[i]);
+	return OK;
+}
+
+static enum err prepare_seed(struct request *r)
+{
+	if (r->sampling.seed >= 0)
+		return OK;
+	/* 53 bits: the number comes back in JSON. Strict means the same bytes, so a fixed one. */
+	r->sampling.seed = r->strict ? 0 : (int64_t)(random_u64() >> 11);
+	return OK;
+}
+
+static enum err prepare_text(struct request *r, const struct gen_request *g, bool thinking,
+			     struct err_info *info)
+{
+	const struct engine_think *tags = r->ops->think(r->backend);
+	struct text_options o = { .stop = g->stop, .n_stop = g->n_stop, .thinking = thinking };
+	if (g->kind == GEN_CHAT) {
+		o.think_start = tags->start;
+		o.think_end = tags->end;
+	}
+	enum err e = text_new(&o, &r->text);
+	return e == ERR_INVALID || e == ERR_LIMIT ?
+		       err_set(info, e, "stop: up to %d strings of 1 to %d bytes of UTF-8", LIMIT_STOP_STRINGS,
+			       LIMIT_STOP_STRING) : e;
+}
+
+/* Takes the tokens accepted before a crash as if they were drawn here. */
+static enum err prepare_resume(struct request *r, const struct gen_request *g, struct err_info *info)
+{
+	const struct engine_caps *caps = r->ops->caps(r->backend);
+	for (size_t i = 0; i < g->n_resume; i++)
+		if (g->resume[i] < 0 || (uint32_t)g->resume[i] >= caps->n_vocab)
+			return err_set(info, ERR_INVALID, "resume: no such token");
+	if (g->n_resume > r->limit - r->prompt_tokens)
+		return err_set(info, ERR_INVALID, "resume: more tokens than the context holds");
+	r->n_resume = (uint32_t)g->n_resume;
+	return tokens_add(&r->feed, g->resume, g->n_resume);
+	/* Sampler and grammar take them when their text is sent again: see request_accept(). */
+}
+
+enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64_t id,
+		     const struct gen_request *g, struct request **ret, struct request_error *why)
+{
+	*why = (struct request_error){ 0 };
+	AUTO(request) struct request *r = mem_zalloc(1, sizeof *r);
+	if (!r)
+		return ERR_NOMEM;
+	r->ops = ops;
+	r->backend = backend;
+	r->id = id;
+	r->person = g->person;
+	r->priority = g->priority;
+	r->strict = g->strict;
+	r->sampling = g->sampling;
+	const struct engine_caps *caps = ops->caps(backend);
+	bool thinking = false;
+	TRY(prepare_seed(r));
+	TRY(sampler_new(&r->sampling, caps->n_vocab, caps->n_ctx_seq, &r->sampler, &why->info));
+	TRY(prepare_prompt(r, g, &thinking, why));
+	TRY(prepare_text(r, g, thinking, &why->info));
+	if (g->schema.len)
+		TRY(ops->grammar_new(backend, g->schema, &r->grammar, &why->info));
+	TRY(prepare_resume(r, g, &why->info));
+	*ret = TAKE(r);
+	return OK;
+}
+
+uint32_t request_answer_tokens(const struct request *r)
+{
+	return (uint32_t)r->feed.n - r->prompt_tokens;
+}
+
+uint32_t request_cells(const struct request *r)
+{
+	uint32_t rest = r->limit - r->prompt_tokens;
+	if (r->sampling.num_predict > 0 && (uint32_t)r->sampling.num_predict < rest)
+		rest = (uint32_t)r->sampling.num_predict;
+	return r->prompt_tokens + rest;
+}
+
+/* The grammar rules the answer; reasoning before it is free. */
+static bool grammar_rules(const struct request *r) { return r->grammar && !text_thinking(r->text); }
+
+enum err request_pick(struct request *r, float *logits, int32_t *ret)
+{
+	struct sampler_grammar g = { r->ops, r->backend, grammar_rules(r) ? r->grammar : NULL };
+	return sampler_pick(r->sampler, logits, request_answer_tokens(r), &g, ret);
+}
+
+enum err request_accept(struct request *r, int32_t token)
+{
+	sampler_accept(r->sampler, token);
+	if (grammar_rules(r) && !r->ops->is_end(r->backend, token))
+		return r->ops->grammar_accept(r->backend, r->grammar, token);
+	return OK;
+}
+
+bool request_may_go_on(const struct request *r)
+{
+	uint32_t n = request_answer_tokens(r);
+	if (r->sampling.num_predict >= 0 && n >= (uint32_t)r->sampling.num_predict)
+		return false;
+	return r->feed.n < r->limit;
+}

@@ -1,0 +1,52 @@
+/* engine/request.h - one request inside the engine: its tokens, its sampler, its text.
+ *
+ * `feed` is all that has to be in the cells before the next token can be drawn: the prompt, then
+ * each accepted token. A request that loses its cells (preempted) keeps `feed` and computes it
+ * again; one that is resumed after a crash starts with more of it. Nothing else tells the two
+ * states "reading the prompt" and "answering" apart. */
+#pragma once
+
+#include "engine/backend.h"
+#include "engine/sampler.h"
+#include "engine/text.h"
+
+struct request {
+	struct request *next; /* the scheduler's lists */
+	uint64_t id, person, order;
+	uint8_t priority;
+	bool strict, begun, cancelled;
+	struct gen_sampling sampling; /* seed is the one in use */
+	struct tokens feed;
+	uint32_t prompt_tokens, truncated_tokens, cached_tokens;
+	uint32_t n_resume;       /* accepted before this engine saw the request */
+	uint32_t limit;          /* prompt and answer, tokens */
+	struct sampler *sampler;
+	struct text *text;
+	struct engine_grammar *grammar;
+	int64_t added_ns, admitted_ns, first_ns; /* 0: not yet */
+	/* owned by: */
+	const struct engine_backend_ops *ops;
+	void *backend;
+};
+
+struct request_error { /* what goes into GEN_FAILED */
+	struct err_info info;
+	uint32_t prompt_tokens, context_tokens;
+};
+/* Renders, counts, cuts if asked, and prepares sampler, grammar and text. Borrows ops and backend.
+ * Errors: ERR_CONTEXT (with both counts), ERR_INVALID (an option, message, stop string or schema),
+ * ERR_UNSUPPORTED, ERR_LIMIT, ERR_NOMEM. */
+enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64_t id,
+		     const struct gen_request *g, struct request **ret, struct request_error *why);
+struct request *request_free(struct request *r);
+DEFINE_AUTO(request)
+/* How many tokens of an answer exist. */
+uint32_t request_answer_tokens(const struct request *r);
+/* Cells it may come to need. */
+uint32_t request_cells(const struct request *r);
+/* Draws the next token from its logits. Errors: sampler_pick()'s. */
+enum err request_pick(struct request *r, float *logits, int32_t *ret);
+/* Moves past a token that was drawn: sampler, grammar and feed. Errors: ERR_ENGINE, ERR_NOMEM. */
+enum err request_accept(struct request *r, int32_t token);
+/* May it go on? False: the limit of context or num_predict is reached. */
+bool request_may_go_on(const struct request *r);
