@@ -51,7 +51,12 @@ enum err spawn_init(void)
 	return find_module_dir();
 }
 
-const char *spawn_module_dir(void) { return module_dir; }
+const char *spawn_module_dir(void)
+{
+	if (!module_dir[0] && find_module_dir())
+		module_dir[0] = '\0';
+	return module_dir;
+}
 
 struct child {
 	const char *const *argv, *const *env;

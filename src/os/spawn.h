@@ -15,7 +15,7 @@ enum { SPAWN_KEEPER_FD = 3 };
  * builds. Call once at start. Errors: from errno. */
 enum err spawn_init(void);
 /* The folder that holds our private modules (engine.so, egress.so, cli.so): beside the binary, or
- * PREFIX/lib/tresor. Terminated, static after spawn_init(). */
+ * PREFIX/lib/tresor. Terminated, static; works without spawn_init() too. Empty: not found. */
 const char *spawn_module_dir(void);
 /* Starts `role`; takes keeper_end. *ret_pidfd is owned by the caller (poll it for the exit). */
 enum err spawn_role(const char *role, int keeper_end, const char *const *env, pid_t *ret_pid,

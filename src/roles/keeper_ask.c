@@ -25,7 +25,7 @@ static enum err answer_plain(struct child *server, uint64_t id, enum err e)
 static enum err ask_engine(struct keeper *k, struct child *server, struct ipc_in *m)
 {
 	struct err_info why = { 0 };
-	char digest[BLOB_DIGEST_LEN + 1];
+	char digest[65];
 	struct str d = ipc_get_str(m);
 	bool gpu = ipc_get_bool(m);
 	uint64_t n_ctx = ipc_get_u64(m), n_seq = ipc_get_u64(m);
@@ -102,7 +102,7 @@ static enum err ask_stage_local(struct keeper *k, struct child *server, struct i
 	int channel = -1, source = -1;
 	enum err e = s ? starter_open(s, &source) : ERR_NOT_FOUND;
 	if (e)
-		err_set(&why, e, "the starter model is not installed on this machine");
+		(void)err_set(&why, e, "the starter model is not installed on this machine");
 	else
 		e = start_writer(k, JAIL_COPY, str_from(s->digest), s->size, source, &channel, &why);
 	if (!e)

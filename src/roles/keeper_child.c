@@ -1,6 +1,7 @@
 /* Children of the keeper: starting, wiring, ends. */
 #include "roles/keeper_int.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "api/app.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "chat/chat.h"
