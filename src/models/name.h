@@ -32,7 +32,7 @@ enum err name_parse(struct str text, struct model_name *ret, struct err_info *in
 /* "file:PATH" gives PATH, anything else STR_NONE. Borrows. */
 struct str name_file_path(struct str text);
 /* The shortest form that reads back: "m:latest", "ns/m:tag", "host/ns/m:tag", "starter:m".
- * Always with the tag (as Ollama lists it). */
+ * With the tag (as Ollama lists it), but for a starter's "latest". */
 void name_format(const struct model_name *n, char dst[LIMIT_MODEL_NAME + 1]);
 /* "host/ns/model/tag": a relative path below manifests/. A starter lies under "starter/library". */
 void name_path(const struct model_name *n, char dst[LIMIT_MODEL_NAME + 1]);

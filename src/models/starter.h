@@ -14,3 +14,6 @@ struct starter {
 };
 const struct starter *starter_find(struct str name); /* NULL: unknown */
 const struct starter *starter_list(size_t *ret_n);
+/* Keeper: opens the file, read-only, in $TRESOR_STARTER_DIR, beside the binary (starter/) or in
+ * PREFIX/share/tresor/starter. Errors: ERR_NOT_FOUND. */
+enum err starter_open(const struct starter *s, int *ret_fd);

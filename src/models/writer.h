@@ -1,12 +1,8 @@
 /* models/writer.h - the blob writer: the jail job that receives, hashes and keeps a model's bytes.
  *
  * It holds four descriptors: the control channel (struct ipc, to the server), the data sink
- * (SOCK_SEQPACKET), the partial file and its journal. Whoever holds the other end of the sink
- * (egress, or the server for an upload) sends frames:
- *
- *	u64 offset, little endian | 1..WRITER_FRAME_MAX bytes
- *
- * in any order, also twice. The writer writes them at their place, hashes the contiguous prefix as
+ * (proto/sink.h), the partial file and its journal. Whoever holds the other end of the sink
+ * (egress, or the server for an upload) sends frames in any order, also twice. The writer writes them at their place, hashes the contiguous prefix as
  * it grows (parts that came out of order are read back), and every WRITER_SYNC_BYTES or
  * WRITER_SYNC_MS first makes the data durable, then notes the ranges in the journal. So a pull cut
  * off at any byte goes on from the last note, and a note never promises more than the disk holds.
@@ -38,8 +34,6 @@ enum writer_msg {
 	WRITER_ASK, WRITER_FINISH,
 };
 enum {
-	WRITER_FRAME_MAX = 60 * 1024,          /* bytes of data in a frame */
-	WRITER_FRAME_HEAD = 8,
 	WRITER_GAPS_MAX = 256,                 /* ranges in a STATE */
 	WRITER_RANGES_MAX = 1000,              /* disjoint ranges kept; more is refused */
 	WRITER_SYNC_BYTES = 64 * 1024 * 1024,
@@ -61,10 +55,6 @@ struct writer_job {          /* descriptors are borrowed */
 int writer_job_main(const struct writer_job *j);
 
 /* ---- the other ends ---- */
-/* One frame; `n` <= WRITER_FRAME_MAX. Non-blocking when the socket is.
- * Errors: ERR_AGAIN (socket full), ERR_CLOSED (the writer is gone), ERR_IO. */
-enum err writer_send_frame(int sink_fd, uint64_t offset, const void *data, size_t n);
-
 enum writer_event_kind { WRITER_EV_STATE, WRITER_EV_PROGRESS, WRITER_EV_WHOLE, WRITER_EV_MISMATCH,
 			 WRITER_EV_FAILED };
 struct writer_range { uint64_t from, to; }; /* half open */

@@ -49,7 +49,10 @@ enum err sink_send(int fd, uint64_t offset, const void *data, size_t n, bool wai
 enum err sink_take(int fd, uint8_t *frame, uint64_t *ret_offset, size_t *ret_n)
 {
 	for (;;) {
-		ssize_t n = recv(fd, frame, SINK_FRAME_HEAD + SINK_FRAME_MAX + 1, MSG_DONTWAIT);
+		/* recvmsg, not recv: a jail has no other way to read a socket without waiting */
+		struct iovec iov = { frame, SINK_FRAME_HEAD + SINK_FRAME_MAX + 1 };
+		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+		ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

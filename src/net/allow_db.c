@@ -1,0 +1,80 @@
+/* The allow-list's rows in the database. Apart from allow.c because egress has no database. */
+#include "net/allow.h"
+
+#include "base/fault.h"
+#include "base/time.h"
+#include "store/db.h"
+
+static const struct sql Q_HOSTS = { "egress.hosts",
+	"SELECT host, port, purpose, plain FROM egress_host ORDER BY created_ms, host, port" };
+static const struct sql Q_HOST_PUT = { "egress.put",
+	"INSERT INTO egress_host (host, port, purpose, plain, created_ms) VALUES (?1, ?2, ?3, ?4, ?5) "
+	"ON CONFLICT (host, port) DO UPDATE SET purpose = ?3, plain = ?4" };
+
+const struct sql *const allow_sql[] = { &Q_HOSTS, &Q_HOST_PUT };
+const size_t allow_sql_count = sizeof allow_sql / sizeof *allow_sql;
+
+static void take_away(struct allow *a, struct str host, int64_t port)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->at[i].port == port && str_eq(str_from(a->at[i].host), host)) {
+			a->at[i] = a->at[--a->n];
+			return;
+		}
+	}
+}
+
+static enum err read_hosts(struct db_conn *c, void *arg)
+{
+	struct allow *a = arg;
+	struct db_row r;
+	TRY(db_query(c, &Q_HOSTS, &r));
+	while (db_next(&r)) {
+		struct str host = db_col_str(&r, 0);
+		int64_t port = db_col_i64(&r, 1);
+		if (port < 1 || port > 65535)
+			continue;
+		/* A row that is not a host allows nothing; the rest of the list still counts. */
+		if (str_eq(db_col_str(&r, 2), STR("no")))
+			take_away(a, host, port);
+		else
+			(void)allow_add(a, host, (uint16_t)port, db_col_i64(&r, 3) != 0);
+	}
+	return db_end(&r);
+}
+
+enum err allow_load(struct db *d, struct allow *ret)
+{
+	*ret = (struct allow){ 0 };
+	allow_defaults(ret);
+	return db_read(d, read_hosts, ret);
+}
+
+struct put { struct str host, purpose; uint16_t port; bool plain; };
+
+static enum err put_host(struct db_conn *c, void *arg)
+{
+	const struct put *p = arg;
+	struct db_row r;
+	TRY(db_query(c, &Q_HOST_PUT, &r));
+	db_bind_str(&r, 1, p->host);
+	db_bind_i64(&r, 2, p->port);
+	db_bind_str(&r, 3, p->purpose);
+	db_bind_i64(&r, 4, p->plain);
+	db_bind_i64(&r, 5, time_now_ms());
+	return db_run(&r);
+}
+
+enum err allow_store(struct db *d, struct str host, uint16_t port, struct str purpose, bool plain)
+{
+	struct allow *probe = mem_zalloc(1, sizeof *probe);
+	if (!probe)
+		return ERR_NOMEM;
+	enum err e = allow_add(probe, host, port, plain);
+	if (!e) { /* as the list spells it */
+		struct put p = { str_from(probe->at[0].host), purpose, port, plain };
+		e = db_write(d, put_host, &p);
+	}
+	mem_free(probe);
+	return e;
+}
