@@ -1,0 +1,379 @@
+#include "http/http_test.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/crypto.h"
+#include "base/limits.h"
+#include "base/time.h"
+#include "http/route.h"
+#include "os/threads.h"
+
+struct seen seen;
+
+/* ---- handlers ---- */
+
+static void h_hello(struct http_req *q, void *app)
+{
+	(void)app;
+	http_reply(q, 200, "text/plain", STR("hi"));
+}
+static void h_echo(struct http_req *q, void *app)
+{
+	(void)app;
+	seen.handlers++;
+	http_set_header(q, "X-Client", http_client_address(q));
+	http_set_header(q, "X-Tls", http_is_tls(q) ? STR("yes") : STR("no"));
+	http_reply(q, 200, "application/octet-stream", http_body(q));
+}
+static void h_item(struct http_req *q, void *app)
+{
+	(void)app;
+	http_reply(q, 200, "text/plain", http_param(q, "id"));
+}
+static void h_query(struct http_req *q, void *app)
+{
+	(void)app;
+	http_reply(q, 200, "text/plain", http_query(q, "x"));
+}
+static void closed(void *arg)
+{
+	seen.closed_ms = time_mono_ms();
+	seen.on_close++;
+	http_release(arg);
+}
+static void *stream_thread(void *arg)
+{
+	struct http_req *q = arg;
+	char line[64];
+	for (int i = 0; i < 1000; i++) {
+		int n = snprintf(line, sizeof line, "event %d\n", i);
+		if (http_write(q, (struct str){ line, (size_t)n }))
+			break;
+		if (i % 50 == 0) {
+			struct timespec t = { .tv_nsec = 1000000 };
+			nanosleep(&t, NULL); /* lets the connection fall asleep in between */
+		}
+	}
+	http_finish(q);
+	http_release(q);
+	return NULL;
+}
+static void spawn(void *(*fn)(void *), struct http_req *q)
+{
+	pthread_t t;
+	http_hold(q);
+	CHECK_OK(thread_start("test", 128 * 1024, fn, q, &t));
+	pthread_detach(t);
+}
+static void h_stream(struct http_req *q, void *app)
+{
+	(void)app;
+	http_hold(q); /* closed() releases */
+	http_stream(q, 200, "text/plain", closed, q);
+	spawn(stream_thread, q);
+}
+/* Writes for ever, until told that nobody reads. */
+static void *flood_thread(void *arg)
+{
+	struct http_req *q = arg;
+	static char block[64 * 1024];
+	enum err e;
+	while (!(e = http_write(q, (struct str){ block, sizeof block })))
+		seen.wrote++;
+	seen.last_write_error = (int)e;
+	seen.write_errors++;
+	http_finish(q);
+	http_release(q);
+	return NULL;
+}
+static void h_flood(struct http_req *q, void *app)
+{
+	(void)app;
+	http_hold(q);
+	http_stream(q, 200, "text/plain", closed, q);
+	spawn(flood_thread, q);
+}
+/* A stream nobody writes to: ends when the client goes. */
+static void h_quiet(struct http_req *q, void *app)
+{
+	(void)app;
+	http_hold(q);
+	http_stream(q, 200, "text/event-stream", closed, q);
+	(void)http_write(q, STR(": hello\n\n"));
+}
+static void gone(void *arg)
+{
+	(void)arg;
+	seen.closed_ms = time_mono_ms();
+	seen.on_gone++;
+}
+static void *later_thread(void *arg)
+{
+	struct http_req *q = arg;
+	struct timespec t = { .tv_nsec = 50 * 1000000 };
+	nanosleep(&t, NULL);
+	while (seen.pause)
+		nanosleep(&t, NULL);
+	http_reply(q, 200, "text/plain", STR("later"));
+	http_release(q);
+	return NULL;
+}
+static void h_later(struct http_req *q, void *app)
+{
+	(void)app;
+	http_hold(q);
+	http_later(q, gone, NULL);
+	spawn(later_thread, q);
+	http_release(q);
+}
+static void h_upload(struct http_req *q, void *app)
+{
+	struct sha256 h;
+	struct str piece = STR("x");
+	char text[64];
+	(void)app;
+	if (str_eq(http_query(q, "x"), STR("refuse"))) {
+		http_reply(q, 403, "text/plain", STR("refused"));
+		return;
+	}
+	sha256_init(&h);
+	while (piece.len) {
+		if (http_body_next(q, &piece))
+			return;
+		sha256_add(&h, piece.ptr, piece.len);
+		seen.upload_bytes += piece.len;
+		while (seen.pause) {
+			struct timespec t = { .tv_nsec = 1000000 };
+			nanosleep(&t, NULL);
+		}
+		if (str_eq(http_query(q, "x"), STR("early"))) {
+			http_reply(q, 409, "text/plain", STR("enough"));
+			return;
+		}
+	}
+	sha256_end(&h, seen.upload_sha);
+	snprintf(text, sizeof text, "%llu", (unsigned long long)seen.upload_bytes);
+	http_reply(q, 200, "text/plain", str_from(text));
+}
+static void h_forget(struct http_req *q, void *app) { (void)q, (void)app; }
+static void h_page(struct http_req *q, void *app)
+{
+	(void)app;
+	http_reply(q, 200, "text/html", STR("<page>"));
+}
+static void h_local(struct http_req *q, void *app)
+{
+	unsigned uid = 12345;
+	char text[32];
+	(void)app;
+	bool local = http_is_local(q, &uid);
+	snprintf(text, sizeof text, "%d %u", local, uid);
+	http_reply(q, 200, "text/plain", str_from(text));
+}
+
+#define R(m, p, h, max) { .method = m, .path = p, .handler = h, .dialect = DIALECT_TEAM, .body_max = max }
+const struct route route_table[] = {
+	R("GET", "/hello", h_hello, 100),	R("POST", "/echo", h_echo, 1024),
+	R("GET", "/item/{id}", h_item, 0),	R("PUT", "/item/default", h_hello, 0),
+	R("GET", "/query", h_query, 0),		R("GET", "/stream", h_stream, 0),
+	R("GET", "/flood", h_flood, 0),		R("GET", "/quiet", h_quiet, 0),
+	R("GET", "/later", h_later, 0),		R("POST", "/upload", h_upload, -1),
+	R("GET", "/forget", h_forget, 0),	R("GET", "/local", h_local, 0),
+	R("DELETE", "/item/{id}", h_item, 0),
+	{ .method = "GET", .path = "/", .handler = h_page, .dialect = DIALECT_PAGE, .body_max = 10 },
+};
+const size_t route_count = sizeof route_table / sizeof route_table[0];
+
+static void dispatch(struct http_req *q, void *app)
+{
+	http_route(q)->handler(q, app);
+}
+
+static void on_error(enum dialect d, const struct err_info *e, struct str id, struct buf *out,
+		     const char **ret_media_type)
+{
+	*ret_media_type = "application/json";
+	CHECK_OK(buf_addf(out, "{\"dialect\":%d,\"slug\":\"%s\",\"detail\":", d, err_slug(e->code)));
+	CHECK_OK(json_add_str(out, str_from(e->detail)));
+	CHECK_OK(buf_addf(out, ",\"id\":\"%.*s\"}", STR_ARG(id)));
+}
+
+/* ---- server ---- */
+
+void fixture_start(struct fixture *f)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_un u = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof a;
+	struct err_info info = { .code = OK };
+	int on = 1;
+	f->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	setsockopt(f->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	CHECK(bind(f->listen_fd, (struct sockaddr *)&a, sizeof a) == 0);
+	CHECK(listen(f->listen_fd, 128) == 0);
+	CHECK(getsockname(f->listen_fd, (struct sockaddr *)&a, &len) == 0);
+	f->port = ntohs(a.sin_port);
+	snprintf(f->local, sizeof f->local, "%s/s", test_dir());
+	CHECK(snprintf(u.sun_path, sizeof u.sun_path, "%s", f->local) < (int)sizeof u.sun_path);
+	f->o.local_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	(void)unlink(f->local);
+	CHECK(bind(f->o.local_fd, (struct sockaddr *)&u, sizeof u) == 0);
+	CHECK(listen(f->o.local_fd, 16) == 0);
+	f->o.listen_fds = &f->listen_fd;
+	f->o.n_listen = 1;
+	f->o.on_error = on_error;
+	enum err e = http_start(&f->o, dispatch, NULL, &f->server, &info);
+	if (e)
+		FAIL("http_start: %s %s", err_slug(e), info.detail);
+}
+
+void fixture_stop(struct fixture *f)
+{
+	f->server = http_stop(f->server, 1000);
+}
+
+int fixture_connect(const struct fixture *f)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				 .sin_port = htons((uint16_t)f->port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+	return fd;
+}
+
+int local_connect(const struct fixture *f)
+{
+	struct sockaddr_un u = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(snprintf(u.sun_path, sizeof u.sun_path, "%s", f->local) < (int)sizeof u.sun_path);
+	CHECK(connect(fd, (struct sockaddr *)&u, sizeof u) == 0);
+	return fd;
+}
+
+/* ---- client ---- */
+
+void send_all(int fd, struct str s)
+{
+	while (s.len) {
+		ssize_t n = send(fd, s.ptr, s.len, MSG_NOSIGNAL);
+		if (n <= 0)
+			return; /* the server may refuse early */
+		s = str_sub(s, (size_t)n, SIZE_MAX);
+	}
+}
+void send_z(int fd, const char *z) { send_all(fd, str_from(z)); }
+
+static bool readable(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	return poll(&p, 1, ms) == 1;
+}
+
+struct str recv_all(int fd, int ms, struct buf *b)
+{
+	char block[65536];
+	while (readable(fd, ms)) {
+		ssize_t n = recv(fd, block, sizeof block, 0);
+		if (n <= 0)
+			break;
+		CHECK_OK(buf_add(b, (struct str){ block, (size_t)n }));
+	}
+	return buf_str(b);
+}
+
+bool closed_within(int fd, int ms)
+{
+	char block[4096];
+	int64_t until = time_mono_ms() + ms;
+	while (time_mono_ms() < until && readable(fd, (int)(until - time_mono_ms())))
+		if (recv(fd, block, sizeof block, 0) <= 0)
+			return true;
+	return false;
+}
+
+struct str head_value(const struct buf *head, const char *name)
+{
+	struct str rest = buf_str(head), line;
+	while (str_next(&rest, '\n', &line)) {
+		size_t colon = str_find_byte(line, ':', 0);
+		if (colon != SIZE_MAX && str_eq_nocase(str_sub(line, 0, colon), str_from(name)))
+			return str_trim(str_sub(line, colon + 1, SIZE_MAX));
+	}
+	return STR_NONE;
+}
+
+static bool recv_byte(int fd, char *c)
+{
+	return readable(fd, 5000) && recv(fd, c, 1, 0) == 1;
+}
+
+static bool recv_line(int fd, struct buf *b)
+{
+	char c;
+	do {
+		if (!recv_byte(fd, &c))
+			return false;
+		CHECK_OK(buf_add_byte(b, c));
+	} while (c != '\n');
+	return true;
+}
+
+static bool recv_n(int fd, size_t n, struct buf *b)
+{
+	char c;
+	for (size_t i = 0; i < n; i++) {
+		if (!recv_byte(fd, &c))
+			return false;
+		CHECK_OK(buf_add_byte(b, c));
+	}
+	return true;
+}
+
+static bool recv_chunks(int fd, struct buf *body)
+{
+	for (;;) {
+		AUTO_BUF struct buf line = BUF(64);
+		AUTO_BUF struct buf end = BUF(8);
+		const char *z;
+		if (!recv_line(fd, &line))
+			return false;
+		CHECK_OK(buf_cstr(&line, &z));
+		size_t n = strtoul(z, NULL, 16);
+		if (!recv_n(fd, n, body) || !recv_n(fd, 2, &end))
+			return false;
+		if (!n)
+			return true;
+	}
+}
+
+int recv_answer(int fd, struct buf *head, struct buf *body)
+{
+	size_t from;
+	uint64_t n = 0;
+	do {
+		from = head->len;
+		if (!recv_line(fd, head))
+			return 0;
+	} while (head->len - from > 2);
+	CHECK(str_starts(buf_str(head), STR("HTTP/1.1 ")));
+	CHECK_OK(str_to_u64(str_sub(buf_str(head), 9, 3), &n));
+	int status = (int)n;
+	if (str_eq(head_value(head, "Transfer-Encoding"), STR("chunked")))
+		return recv_chunks(fd, body) ? status : 0;
+	n = 0;
+	(void)!!str_to_u64(head_value(head, "Content-Length"), &n);
+	return recv_n(fd, n, body) ? status : 0;
+}
+
+int ask(const struct fixture *f, const char *request, struct buf *body)
+{
+	AUTO_BUF struct buf head = BUF(65536);
+	AUTO_BUF struct buf own = BUF(1 << 20);
+	AUTO_FD int fd = fixture_connect(f);
+	send_z(fd, request);
+	return recv_answer(fd, &head, body ? body : &own);
+}
