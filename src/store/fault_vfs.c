@@ -467,10 +467,13 @@ static int v_time(sqlite3_vfs *v, double *ret)
 	return SQLITE_OK;
 }
 
+static int v_last_error(sqlite3_vfs *v, int n, char *out) { return 0; }
+
 static sqlite3_vfs vfs = {
 	.iVersion = 1, .szOsFile = sizeof(struct handle), .mxPathname = NAME_MAX_ - 1,
 	.zName = FAULT_VFS_NAME, .xOpen = v_open, .xDelete = v_delete, .xAccess = v_access,
 	.xFullPathname = v_full, .xRandomness = v_random, .xSleep = v_sleep, .xCurrentTime = v_time,
+	.xGetLastError = v_last_error,
 };
 
 /* ---- the power ---- */
@@ -554,6 +557,15 @@ void fault_vfs_cut_after(uint64_t operations)
 {
 	pthread_mutex_lock(&disk.lock);
 	disk.cut_at = operations ? disk.operations + operations : 0;
+	pthread_mutex_unlock(&disk.lock);
+}
+
+void fault_vfs_settle(void)
+{
+	pthread_mutex_lock(&disk.lock);
+	for (size_t i = 0; i < FILES_MAX; i++)
+		if (disk.nodes[i].used)
+			node_sync(&disk.nodes[i]);
 	pthread_mutex_unlock(&disk.lock);
 }
 

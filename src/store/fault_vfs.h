@@ -13,6 +13,8 @@
 
 /* Registers the VFS (once a process) and empties the disk. */
 enum err fault_vfs_reset(void);
+/* Everything so far is durable: the disk before the test begins. */
+void fault_vfs_settle(void);
 /* The power goes during the n-th write, sync, truncate or delete from now on (1: the next one). Then
  * every call fails until fault_vfs_power_on(). 0: never. */
 void fault_vfs_cut_after(uint64_t operations);

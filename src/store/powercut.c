@@ -194,6 +194,7 @@ const char *powercut_round(uint64_t seed, struct powercut_figures *f)
 		why = "no memory";
 	if (!why)
 		why = open_again(&r);
+	fault_vfs_settle(); /* on a real disk a new database appears by a rename */
 	for (int i = 0; i < CUTS_A_ROUND && !why; i++)
 		why = one_cut(&r, f);
 	for (int64_t id = 0; id < ROWS_MAX && r.fate; id++)
