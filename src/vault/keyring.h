@@ -16,7 +16,7 @@ enum data_key {
 	DATA_KEY_PAGE, DATA_KEY_BLOB, DATA_KEY_NAME, DATA_KEY_AUDIT, DATA_KEY_TLS, DATA_KEY_CACHE,
 	DATA_KEY_CREDENTIAL, DATA_KEY_COUNT_
 };
-enum { RECOVERY_CODE_LEN = 8 * 5 + 7 }; /* "abcd1-.." : 8 groups of 4 + 1 check character */
+enum { RECOVERY_CODE_LEN = 8 * 5 + 7 }; /* "ABCD1-.." : 8 groups of 4 + 1 check character */
 
 /* Where a key may come from. All optional; what is not given is not tried. */
 struct key_source {
@@ -28,8 +28,8 @@ struct key_source {
 };
 struct keyring;
 bool keyring_exists(const char *data_dir);
-/* A new instance: makes all keys, and one slot: passphrase if given, else the credential tresor-
- * master if the credentials directory has it, else a new key file. Errors: ERR_EXISTS, ERR_IO,
+/* A new instance: makes all keys, and one slot: passphrase if given, else the credential
+ * "tresor-master" (any 32 bytes or more) if the credentials directory has it, else a key file. Errors: ERR_EXISTS, ERR_IO,
  * ERR_INVALID (the key file would lie inside the data directory), .. */
 enum err keyring_create(const char *data_dir, const struct key_source *s, struct keyring **ret,
 			struct err_info *info);
@@ -49,7 +49,8 @@ const char *keyring_instance(const struct keyring *k);
 enum err keyring_info_json(const struct keyring *k, struct buf *ret);
 
 /* Slots: at most one of each kind; adding replaces the one there was, durably, before it returns.
- * Errors: ERR_IO .., ERR_INVALID. */
+ * A key file that is there already is used as it is, never overwritten; key_file NULL: the default
+ * place. Errors: ERR_IO .., ERR_INVALID, ERR_DENIED. */
 enum err keyring_add_file(struct keyring *k, const char *key_file, struct err_info *info);
 enum err keyring_add_passphrase(struct keyring *k, struct str passphrase, int strength,
 				struct err_info *info);
@@ -63,10 +64,9 @@ enum err keyring_seal_tpm(struct keyring *k, const char *out_path, const char *t
 			  struct err_info *info);
 /* Errors: ERR_CONFLICT (it is the last one, or only recovery would be left), ERR_NOT_FOUND. */
 enum err keyring_remove(struct keyring *k, enum key_slot kind, struct err_info *info);
-/* A new master key: rewraps the data keys, keeps only the slot it was opened by (the others would
- * need their secrets: add them again). Errors: ERR_IO .. */
-enum err keyring_rotate_master(struct keyring *k, const struct key_source *s,
-			       struct err_info *info);
+/* A new master key: rewraps the data keys, keeps only the slot that opened it (the others would
+ * need their secrets: add them again; the old recovery code is void). Errors: ERR_IO .. */
+enum err keyring_rotate_master(struct keyring *k, struct err_info *info);
 
 /* HMAC for what leaves the data directory (backup manifests): its own branch of the audit key. */
 void keyring_sign(const struct keyring *k, struct str bytes, uint8_t ret[SHA256_LEN]);
