@@ -62,6 +62,8 @@ enum err json_read(struct str text, size_t max_bytes, unsigned max_depth, json_t
 			       text.len, max_bytes);
 	if (!str_is_utf8(text))
 		return err_set(info, ERR_BAD_JSON, "the text is not valid UTF-8");
+	if (text.len && memchr(text.ptr, 0, text.len)) /* jansson would take it for the end */
+		return err_set(info, ERR_BAD_JSON, "the text has a zero byte");
 	if (too_deep(text, max_depth))
 		return err_set(info, ERR_LIMIT, "JSON is nested deeper than %u levels", max_depth);
 	alloc_failed = false;
@@ -233,6 +235,10 @@ static void add_f64(struct buf *out, double v)
 	char text[40];
 	if (!isfinite(v)) {
 		raw(out, STR("null"));
+		return;
+	}
+	if (v == 0 && signbit(v)) { /* "-0" would read back as the integer 0 */
+		raw(out, STR("-0.0"));
 		return;
 	}
 	for (int digits = 15; digits <= 17; digits++) {
