@@ -183,47 +183,62 @@ static enum err listen_local(struct keeper *k, struct err_info *info)
 
 /* ---- certificate ---- */
 
+/* The names the certificate is for, terminated, in memory of their own. */
+struct names {
+	const char *at[TLS_NAMES_MAX];
+	size_t n, used;
+	char text[4 * CONFIG_TEXT];
+};
+
+static void add_name(struct names *names, struct str name)
+{
+	name = str_trim(name);
+	if (name.len > 2 && name.ptr[0] == '[')
+		name = str_sub(name, 1, name.len - 2);
+	if (!name.len || str_eq(name, STR("0.0.0.0")) || str_eq(name, STR("::")) ||
+	    names->n == TLS_NAMES_MAX || names->used + name.len + 1 > sizeof names->text)
+		return;
+	for (size_t i = 0; i < names->n; i++)
+		if (str_eq(name, str_from(names->at[i])))
+			return;
+	char *copy = names->text + names->used;
+	memcpy(copy, name.ptr, name.len);
+	copy[name.len] = '\0';
+	names->used += name.len + 1;
+	names->at[names->n++] = copy;
+}
+
+/* Given names, the addresses listened on, and for our own CA what this machine calls itself. */
+static void gather_names(const struct keeper *k, bool own_ca, struct names *names)
+{
+	struct str hosts = str_from(k->config.hosts), listen = str_from(k->config.listen), part;
+	char host[256];
+	while (str_next(&hosts, ',', &part))
+		add_name(names, part);
+	while (str_next(&listen, ',', &part)) {
+		size_t colon = part.len;
+		while (colon && part.ptr[colon - 1] != ':')
+			colon--;
+		add_name(names, str_sub(part, 0, colon ? colon - 1 : 0));
+	}
+	if (!own_ca)
+		return; /* a given certificate need not cover what nobody asked for */
+	if (!gethostname(host, sizeof host))
+		add_name(names, str_from(host));
+	add_name(names, STR("localhost"));
+	add_name(names, STR("127.0.0.1"));
+}
+
 static enum err load_tls(struct keeper *k, struct err_info *info)
 {
-	const char *names[TLS_NAMES_MAX];
-	static char text[2 * CONFIG_TEXT]; /* the names, terminated; the keeper has one thread */
-	size_t used = 0;
-	struct tls_options o = { .data_dir = k->dir, .names = names,
+	struct names names = { .n = 0 };
+	struct tls_options o = { .data_dir = k->dir, .names = names.at,
 		.cert_file = k->config.tls_cert[0] ? k->config.tls_cert : NULL,
 		.key_file = k->config.tls_key[0] ? k->config.tls_key : NULL };
-	char host[256];
-	const struct str lists[] = { str_from(k->config.hosts), str_from(k->config.listen),
-		gethostname(host, sizeof host) ? STR_NONE : str_from(host), STR("localhost,127.0.0.1") };
-	for (size_t i = 0; i < 4; i++) {
-		struct str rest = lists[i], part;
-		if (i >= 2 && o.cert_file)
-			break; /* a given certificate need not cover what nobody asked for */
-		while (str_next(&rest, ',', &part) && o.n_names < TLS_NAMES_MAX) {
-			part = str_trim(part);
-			if (i == 1) { /* ADDRESS:PORT */
-				size_t colon = part.len;
-				while (colon && part.ptr[colon - 1] != ':')
-					colon--;
-				part = str_sub(part, 0, colon ? colon - 1 : 0);
-				if (part.len > 2 && part.ptr[0] == '[')
-					part = str_sub(part, 1, part.len - 2);
-			}
-			if (!part.len || str_eq(part, STR("0.0.0.0")) || str_eq(part, STR("::")) ||
-			    used + part.len + 1 > sizeof text)
-				continue;
-			memcpy(text + used, part.ptr, part.len);
-			text[used + part.len] = '\0';
-			bool twice = false;
-			for (size_t j = 0; j < o.n_names; j++)
-				twice |= !strcmp(names[j], text + used);
-			if (twice)
-				continue;
-			names[o.n_names++] = text + used;
-			used += part.len + 1;
-		}
-	}
-	keyring_get(k->keys, DATA_KEY_TLS, o.key);
 	struct tls_pair fresh = { 0 };
+	gather_names(k, !o.cert_file, &names);
+	o.n_names = names.n;
+	keyring_get(k->keys, DATA_KEY_TLS, o.key);
 	enum err e = tls_load(&o, &fresh, info);
 	wipe(o.key, sizeof o.key);
 	if (e)
