@@ -142,6 +142,7 @@ static const struct special specials[] = {
 	{ "clone", THREADED, SCMP_ACT_ALLOW, 1,
 	  { BITS(0, CLONE_THREAD | CLONE_VM | NEW_NAMESPACES, CLONE_THREAD | CLONE_VM) } },
 	{ "clone", ALL, SCMP_ACT_KILL_PROCESS, 1, { BITS(0, CLONE_THREAD, 0) } },
+	{ "clone", J, SCMP_ACT_KILL_PROCESS, 1, { BITS(0, CLONE_THREAD, CLONE_THREAD) } },
 	/* no new code after the lock; a driver may */
 	{ "mmap", G, SCMP_ACT_ALLOW, 0, { { 0 } } },
 	{ "mprotect", G, SCMP_ACT_ALLOW, 0, { { 0 } } },

@@ -68,12 +68,14 @@ struct child {
 [[gnu::noreturn]] static void become(const struct child *c)
 {
 	sigset_t none;
-	/* above the places that the dup2s below fill; the report one closes itself at exec */
+	/* above the places that the dup2s below fill: none may be its own target, since dup2 onto
+	 * itself would keep the close-on-exec flag */
+	int null = fcntl(c->null_fd, F_DUPFD, KEEPER_TEMP_FD);
 	int keeper = fcntl(c->keeper_end, F_DUPFD, KEEPER_TEMP_FD);
 	int report = fcntl(c->report_fd, F_DUPFD, KEEPER_TEMP_FD);
 	int self = fcntl(self_fd, F_DUPFD, KEEPER_TEMP_FD);
-	bool ok = keeper >= 0 && report >= 0 && self >= 0 && dup2(c->null_fd, 0) >= 0 &&
-		  dup2(c->null_fd, 1) >= 0 && dup2(keeper, SPAWN_KEEPER_FD) >= 0 &&
+	bool ok = keeper >= 0 && report >= 0 && self >= 0 && null >= 0 &&
+		  dup2(null, 0) >= 0 && dup2(null, 1) >= 0 && dup2(keeper, SPAWN_KEEPER_FD) >= 0 &&
 		  dup2(report, 4) >= 0 && dup2(self, 5) >= 0 &&
 		  fcntl(4, F_SETFD, FD_CLOEXEC) == 0 && fcntl(5, F_SETFD, FD_CLOEXEC) == 0 &&
 		  syscall(SYS_close_range, 6u, ~0u, 0u) == 0;
