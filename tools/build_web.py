@@ -17,7 +17,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import embed_page  # noqa: E402
 
-SKIP = {"node_modules", "dist", "coverage", "test-results"}
+SKIP = {"node_modules", "dist", "gen", "coverage", "test-results"} # gen is made from api/
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
