@@ -1,0 +1,368 @@
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "engine/llama/backend.h"
+#include "engine/scheduler.h"
+#include "engine/watchdog.h"
+#include "os/fd.h"
+#include "os/sandbox.h"
+#include "proto/keeper.h"
+
+enum {
+	LOAD_WAIT_MS = 60 * 1000,   /* the keeper sends ENGINE_LOAD right after the start */
+	STEP_SECONDS = 600,         /* no batch takes this long on a machine that works */
+	MESSAGES_A_STEP = 64,       /* read between two batches; decoding goes on meanwhile */
+	STATS_EVERY_MS = 1000,
+	POLL = 0,                   /* compute threads sleep between batches: engines share cores */
+};
+
+struct engine {
+	struct ipc *keeper, *server; /* server NULL: not attached */
+	struct sched *sched;
+	int64_t stats_ms;
+	bool was_busy, server_lost;
+};
+
+/* The watchdog's thread tells the keeper why; process-wide as the watchdog. */
+static struct ipc *refuse_to;
+
+static void refuse(struct ipc *keeper, enum err code, const char *detail)
+{
+	struct ipc_out m;
+	struct gen_failed f = { code, str_from(detail), 0, 0 };
+	ipc_out_init(&m, ENGINE_REFUSED, 0);
+	gen_failed_put(&m, &f);
+	if (!ipc_send(keeper, &m))
+		(void)ipc_drain(keeper, 1000);
+	ipc_out_done(&m);
+}
+
+static void load_expired(enum watch kind)
+{
+	if (kind == WATCH_FOREIGN)
+		refuse(refuse_to, ERR_MODEL_BAD, "not a usable model: its chat template does not come to an end");
+}
+
+static void guard_foreign(unsigned seconds) { watchdog_arm(WATCH_FOREIGN, seconds); }
+
+/* ---- what the scheduler reports goes to the server ---- */
+
+static void send_out(struct engine *e, struct ipc_out *m)
+{
+	if (e->server && ipc_send(e->server, m))
+		e->server_lost = true; /* gone, or it does not read: closed after this step */
+	ipc_out_done(m);
+}
+
+static void on_begun(void *arg, uint64_t id, const struct gen_begun *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, GEN_BEGUN, id);
+	gen_begun_put(&m, v);
+	send_out(arg, &m);
+}
+
+static void on_delta(void *arg, uint64_t id, const struct gen_delta *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, GEN_DELTA, id);
+	gen_delta_put(&m, v);
+	send_out(arg, &m);
+}
+
+static void on_done(void *arg, uint64_t id, const struct gen_done *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, GEN_DONE, id);
+	gen_done_put(&m, v);
+	send_out(arg, &m);
+}
+
+static void on_failed(void *arg, uint64_t id, const struct gen_failed *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, GEN_FAILED, id);
+	gen_failed_put(&m, v);
+	send_out(arg, &m);
+}
+
+static void send_stats(struct engine *e)
+{
+	bool busy = sched_busy(e->sched);
+	int64_t now = time_mono_ms();
+	if (!e->server || (!busy && !e->was_busy) || (busy && now - e->stats_ms < STATS_EVERY_MS))
+		return;
+	struct engine_stats s;
+	struct ipc_out m;
+	sched_stats(e->sched, &s);
+	ipc_out_init(&m, ENGINE_STATS, 0);
+	engine_stats_put(&m, &s);
+	send_out(e, &m);
+	e->stats_ms = now;
+	e->was_busy = busy;
+}
+
+/* ---- messages ---- */
+
+static void drop_server(struct engine *e)
+{
+	sched_cancel_all(e->sched);
+	e->server = ipc_free(e->server);
+	e->server_lost = false;
+}
+
+static enum err count(struct engine *e, struct ipc_in *m)
+{
+	struct gen_request g;
+	struct err_info info = { 0 };
+	struct ipc_out out;
+	uint64_t n = 0, id = m->id;
+	TRY(gen_request_get(m, &g));
+	enum err err = sched_count(e->sched, &g, &n, &info);
+	if (err) {
+		const char *text = info.detail[0] ? info.detail : err_text(err);
+		on_failed(e, id, &(struct gen_failed){ .code = err, .detail = str_from(text) });
+		return OK;
+	}
+	ipc_out_init(&out, ENGINE_COUNTED, id);
+	ipc_put_u64(&out, n);
+	send_out(e, &out);
+	return OK;
+}
+
+static enum err server_message(struct engine *e, struct ipc_in *m)
+{
+	struct gen_request g;
+	switch (m->type) {
+	case GEN_START:
+		TRY(gen_request_get(m, &g));
+		sched_add(e->sched, m->id, &g);
+		return OK;
+	case GEN_CANCEL:
+		TRY(ipc_end(m));
+		sched_cancel(e->sched, m->id);
+		return OK;
+	case ENGINE_COUNT:
+		return count(e, m);
+	default:
+		return ERR_PROTOCOL;
+	}
+}
+
+/* Reads what the server sent. Whatever is wrong with it costs the server its requests, not us. */
+static void read_server(struct engine *e)
+{
+	enum err err = OK;
+	for (int i = 0; i < MESSAGES_A_STEP && !err && e->server; i++) {
+		struct ipc_in m = { 0 };
+		err = ipc_recv(e->server, &m);
+		if (!err)
+			err = server_message(e, &m);
+		ipc_in_done(&m);
+	}
+	if (err && err != ERR_AGAIN) {
+		if (err != ERR_CLOSED)
+			log_error("channel to the server given up", KV_ERR(err));
+		drop_server(e);
+	}
+}
+
+/* ERR_CLOSED: time to end. The keeper is trusted; what it sends and we do not know is a bug. */
+static enum err read_keeper(struct engine *e)
+{
+	for (;;) {
+		AUTO_IPC_IN struct ipc_in m = { 0 };
+		enum err err = ipc_recv(e->keeper, &m);
+		if (err)
+			return err == ERR_AGAIN ? OK : err;
+		if (m.type == SHUTDOWN)
+			return ERR_CLOSED;
+		enum role peer;
+		int fd = -1;
+		if (m.type != ATTACH)
+			return ERR_PROTOCOL;
+		TRY(attach_get(&m, &peer, &fd));
+		struct ipc *c = NULL;
+		if (peer != ROLE_SERVER) {
+			(void)close(fd);
+			return ERR_PROTOCOL;
+		}
+		TRY(ipc_new(fd, &c));
+		drop_server(e);
+		e->server = c;
+	}
+}
+
+/* ---- the loop ---- */
+
+static enum err wait_and_read(struct engine *e)
+{
+	bool busy = sched_busy(e->sched);
+	struct pollfd p[2] = { { .fd = ipc_fd(e->keeper), .events = POLLIN }, { .fd = -1 } };
+	if (ipc_wants_write(e->keeper))
+		p[0].events |= POLLOUT;
+	if (e->server) {
+		p[1].fd = ipc_fd(e->server);
+		p[1].events = (short)(POLLIN | (ipc_wants_write(e->server) ? POLLOUT : 0));
+	}
+	if (poll(p, 2, busy ? 0 : -1) < 0 && errno != EINTR)
+		return err_from_errno(errno);
+	if (p[0].revents & POLLOUT)
+		(void)ipc_flush(e->keeper);
+	if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
+		TRY(read_keeper(e));
+	if (e->server && p[1].revents & POLLOUT && ipc_flush(e->server))
+		e->server_lost = true;
+	if (e->server && p[1].revents & (POLLIN | POLLHUP | POLLERR))
+		read_server(e);
+	return OK;
+}
+
+static int serve(struct engine *e)
+{
+	for (;;) {
+		enum err err = wait_and_read(e);
+		if (err == ERR_CLOSED)
+			return 0;
+		if (err) {
+			log_error("engine ends", KV_ERR(err));
+			return 1;
+		}
+		if (sched_busy(e->sched)) {
+			watchdog_arm(WATCH_STEP, STEP_SECONDS);
+			err = sched_step(e->sched);
+			watchdog_arm(WATCH_STEP, 0);
+			if (err) {
+				log_error("decoding failed", KV_ERR(err));
+				return 1; /* the keeper starts another, the server sends its requests again */
+			}
+		}
+		send_stats(e);
+		if (e->server_lost)
+			drop_server(e);
+	}
+}
+
+/* ---- the start ---- */
+
+/* What may be used: memory free now; the page cache counts as free. 0: unknown. */
+static uint64_t memory_available(void)
+{
+	AUTO_BUF struct buf text = BUF(64 * 1024);
+	const char *z;
+	if (file_read("/proc/meminfo", &text) || buf_cstr(&text, &z))
+		return 0;
+	const char *at = strstr(z, "MemAvailable:");
+	return at ? strtoull(at + 13, NULL, 10) * 1024 : 0;
+}
+
+static const struct sandbox_path GPU_PATHS[] = {
+	{ "/dev", SANDBOX_READ | SANDBOX_WRITE }, { "/proc", SANDBOX_READ }, { "/sys", SANDBOX_READ },
+	{ "/usr", SANDBOX_READ | SANDBOX_EXEC },  { "/lib", SANDBOX_READ | SANDBOX_EXEC },
+	{ "/lib64", SANDBOX_READ | SANDBOX_EXEC }, { "/etc", SANDBOX_READ },
+};
+
+static enum err lock_up(bool gpu)
+{
+	enum sandbox_profile p = gpu ? SANDBOX_ENGINE_GPU : SANDBOX_ENGINE_CPU;
+	TRY(sandbox_enter(p, gpu ? GPU_PATHS : NULL, gpu ? sizeof GPU_PATHS / sizeof *GPU_PATHS : 0, NULL));
+	return sandbox_lock(p);
+}
+
+static void send_ready(struct engine *e, const struct llama_backend *b)
+{
+	struct llama_backend_facts f;
+	llama_backend_facts(b, &f);
+	const struct engine_caps *caps = LLAMA_OPS.caps((void *)(uintptr_t)b);
+	struct engine_info info = {
+		.n_ctx = caps->n_ctx_seq, .n_ctx_train = caps->n_ctx_train, .n_seq = caps->n_seq,
+		.n_vocab = caps->n_vocab, .n_threads = f.n_threads, .model_bytes = f.model_bytes,
+		.kv_bytes = f.kv_bytes, .has_template = f.has_template, .gpu = f.gpu,
+		.build = str_from(f.build), .template_hash = str_from(f.template_hash),
+		.architecture = str_from(f.architecture), .description = str_from(f.description),
+	};
+	struct ipc_out m;
+	ipc_out_init(&m, ENGINE_READY, 0);
+	engine_info_put(&m, &info);
+	(void)ipc_send(e->keeper, &m); /* a keeper that is gone shows in the loop */
+	ipc_out_done(&m);
+}
+
+/* From the open file to a model that answers. `info` says why not. */
+static enum err start_model(struct engine *e, const struct engine_load *load, FILE *file, uint32_t cores,
+			    uint64_t memory, struct llama_backend **ret, struct err_info *info)
+{
+	struct llama_backend_options o = {
+		.n_ctx = load->n_ctx, .n_seq = load->n_seq, .n_threads = load->n_threads,
+		.n_batch = load->n_batch, .n_ubatch = load->n_ubatch, .n_gpu_layers = load->n_gpu_layers,
+		.gpu = load->gpu, .flash = -1, .poll = POLL, .memory_bytes = memory, .cores = cores,
+		.guard = guard_foreign,
+	};
+	refuse_to = e->keeper;
+	watchdog_on_expiry(load_expired);
+	TRY(watchdog_start());
+	struct llama_backend *b = NULL;
+	TRY(llama_backend_new(file, &o, &b, info));
+	enum err err = llama_backend_warm_up(b);
+	struct sched_options so = { .ops = &LLAMA_OPS, .backend = b,
+				    .sink = { on_begun, on_delta, on_done, on_failed, e } };
+	if (!err)
+		err = sched_new(&so, &e->sched);
+	if (err) {
+		llama_backend_free_all(b);
+		return err;
+	}
+	watchdog_on_expiry(NULL);
+	*ret = b;
+	return OK;
+}
+
+static enum err read_load(struct ipc *keeper, struct engine_load *ret)
+{
+	AUTO_IPC_IN struct ipc_in m = { 0 };
+	TRY(ipc_recv_wait(keeper, LOAD_WAIT_MS, &m));
+	return m.type == ENGINE_LOAD ? engine_load_get(&m, ret) : ERR_PROTOCOL;
+}
+
+int engine_main(struct ipc *keeper)
+{
+	struct engine e = { .keeper = keeper };
+	struct engine_load load = { .model_fd = -1 };
+	struct llama_backend *b = NULL;
+	struct err_info info = { 0 };
+	log_init("engine", LOG_INFO_, STDERR_FILENO);
+	uint32_t cores = llama_backend_prepare();
+	uint64_t memory = memory_available();
+	enum err err = crypto_init();
+	if (!err)
+		err = read_load(keeper, &load);
+	if (err) {
+		log_error("engine not started", KV_ERR(err));
+		return 1;
+	}
+	FILE *file = fdopen(load.model_fd, "rb");
+	err = file ? lock_up(load.gpu) : err_from_errno(errno);
+	if (err) {
+		log_error("engine not locked", KV_ERR(err));
+		refuse(keeper, err, "the engine's sandbox could not be entered");
+		return 1;
+	}
+	err = start_model(&e, &load, file, cores, memory, &b, &info);
+	if (err) {
+		refuse(keeper, err, info.detail[0] ? info.detail : err_text(err));
+		return 1;
+	}
+	send_ready(&e, b);
+	int status = serve(&e);
+	/* The kernel takes everything back faster than destructors of a large model do. */
+	(void)ipc_drain(keeper, 100);
+	_exit(status);
+}
