@@ -400,7 +400,7 @@ static enum err tensor_shape(struct header *h, const char *name, uint64_t *ret_e
 static enum err walk_tensor(struct header *h)
 {
 	char name[GGUF_TENSOR_NAME_MAX];
-	uint64_t elements, row, type, offset, blocks, bytes, end;
+	uint64_t elements = 0, row = 0, type, offset, blocks, bytes, end;
 	TRY(get_text(&h->in, "a tensor's name", name, 63)); /* ggml keeps 64 with the terminator */
 	TRY(name_add(h, name));
 	TRY(tensor_shape(h, name, &elements, &row));

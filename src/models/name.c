@@ -134,26 +134,37 @@ struct str name_file_path(struct str text)
 	return str_starts(text, STR("file:")) ? str_sub(text, 5, text.len) : STR_NONE;
 }
 
+/* name_parse() saw to it that all parts together fit. */
+static void join(const char *const *part, size_t n, char dst[LIMIT_MODEL_NAME + 1])
+{
+	size_t at = 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(part[i]);
+		if (len > LIMIT_MODEL_NAME - at)
+			len = LIMIT_MODEL_NAME - at;
+		memcpy(dst + at, part[i], len);
+		at += len;
+	}
+	dst[at] = '\0';
+}
+
 void name_format(const struct model_name *n, char dst[LIMIT_MODEL_NAME + 1])
 {
-	size_t size = LIMIT_MODEL_NAME + 1;
 	bool host = !str_eq_nocase(str_from(n->host), STR(NAME_DEFAULT_HOST));
 	bool ns = host || !str_eq_nocase(str_from(n->ns), STR(NAME_DEFAULT_NAMESPACE));
 	bool latest = str_eq_nocase(str_from(n->tag), STR(NAME_DEFAULT_TAG));
+	const char *const full[] = { n->host, "/", n->ns, "/", n->model, ":", n->tag };
+	const char *const starter[] = { "starter:", n->model, ":", n->tag };
 	if (n->source == NAME_STARTER)
-		(void)snprintf(dst, size, "starter:%s%s%s", n->model, latest ? "" : ":",
-			       latest ? "" : n->tag);
-	else if (host)
-		(void)snprintf(dst, size, "%s/%s/%s:%s", n->host, n->ns, n->model, n->tag);
-	else if (ns)
-		(void)snprintf(dst, size, "%s/%s:%s", n->ns, n->model, n->tag);
+		join(starter, latest ? 2 : 4, dst);
 	else
-		(void)snprintf(dst, size, "%s:%s", n->model, n->tag);
+		join(full + (host ? 0 : ns ? 2 : 4), host ? 7 : ns ? 5 : 3, dst);
 }
 
 void name_path(const struct model_name *n, char dst[LIMIT_MODEL_NAME + 1])
 {
-	(void)snprintf(dst, LIMIT_MODEL_NAME + 1, "%s/%s/%s/%s", n->host, n->ns, n->model, n->tag);
+	const char *const part[] = { n->host, "/", n->ns, "/", n->model, "/", n->tag };
+	join(part, 7, dst);
 }
 
 bool name_eq(const struct model_name *a, const struct model_name *b)

@@ -7,7 +7,8 @@
  * pauses; a stream without a byte for PULL_STALL_MS is begun anew.
  * Threads: every function may be called by any thread but the IPC loop; egress' callbacks come on
  * the IPC thread and only fill a mailbox. Sinks are called on the pull's thread, never inside
- * pulls_start(), one at a time, and not after pulls_unwatch() returned. */
+ * pulls_start(), one at a time, and not after pulls_unwatch() returned; a sink must not block and
+ * must not call pulls_*(). */
 #pragma once
 
 #include "base/random.h"
@@ -34,7 +35,8 @@ struct pulls_options {
 	int stall_ms, retry_ms;      /* 0: default; first pause between tries, doubles */
 };
 enum err pulls_new(const struct pulls_options *o, struct pulls **ret);
-struct pulls *pulls_free(struct pulls *p); /* cancels and waits */
+/* Cancels and waits: egress_client_pump() must still be called meanwhile. */
+struct pulls *pulls_free(struct pulls *p);
 DEFINE_AUTO(pulls)
 
 enum pull_state { PULL_RUNNING, PULL_DONE, PULL_FAILED };
@@ -42,7 +44,7 @@ struct pull_progress {               /* a value */
 	char id[ID_LEN + 1];
 	char name[LIMIT_MODEL_NAME + 1]; /* what it will be called here */
 	enum pull_state state;
-	char status[80];             /* Ollama's line: "pulling 1a2b3c4d5e6f", "verifying sha256 digest" */
+	char status[128];            /* Ollama's line: "pulling 1a2b3c4d5e6f", "verifying sha256 digest" */
 	char digest[65];             /* of the layer this line is about; or empty */
 	uint64_t total, completed;   /* bytes of that layer */
 	uint64_t all_total, all_completed; /* bytes of the whole pull */

@@ -63,8 +63,8 @@ enum err model_store_copy(struct model_store *s, struct str from, struct str to,
 			  struct err_info *info);
 /* Removes the name; blobs that no name and no running pull uses are deleted by the keeper. */
 enum err model_store_delete(struct model_store *s, struct str name, struct err_info *info);
-/* Writes .meta and manifest of `n`. Every layer's blob must be committed and pinned. `meta` is the
- * JSON object made by model_meta_json(). */
+/* Writes .meta and manifest of `n`. Every layer's blob must be committed and pinned. `meta` is
+ * the JSON object of models/meta.h. */
 enum err model_store_put(struct model_store *s, const struct model_name *n, struct str manifest,
 			 struct str meta, struct err_info *info);
 /* A running pull or create pins the digests it brings, so that a delete beside it spares them. */
@@ -113,3 +113,5 @@ struct model_blob_ops {
 						   int64_t modified_ms, void *fn_arg), void *fn_arg);
 };
 extern const struct model_blob_ops keeper_blob_ops; /* arg: struct keeper_link */
+extern const struct sql *const model_store_sql[];   /* for db_prepare_check() */
+extern const size_t model_store_sql_count;

@@ -51,7 +51,7 @@ void fetch_fail(struct fetch *f, enum err e, const char *why)
 		return;
 	f->failed = true;
 	ipc_out_init(&m, EGRESS_FAILED, f->id);
-	egress_failed_put(&m, &(struct egress_failed){ e, str_from(why), f->bytes });
+	egress_failed_put(&m, &(struct egress_failed){ e, str_from(why), f->bytes - f->pend_n });
 	send_event(f, &m);
 }
 
@@ -91,7 +91,7 @@ static struct str head_value(const struct egress_head *h, const char *name)
 	return STR_NONE;
 }
 
-/* "bytes FROM-TO/WHOLE" or "bytes FROM-TO/*" */
+/* "bytes FROM-TO/WHOLE", where WHOLE may be an asterisk. */
 static bool content_range(struct str v, uint64_t *from, uint64_t *to, int64_t *whole)
 {
 	struct str rest = v, unit, a, b;

@@ -47,7 +47,7 @@ struct egress_head {                /* strings borrowed */
 	int64_t whole;              /* of the whole thing, from Content-Range; -1 unknown */
 };
 struct egress_done { uint32_t status; uint64_t bytes; };
-struct egress_failed { enum err code; struct str detail; uint64_t bytes; };
+struct egress_failed { enum err code; struct str detail; uint64_t bytes; }; /* bytes: delivered */
 
 /* Each pair: put appends the fields, get reads them and checks the end. Errors: ERR_PROTOCOL. */
 void egress_policy_put(struct ipc_out *m, const struct egress_policy_entry *e, size_t n);

@@ -1,0 +1,117 @@
+/* The way to the blobs in the server: questions to the keeper. */
+#include <unistd.h>
+
+#include "models/gguf_job.h"
+#include "models/name.h"
+#include "models/store.h"
+#include "proto/keeper.h"
+
+enum { ASK_MS = 60000, CHECK_MS = 300000 };
+
+static enum err take_channel(struct ipc_in *m, struct ipc **ret)
+{
+	int fd = ipc_get_fd(m);
+	return fd < 0 ? ERR_PROTOCOL : ipc_new(fd, ret);
+}
+
+static enum err keeper_stage(void *arg, const char *digest, uint64_t size, struct ipc **ret_control,
+			     int *ret_sink, struct err_info *info)
+{
+	AUTO_IPC_OUT struct ipc_out q;
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	AUTO(ipc) struct ipc *control = NULL;
+	AUTO_FD int sink = -1;
+	ipc_out_init(&q, ASK_STAGE, 0);
+	ipc_put_str(&q, str_from(digest));
+	ipc_put_u64(&q, size);
+	TRY(keeper_call(arg, &q, ASK_MS, &a, info));
+	TRY(take_channel(&a, &control));
+	sink = ipc_get_fd(&a);
+	TRY(ipc_end(&a));
+	*ret_control = TAKE(control);
+	*ret_sink = TAKE_FD(sink);
+	return OK;
+}
+
+static enum err keeper_stage_local(void *arg, const char *starter, struct ipc **ret_control,
+				   struct err_info *info)
+{
+	AUTO_IPC_OUT struct ipc_out q;
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	AUTO(ipc) struct ipc *control = NULL;
+	ipc_out_init(&q, ASK_STAGE_LOCAL, 0);
+	ipc_put_str(&q, str_from(starter));
+	TRY(keeper_call(arg, &q, ASK_MS, &a, info));
+	TRY(take_channel(&a, &control));
+	TRY(ipc_end(&a));
+	*ret_control = TAKE(control);
+	return OK;
+}
+
+static enum err ask_about(void *arg, enum keeper_msg what, const char *digest, struct ipc_in *a,
+			  struct err_info *info)
+{
+	AUTO_IPC_OUT struct ipc_out q;
+	ipc_out_init(&q, (uint16_t)what, 0);
+	ipc_put_str(&q, str_from(digest));
+	return keeper_call(arg, &q, ASK_MS, a, info);
+}
+
+static enum err keeper_commit(void *arg, const char *digest, struct err_info *info)
+{
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	TRY(ask_about(arg, ASK_COMMIT, digest, &a, info));
+	return ipc_end(&a);
+}
+
+static enum err keeper_remove(void *arg, const char *digest)
+{
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	TRY(ask_about(arg, ASK_DELETE, digest, &a, NULL));
+	return ipc_end(&a);
+}
+
+static enum err keeper_check(void *arg, const char *digest, struct gguf_summary *ret,
+			     struct err_info *info)
+{
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	AUTO(ipc) struct ipc *job = NULL;
+	TRY(ask_about(arg, ASK_GGUF, digest, &a, info));
+	TRY(take_channel(&a, &job));
+	TRY(ipc_end(&a));
+	enum err e = gguf_job_wait(job, CHECK_MS, ret, info);
+	/* A header that breaks or holds up its reader is not one to load. */
+	if (e == ERR_CLOSED || e == ERR_TIMEOUT || e == ERR_PROTOCOL)
+		return err_set(info, ERR_MODEL_BAD, "not a usable model: its header could not be read");
+	return e;
+}
+
+static enum err keeper_list(void *arg, enum err (*fn)(const char *digest, uint64_t size, bool partial,
+						      int64_t modified_ms, void *fn_arg), void *fn_arg)
+{
+	AUTO_IPC_OUT struct ipc_out q;
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	ipc_out_init(&q, ASK_BLOBS, 0);
+	TRY(keeper_call(arg, &q, ASK_MS, &a, NULL));
+	uint64_t n = ipc_get_u64(&a);
+	for (uint64_t i = 0; i < n && !a.err; i++) {
+		char hex[65];
+		struct str digest = ipc_get_str(&a);
+		uint64_t size = ipc_get_u64(&a);
+		bool partial = ipc_get_bool(&a);
+		int64_t modified_ms = ipc_get_i64(&a);
+		if (a.err || digest_parse(digest, hex))
+			return ERR_PROTOCOL;
+		TRY(fn(hex, size, partial, modified_ms, fn_arg));
+	}
+	return ipc_end(&a);
+}
+
+const struct model_blob_ops keeper_blob_ops = {
+	.stage = keeper_stage,
+	.stage_local = keeper_stage_local,
+	.commit = keeper_commit,
+	.remove = keeper_remove,
+	.check = keeper_check,
+	.list = keeper_list,
+};

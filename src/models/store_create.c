@@ -1,0 +1,320 @@
+/* Models made here: Ollama's create, and the starters. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "models/store_int.h"
+#include "os/fd.h"
+
+struct build { /* a manifest being put together */
+	struct model_store *s;
+	void (*status)(const char *line, void *arg);
+	void *arg;
+	struct layer layer[MANIFEST_LAYERS_MAX + 1];
+	bool pinned[MANIFEST_LAYERS_MAX + 1];
+	size_t n;
+};
+
+static void tell(const struct build *b, const char *line)
+{
+	if (b->status)
+		b->status(line, b->arg);
+}
+
+static enum err add_layer(struct build *b, const struct layer *l, bool pinned)
+{
+	if (b->n == MANIFEST_LAYERS_MAX)
+		return ERR_LIMIT;
+	b->layer[b->n] = *l;
+	b->pinned[b->n++] = pinned;
+	return OK;
+}
+
+static enum err add_text(struct build *b, enum layer_kind kind, struct str text, struct err_info *info)
+{
+	struct layer l;
+	bool fresh;
+	char line[120];
+	if (!text.len)
+		return OK;
+	if (text.len > LAYER_TEXT_MAX)
+		return err_set(info, ERR_TOO_LARGE, "a text part of the model is too large");
+	TRY(store_text_layer(b->s, kind, text, &l, &fresh, info));
+	(void)snprintf(line, sizeof line, "%s layer sha256:%s", fresh ? "creating new" : "using existing",
+		       l.digest);
+	tell(b, line);
+	enum err e = add_layer(b, &l, true);
+	if (e)
+		model_store_unpin(b->s, l.digest);
+	return e;
+}
+
+static enum err add_json(struct build *b, enum layer_kind kind, const json_t *v, struct err_info *info)
+{
+	AUTO_BUF struct buf text = BUF(LAYER_TEXT_MAX);
+	struct jw w;
+	if (!v)
+		return OK;
+	jw_init(&w, &text);
+	jw_json(&w, v);
+	TRY(text.err);
+	return add_text(b, kind, buf_str(&text), info);
+}
+
+/* The config layer as Ollama writes it, so that its clients can read a model that is pushed on. */
+static enum err add_config(struct build *b, const struct gguf_summary *g, struct err_info *info)
+{
+	AUTO_BUF struct buf text = BUF(LAYER_TEXT_MAX);
+	struct jw w;
+	char parameters[16], diff[72];
+	gguf_parameters_text(g->parameters, parameters);
+	jw_init(&w, &text);
+	jw_obj(&w);
+	jw_kstr(&w, "model_format", STR("gguf"));
+	jw_kstr(&w, "model_family", str_from(g->architecture));
+	jw_key(&w, "model_families");
+	jw_arr(&w);
+	jw_str(&w, str_from(g->architecture));
+	jw_end(&w);
+	jw_kstr(&w, "model_type", str_from(parameters));
+	jw_kstr(&w, "file_type", str_from(g->quantization));
+	jw_kstr(&w, "architecture", STR("amd64"));
+	jw_kstr(&w, "os", STR("linux"));
+	jw_key(&w, "rootfs");
+	jw_obj(&w);
+	jw_kstr(&w, "type", STR("layers"));
+	jw_key(&w, "diff_ids");
+	jw_arr(&w);
+	for (size_t i = 0; i < b->n; i++) {
+		(void)snprintf(diff, sizeof diff, "sha256:%s", b->layer[i].digest);
+		jw_str(&w, str_from(diff));
+	}
+	jw_end(&w);
+	jw_end(&w);
+	jw_end(&w);
+	TRY(text.err);
+	return add_text(b, LAYER_CONFIG, buf_str(&text), info);
+}
+
+static enum err put_build(struct build *b, const struct model_name *n, const struct store_parts *p,
+			  struct err_info *info)
+{
+	AUTO_BUF struct buf manifest = BUF(LIMIT_MANIFEST);
+	AUTO_BUF struct buf meta = BUF(META_MAX);
+	struct layer model = { .kind = LAYER_MODEL, .size = p->meta.gguf.file_bytes };
+	memcpy(model.digest, p->model_digest, sizeof model.digest);
+	TRY(add_layer(b, &model, false));
+	for (size_t i = 0; i < p->n_keep; i++)
+		TRY(add_layer(b, &p->keep[i], false));
+	TRY(add_text(b, LAYER_TEMPLATE, p->meta.template_, info));
+	TRY(add_text(b, LAYER_SYSTEM, p->meta.system, info));
+	TRY(add_text(b, LAYER_LICENCE, p->meta.licence, info));
+	TRY(add_json(b, LAYER_PARAMS, p->meta.params, info));
+	TRY(add_json(b, LAYER_MESSAGES, p->meta.messages, info));
+	TRY(add_config(b, &p->meta.gguf, info));
+	TRY(model_meta_json(&p->meta, &meta));
+	TRY(manifest_write(b->layer, b->n, &manifest));
+	tell(b, "writing manifest");
+	return model_store_put(b->s, n, buf_str(&manifest), buf_str(&meta), info);
+}
+
+enum err store_put_parts(struct model_store *s, const struct model_name *n,
+			 const struct store_parts *p, void (*status)(const char *line, void *arg),
+			 void *arg, struct err_info *info)
+{
+	struct build *b = mem_zalloc(1, sizeof *b);
+	if (!b)
+		return ERR_NOMEM;
+	b->s = s;
+	b->status = status;
+	b->arg = arg;
+	enum err e = put_build(b, n, p, info);
+	for (size_t i = 0; i < b->n; i++)
+		if (b->pinned[i])
+			model_store_unpin(s, b->layer[i].digest);
+	mem_free(b);
+	return e;
+}
+
+/* ---- create ---- */
+struct base { /* what the new model starts from; the JSON and texts live as long as it */
+	struct model_entry entry;
+	struct buf text[5];            /* template, system, params, licence, messages */
+	struct buf manifest;
+	struct layer keep[MANIFEST_LAYERS_MAX];
+	size_t n_keep;
+	json_t *params, *messages;     /* owned */
+};
+
+static void base_done(struct base *b)
+{
+	for (size_t i = 0; i < sizeof b->text / sizeof *b->text; i++)
+		buf_done(&b->text[i]);
+	buf_done(&b->manifest);
+	json_decref(b->params);
+	json_decref(b->messages);
+}
+
+static enum err base_from(struct model_store *s, struct str from, struct base *b, struct err_info *info)
+{
+	struct manifest m;
+	struct model_texts t = { &b->text[0], &b->text[1], &b->text[2], &b->text[3], &b->text[4],
+				 &b->manifest };
+	TRY(model_store_find(s, from, &b->entry, info));
+	TRY(model_store_texts(s, from, &t, info));
+	TRY(manifest_read(buf_str(&b->manifest), &m, info));
+	for (size_t i = 0; i < m.n; i++)
+		if (m.layer[i].kind == LAYER_PROJECTOR)
+			b->keep[b->n_keep++] = m.layer[i];
+	if (b->text[2].len)
+		TRY(model_params_read(buf_str(&b->text[2]), &b->params, info));
+	if (b->text[4].len)
+		TRY(json_read(buf_str(&b->text[4]), LAYER_TEXT_MAX, 8, &b->messages, info));
+	return OK;
+}
+
+static enum err base_file(struct model_store *s, const json_t *files, struct base *b,
+			  struct err_info *info)
+{
+	const char *name = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)files));
+	const json_t *digest = json_object_get(files, name ? name : "");
+	if (json_object_size(files) != 1 || !json_is_string(digest))
+		return err_set(info, ERR_UNSUPPORTED, "a model is made from exactly one GGUF file");
+	if (digest_parse((struct str){ json_string_value(digest), json_string_length(digest) },
+			 b->entry.model_digest))
+		return err_set(info, ERR_INVALID, "the digest is not sha256: and 64 hex digits");
+	TRY(model_blob_exists(s, str_from(b->entry.model_digest)));
+	enum err e = s->ops->check(s->ops_arg, b->entry.model_digest, &b->entry.gguf, info);
+	if (e != ERR_MODEL_BAD)
+		return e;
+	(void)store_drop_unneeded(s, &b->entry.model_digest, 1); /* nothing of an unusable file stays */
+	return e;
+}
+
+static enum err take_licence(const json_t *request, struct base *b, struct err_info *info)
+{
+	const json_t *v = json_object_get(request, "license"), *item;
+	size_t i;
+	if (!v || json_is_null(v))
+		return OK;
+	b->text[3] = (buf_done(&b->text[3]), BUF(LAYER_TEXT_MAX));
+	if (json_is_string(v))
+		return buf_add(&b->text[3], (struct str){ json_string_value(v), json_string_length(v) });
+	if (!json_is_array(v))
+		return err_set(info, ERR_INVALID, "license: a text or a list of texts");
+	json_array_foreach(v, i, item) {
+		if (!json_is_string(item))
+			return err_set(info, ERR_INVALID, "license: a text or a list of texts");
+		TRY(buf_addf(&b->text[3], "%s%s", i ? "\n\n" : "", json_string_value(item)));
+	}
+	return OK;
+}
+
+static enum err take_changes(const json_t *request, struct base *b, struct err_info *info)
+{
+	static const struct { const char *key; unsigned at; } texts[] = { { "template", 0 }, { "system", 1 } };
+	json_t *params = NULL, *messages = NULL;
+	for (size_t i = 0; i < 2; i++) {
+		struct str text = STR_NONE;
+		TRY(json_want_str(request, texts[i].key, false, &text, info));
+		if (!text.ptr)
+			continue;
+		buf_clear(&b->text[texts[i].at]);
+		TRY(buf_add(&b->text[texts[i].at], text));
+	}
+	TRY(take_licence(request, b, info));
+	TRY(json_want_obj(request, "parameters", false, &params, info));
+	if (params) {
+		AUTO_BUF struct buf text = BUF(64 * 1024);
+		AUTO_JSON json_t *checked = NULL;
+		struct jw w;
+		jw_init(&w, &text);
+		jw_json(&w, params);
+		TRY(text.err);
+		TRY(model_params_read(buf_str(&text), &checked, info));
+		if (!b->params)
+			b->params = json_object();
+		if (!b->params || json_object_update(b->params, checked))
+			return ERR_NOMEM;
+	}
+	TRY(json_want_arr(request, "messages", false, &messages, info));
+	if (messages) {
+		json_decref(b->messages);
+		b->messages = json_incref(messages);
+	}
+	return OK;
+}
+
+static enum err refuse_unknown(const json_t *request, struct err_info *info)
+{
+	static const char *const missing[] = { "adapters", "quantize", "renderer", "parser", "remote_host",
+					       "draft_quantize", "experimental" };
+	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
+		const json_t *v = json_object_get(request, missing[i]);
+		if (v && !json_is_null(v) && !json_is_false(v) &&
+		    !(json_is_string(v) && !json_string_length(v)) &&
+		    !(json_is_object(v) && !json_object_size(v)))
+			return err_set(info, ERR_UNSUPPORTED, "create: \"%s\" is not supported yet",
+				       missing[i]);
+	}
+	return OK;
+}
+
+static enum err create(struct model_store *s, const json_t *request, struct base *b,
+		       void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
+{
+	struct str name = STR_NONE, from = STR_NONE;
+	struct model_name n;
+	json_t *files = NULL;
+	TRY(json_want_str(request, "model", false, &name, info));
+	if (!name.len)
+		TRY(json_want_str(request, "name", true, &name, info));
+	TRY(name_parse(name, &n, info));
+	if (n.source == NAME_FILE || n.source == NAME_STARTER)
+		return err_set(info, ERR_INVALID, "the model's name is not valid");
+	TRY(refuse_unknown(request, info));
+	TRY(json_want_str(request, "from", false, &from, info));
+	TRY(json_want_obj(request, "files", false, &files, info));
+	if (from.len) {
+		TRY(base_from(s, from, b, info));
+	} else if (files) {
+		if (status)
+			status("parsing GGUF", arg);
+		TRY(base_file(s, files, b, info));
+	} else {
+		return err_set(info, ERR_INVALID, "neither \"from\" nor \"files\" was specified");
+	}
+	TRY(take_changes(request, b, info));
+	struct str licence = buf_str(&b->text[3]);
+	struct store_parts p = {
+		.keep = b->keep,
+		.n_keep = b->n_keep,
+		.meta = { .gguf = b->entry.gguf, .template_ = buf_str(&b->text[0]),
+			  .system = buf_str(&b->text[1]), .licence = licence,
+			  .licence_name = licence.len ? licence_title(licence) : str_from(b->entry.licence),
+			  .params = b->params, .messages = b->messages, .starter = b->entry.starter },
+	};
+	memcpy(p.model_digest, b->entry.model_digest, sizeof p.model_digest);
+	TRY(model_store_pin(s, p.model_digest));
+	enum err e = store_put_parts(s, &n, &p, status, arg, info);
+	model_store_unpin(s, p.model_digest);
+	if (!e && status)
+		status("success", arg);
+	return e;
+}
+
+enum err model_store_create(struct model_store *s, const json_t *request,
+			    void (*status)(const char *line, void *arg), void *arg,
+			    struct err_info *info)
+{
+	struct base *b = mem_zalloc(1, sizeof *b);
+	if (!b)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < sizeof b->text / sizeof *b->text; i++)
+		b->text[i] = BUF(LAYER_TEXT_MAX);
+	b->manifest = BUF(LIMIT_MANIFEST);
+	enum err e = create(s, request, b, status, arg, info);
+	base_done(b);
+	mem_free(b);
+	return e;
+}

@@ -1,0 +1,56 @@
+/* models/store_int.h - private to models/store*.c and upload.c. */
+#pragma once
+
+#include <pthread.h>
+
+#include "models/manifest.h"
+#include "models/meta.h"
+#include "models/store.h"
+
+enum { STORE_PATH_MAX = 4096, STORE_MODELS_MAX = 10000 };
+
+struct store_item {
+	struct model_name name;      /* as the file is called */
+	struct model_entry entry;
+	char (*digest)[65];          /* every layer's; owned */
+	size_t n_digests;
+	bool has_meta;
+};
+struct pin { char digest[65]; unsigned count; };
+struct model_store {
+	char dir[STORE_PATH_MAX];    /* DIR/models/manifests */
+	struct db *db;
+	const struct model_blob_ops *ops;
+	void *ops_arg;
+	pthread_mutex_t lock;        /* the two lists; never held while the keeper is asked */
+	pthread_mutex_t change;      /* one change at a time; taken before `lock` */
+	struct store_item *item;
+	size_t n_items, cap_items;
+	struct pin *pin;
+	size_t n_pins, cap_pins;
+};
+
+/* Reads one manifest with its meta into *ret (digest list owned). */
+enum err store_item_read(struct model_store *s, const struct model_name *n, struct store_item *ret);
+void store_item_done(struct store_item *i);
+/* With `lock` held. NULL: not there. */
+struct store_item *store_find_locked(struct model_store *s, const struct model_name *n);
+enum err store_meta_path(struct model_store *s, const char *digest, char dst[STORE_PATH_MAX]);
+enum err store_manifest_path(struct model_store *s, const struct model_name *n,
+			     char dst[STORE_PATH_MAX]);
+/* Has the keeper delete those of these blobs that no name and no pin needs. */
+enum err store_drop_unneeded(struct model_store *s, char (*digest)[65], size_t n);
+/* Puts a small text into a blob of its own; *ret is its layer. The digest is pinned: the caller
+ * unpins. *ret_new: it was not there before. */
+enum err store_text_layer(struct model_store *s, enum layer_kind kind, struct str text,
+			  struct layer *ret, bool *ret_new, struct err_info *info);
+/* Manifest and meta of `n` from these parts: writes config and text layers as blobs, then puts. */
+struct store_parts {
+	char model_digest[65];
+	const struct layer *keep;    /* layers taken over as they are (projector ..) */
+	size_t n_keep;
+	struct model_meta meta;
+};
+enum err store_put_parts(struct model_store *s, const struct model_name *n,
+			 const struct store_parts *p, void (*status)(const char *line, void *arg),
+			 void *arg, struct err_info *info);

@@ -1,0 +1,454 @@
+/* tests/registry/driver.c - pulls a model with the real parts and without the whole program.
+ *
+ *	registry_driver DATA_DIR EGRESS_SO OPTION.. COMMAND ARGUMENT..
+ *	  --allow HOST:PORT   plain http allowed there (repeatable)
+ *	  --streams N --range BYTES --stall MS --retry MS
+ *	  --starters DIR      where starter files lie
+ *	  pull NAME [AS]      progress as JSON lines; exit 0, or 1 with the error's slug on stderr
+ *	  list | rm NAME | cp A B | show NAME | prune | create JSON | upload DIGEST FILE
+ *
+ * Three processes: this one is the server's side; a small keeper (forked first) that answers ASK_*
+ * with blobdir and forks writer and GGUF jobs, each locked as SANDBOX_JAIL; and egress, loaded from
+ * its module and locked as in the product. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/crypto.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "models/blobdir.h"
+#include "models/gguf_job.h"
+#include "models/pull.h"
+#include "models/starter.h"
+#include "models/writer.h"
+#include "net/egress_client.h"
+#include "os/fd.h"
+#include "os/sandbox.h"
+#include "os/threads.h"
+#include "proto/keeper.h"
+#include "proto/sink.h"
+
+static void need(enum err e, const char *what)
+{
+	if (!e)
+		return;
+	(void)fprintf(stderr, "driver: %s: %s\n", what, err_slug(e));
+	exit(2);
+}
+
+/* ---- the small keeper ---- */
+struct mini {
+	struct ipc *server;
+	struct blobdir *blobs;
+	const char *starters;
+};
+
+static void lock_jail(const int *keep, size_t n)
+{
+	const struct sandbox_limits limits = { .memory_bytes = 256u << 20, .open_files = 64 };
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	fd_close_others(keep, n);
+	need(sandbox_enter(SANDBOX_JAIL, NULL, 0, &limits), "jail");
+	need(sandbox_lock(SANDBOX_JAIL), "jail");
+}
+
+static enum err run_writer(struct mini *k, struct str digest, uint64_t size, int source,
+			   struct ipc_out *answer, struct err_info *info)
+{
+	int file, journal, control[2], sink[2] = { -1, -1 };
+	struct writer_job j = { .size = size, .sink_fd = -1, .source_fd = source };
+	TRY(hex_decode(digest, j.digest, sizeof j.digest));
+	TRY(blobdir_stage(k->blobs, digest, size, &file, &journal, info));
+	TRY(ipc_pair(control));
+	if (source < 0)
+		TRY(sink_pair(sink));
+	pid_t pid = fork();
+	if (pid == 0) {
+		const int keep[] = { 2, file, journal, control[1], sink[1] >= 0 ? sink[1] : 2,
+				     source >= 0 ? source : 2 };
+		need(ipc_new(control[1], &j.control), "writer");
+		j.file_fd = file;
+		j.journal_fd = journal;
+		j.sink_fd = sink[1];
+		lock_jail(keep, sizeof keep / sizeof *keep);
+		_exit(writer_job_main(&j));
+	}
+	(void)close(file);
+	(void)close(journal);
+	(void)close(control[1]);
+	if (sink[1] >= 0)
+		(void)close(sink[1]);
+	ipc_put_fd(answer, control[0]);
+	if (sink[0] >= 0)
+		ipc_put_fd(answer, sink[0]);
+	return OK;
+}
+
+static enum err run_check(struct mini *k, struct str digest, struct ipc_out *answer)
+{
+	int model, ch[2];
+	uint64_t size;
+	struct ipc *c;
+	TRY(blobdir_get(k->blobs, digest, &model, &size));
+	TRY(ipc_pair(ch));
+	pid_t pid = fork();
+	if (pid == 0) {
+		const int keep[] = { 2, model, ch[1] };
+		need(ipc_new(ch[1], &c), "check");
+		lock_jail(keep, 3);
+		_exit(gguf_job_main(c, model));
+	}
+	(void)close(model);
+	(void)close(ch[1]);
+	ipc_put_fd(answer, ch[0]);
+	return OK;
+}
+
+static enum err run_local(struct mini *k, struct str name, struct ipc_out *answer, struct err_info *info)
+{
+	const struct starter *s = starter_find(name);
+	char path[4096];
+	AUTO_FD int source = -1;
+	if (!s || !k->starters)
+		return ERR_NOT_FOUND;
+	TRY(path_join(path, sizeof path, k->starters, s->file));
+	TRY(fd_open(path, O_RDONLY, 0, &source));
+	return run_writer(k, str_from(s->digest), s->size, source, answer, info);
+}
+
+struct listing { struct ipc_out *m; unsigned n; struct blobdir_item item[512]; };
+
+static enum err take_item(const struct blobdir_item *i, void *arg)
+{
+	struct listing *l = arg;
+	if (l->n == 512)
+		return ERR_LIMIT;
+	l->item[l->n++] = *i;
+	return OK;
+}
+
+static enum err list_blobs(struct mini *k, struct ipc_out *m)
+{
+	static struct listing l;
+	l.n = 0;
+	TRY(blobdir_list(k->blobs, take_item, &l));
+	ipc_put_u64(m, l.n);
+	for (unsigned i = 0; i < l.n; i++) {
+		ipc_put_str(m, str_from(l.item[i].digest));
+		ipc_put_u64(m, l.item[i].size);
+		ipc_put_bool(m, l.item[i].partial);
+		ipc_put_i64(m, l.item[i].modified_ms);
+	}
+	return OK;
+}
+
+static enum err answer_one(struct mini *k, struct ipc_in *q, struct ipc_out *body, struct err_info *info)
+{
+	struct str what = q->type == ASK_BLOBS ? STR_NONE : ipc_get_str(q);
+	uint64_t size = q->type == ASK_STAGE ? ipc_get_u64(q) : 0;
+	TRY(ipc_end(q));
+	switch (q->type) {
+	case ASK_STAGE: return run_writer(k, what, size, -1, body, info);
+	case ASK_STAGE_LOCAL: return run_local(k, what, body, info);
+	case ASK_COMMIT: return blobdir_commit(k->blobs, what);
+	case ASK_DELETE: return blobdir_delete(k->blobs, what);
+	case ASK_GGUF: return run_check(k, what, body);
+	case ASK_BLOBS: return list_blobs(k, body);
+	default: return ERR_PROTOCOL;
+	}
+}
+
+static void mini_keeper(struct mini *k)
+{
+	for (;;) {
+		AUTO_IPC_IN struct ipc_in q = { 0 };
+		struct err_info info = { 0 };
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		if (ipc_recv_wait(k->server, -1, &q))
+			_exit(0);
+		struct ipc_out a, trial;
+		/* code and detail come first, so the body is made twice: once to learn them */
+		ipc_out_init(&trial, ANSWER, q.id);
+		answer_put(&trial, OK, STR(""));
+		enum err e = answer_one(k, &q, &trial, &info);
+		if (!e) {
+			need(ipc_send(k->server, &trial), "answer");
+		} else {
+			ipc_out_init(&a, ANSWER, q.id);
+			answer_put(&a, e, str_from(info.detail));
+			need(ipc_send(k->server, &a), "answer");
+			ipc_out_done(&a);
+		}
+		ipc_out_done(&trial);
+		need(ipc_drain(k->server, 5000), "answer");
+	}
+}
+
+/* ---- the server's side ---- */
+struct server {
+	struct keeper_link *link;
+	struct egress_client *egress;
+	struct model_store *store;
+	struct pulls *pulls;
+	volatile bool ending;
+};
+
+static void on_other(struct ipc_in *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+}
+
+static void *ipc_thread(void *arg)
+{
+	struct server *s = arg;
+	while (!s->ending) {
+		struct pollfd w[2] = { { .fd = keeper_link_fd(s->link), .events = POLLIN },
+				       { .fd = egress_client_fd(s->egress), .events = POLLIN } };
+		if (egress_client_wants_write(s->egress))
+			w[1].events |= POLLOUT;
+		(void)poll(w, w[1].fd >= 0 ? 2 : 1, 50);
+		if (keeper_link_pump(s->link, on_other, NULL))
+			exit(3);
+		egress_client_pump(s->egress);
+	}
+	return NULL;
+}
+
+static struct ipc *start_egress(const char *module, struct ipc **ret_control)
+{
+	int ctl[2], server[2];
+	need(ipc_pair(ctl), "pair");
+	need(ipc_pair(server), "pair");
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		const int keep[] = { 2, ctl[1] };
+		struct ipc *c;
+		void *so = dlopen(module, RTLD_NOW);
+		if (!so) {
+			(void)fprintf(stderr, "driver: %s\n", dlerror());
+			_exit(2);
+		}
+		union { void *p; int (*fn)(struct ipc *); } entry = { .p = dlsym(so, "egress_main") };
+		fd_close_others(keep, 2);
+		need(ipc_new(ctl[1], &c), "egress");
+		_exit(entry.fn(c));
+	}
+	(void)close(ctl[1]);
+	struct ipc *control, *channel;
+	struct ipc_out m;
+	need(ipc_new(ctl[0], &control), "egress");
+	AUTO_IPC_IN struct ipc_in ready = { 0 };
+	need(ipc_recv_wait(control, 10000, &ready), "egress is not ready");
+	if (ready.type != READY)
+		need(ERR_EGRESS, "egress refused to start");
+	ipc_out_init(&m, ATTACH, 0);
+	attach_put(&m, ROLE_SERVER, server[1]);
+	need(ipc_send(control, &m), "attach");
+	ipc_out_done(&m);
+	need(ipc_new(server[0], &channel), "egress");
+	*ret_control = control;
+	return channel;
+}
+
+static void print_progress(const struct pull_progress *p, void *arg)
+{
+	(void)arg;
+	printf("{\"status\":\"%s\",\"digest\":\"%s\",\"total\":%llu,\"completed\":%llu,\"all_total\":%llu,"
+	       "\"all_completed\":%llu}\n",
+	       p->status, p->digest, (unsigned long long)p->total, (unsigned long long)p->completed,
+	       (unsigned long long)p->all_total, (unsigned long long)p->all_completed);
+	(void)fflush(stdout);
+}
+
+static int fail(enum err e, const struct err_info *info)
+{
+	(void)fprintf(stderr, "%s: %s\n", err_slug(e), info->detail);
+	return 1;
+}
+
+static int do_pull(struct server *s, const char *name, const char *as)
+{
+	struct err_info info = { 0 };
+	char id[ID_LEN + 1];
+	struct pull_request q = { .name = str_from(name), .as = str_from(as) };
+	uint64_t watch;
+	enum err e = pulls_start(s->pulls, &q, print_progress, NULL, id, &watch, &info);
+	if (!e)
+		e = pulls_wait(s->pulls, id, -1, &info);
+	if (!e)
+		pulls_unwatch(s->pulls, watch);
+	return e ? fail(e, &info) : 0;
+}
+
+static int do_list(struct server *s)
+{
+	struct model_entry *list;
+	size_t n;
+	need(model_store_list(s->store, &list, &n), "list");
+	for (size_t i = 0; i < n; i++)
+		printf("%s %s %llu %s %s %s %llu %d\n", list[i].name, list[i].model_digest,
+		       (unsigned long long)list[i].size, list[i].family, list[i].parameters,
+		       list[i].quantization, (unsigned long long)list[i].gguf.context, list[i].starter);
+	free(list);
+	return 0;
+}
+
+static int do_show(struct server *s, const char *name)
+{
+	struct err_info info = { 0 };
+	struct buf t[6];
+	for (int i = 0; i < 6; i++)
+		t[i] = BUF(LIMIT_MANIFEST);
+	struct model_texts texts = { &t[0], &t[1], &t[2], &t[3], &t[4], &t[5] };
+	enum err e = model_store_texts(s->store, str_from(name), &texts, &info);
+	if (e)
+		return fail(e, &info);
+	static const char *const keys[] = { "template", "system", "params", "licence", "messages", "manifest" };
+	AUTO_BUF struct buf out = BUF(LIMIT_MANIFEST * 8);
+	struct jw w;
+	jw_init(&w, &out);
+	jw_obj(&w);
+	for (int i = 0; i < 6; i++) {
+		jw_kstr(&w, keys[i], buf_str(&t[i]));
+		buf_done(&t[i]);
+	}
+	jw_end(&w);
+	printf("%.*s\n", (int)out.len, out.ptr);
+	return 0;
+}
+
+static int do_upload(struct server *s, const char *digest, const char *path)
+{
+	struct err_info info = { 0 };
+	AUTO(model_upload) struct model_upload *u = NULL;
+	AUTO_BUF struct buf all = BUF(1u << 30);
+	need(file_read(path, &all), "file");
+	enum err e = model_upload_begin(s->store, str_from(digest), all.len, &u, &info);
+	if (!e)
+		e = model_upload_add(u, buf_str(&all), &info);
+	if (!e)
+		e = model_upload_end(u, &info);
+	return e ? fail(e, &info) : 0;
+}
+
+static void print_line(const char *line, void *arg)
+{
+	(void)arg;
+	printf("{\"status\":\"%s\"}\n", line);
+}
+
+static int do_create(struct server *s, const char *text)
+{
+	struct err_info info = { 0 };
+	AUTO_JSON json_t *o = NULL;
+	enum err e = json_read(str_from(text), 1 << 20, 16, &o, &info);
+	if (!e)
+		e = model_store_create(s->store, o, print_line, NULL, &info);
+	return e ? fail(e, &info) : 0;
+}
+
+static int command(struct server *s, int argc, char **argv)
+{
+	struct err_info info = { 0 };
+	enum err e;
+	unsigned n = 0;
+	const char *c = argv[0], *a = argc > 1 ? argv[1] : "", *b = argc > 2 ? argv[2] : NULL;
+	if (!strcmp(c, "pull"))
+		return do_pull(s, a, b);
+	if (!strcmp(c, "list"))
+		return do_list(s);
+	if (!strcmp(c, "show"))
+		return do_show(s, a);
+	if (!strcmp(c, "create"))
+		return do_create(s, a);
+	if (!strcmp(c, "upload"))
+		return do_upload(s, a, b);
+	if (!strcmp(c, "rm"))
+		e = model_store_delete(s->store, str_from(a), &info);
+	else if (!strcmp(c, "cp"))
+		e = model_store_copy(s->store, str_from(a), str_from(b), &info);
+	else if (!strcmp(c, "prune"))
+		e = model_store_prune(s->store, &n);
+	else
+		e = ERR_INVALID;
+	if (!strcmp(c, "prune"))
+		printf("%u\n", n);
+	return e ? fail(e, &info) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct allow allow;
+	struct server s = { 0 };
+	struct pulls_options o = { 0 };
+	struct mini k = { 0 };
+	int pair[2], at = 3;
+	if (argc < 4)
+		return 2;
+	need(crypto_init(), "crypto");
+	log_init("driver", LOG_INFO_, 2);
+	for (; at + 1 < argc && !strncmp(argv[at], "--", 2); at += 2) {
+		char *v = argv[at + 1];
+		if (!strcmp(argv[at], "--allow")) {
+			char *colon = strrchr(v, ':');
+			need(allow_add(&allow, (struct str){ v, (size_t)(colon - v) },
+				       (uint16_t)strtoul(colon + 1, NULL, 10), true), "allow");
+		} else if (!strcmp(argv[at], "--streams")) {
+			o.streams = (unsigned)strtoul(v, NULL, 10);
+		} else if (!strcmp(argv[at], "--range")) {
+			o.range_bytes = strtoull(v, NULL, 10);
+		} else if (!strcmp(argv[at], "--stall")) {
+			o.stall_ms = (int)strtol(v, NULL, 10);
+		} else if (!strcmp(argv[at], "--retry")) {
+			o.retry_ms = (int)strtol(v, NULL, 10);
+		} else if (!strcmp(argv[at], "--starters")) {
+			k.starters = v;
+		}
+	}
+	need(blobdir_open(argv[1], &k.blobs), "blobs");
+	need(ipc_pair(pair), "pair");
+	if (fork() == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)close(pair[0]);
+		need(ipc_new(pair[1], &k.server), "keeper");
+		mini_keeper(&k);
+	}
+	(void)close(pair[1]);
+	struct ipc *channel, *control, *up;
+	need(ipc_new(pair[0], &up), "keeper");
+	need(keeper_link_new(up, &s.link), "keeper");
+	channel = start_egress(argv[2], &control);
+	need(egress_client_new(&s.egress), "egress");
+	need(egress_client_policy(s.egress, &allow), "egress");
+	need(egress_client_attach(s.egress, channel), "egress");
+	pthread_t t;
+	need(thread_start("ipc", 256 * 1024, ipc_thread, &s, &t), "thread");
+	need(model_store_open(argv[1], NULL, &keeper_blob_ops, s.link, &s.store), "store");
+	o.store = s.store;
+	o.ops = &keeper_blob_ops;
+	o.ops_arg = s.link;
+	o.egress = s.egress;
+	need(pulls_new(&o, &s.pulls), "pulls");
+	int status = command(&s, argc - at, argv + at);
+	s.pulls = pulls_free(s.pulls);
+	s.store = model_store_free(s.store);
+	s.ending = true;
+	(void)pthread_join(t, NULL);
+	s.egress = egress_client_free(s.egress);
+	s.link = keeper_link_free(s.link);
+	(void)ipc_free(control);
+	k.blobs = blobdir_free(k.blobs);
+	return status;
+}
