@@ -159,7 +159,7 @@ static enum err check_file(struct audit_log *l, unsigned number, uint64_t *ret_e
 /* Reads from the checkpoint on; writes nothing. */
 static enum err check(struct audit_log *l, uint64_t *ret_end, struct err_info *info)
 {
-	unsigned at;
+	unsigned at = 1;
 	TRY(start_at(l, &at, info));
 	for (; at <= l->files; at++)
 		TRY(check_file(l, at, ret_end, info));
