@@ -1,0 +1,264 @@
+#include "proto/engine.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <unistd.h>
+
+#include "tests/test.h"
+
+static struct ipc *a, *b;
+
+static void set_up(void)
+{
+	int fd[2];
+	CHECK_OK(ipc_pair(fd));
+	CHECK_OK(ipc_new(fd[0], &a));
+	CHECK_OK(ipc_new(fd[1], &b));
+}
+
+/* Sends `o` and receives it at the other end. */
+static void pass(struct ipc_out *o, struct ipc_in *i)
+{
+	if (!a)
+		set_up();
+	CHECK_OK(ipc_send(a, o));
+	CHECK_OK(ipc_recv(b, i));
+}
+
+TEST(load_comes_through_with_its_descriptor)
+{
+	struct engine_load l = { .model_fd = dup(2), .gpu = true, .n_ctx = 4096, .n_seq = 8,
+				 .n_threads = 2, .n_batch = 512, .n_ubatch = 256, .n_gpu_layers = -1 },
+			   got;
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	ipc_out_init(&o, ENGINE_LOAD, 0);
+	engine_load_put(&o, &l);
+	CHECK_EQ_INT(l.model_fd, -1);
+	pass(&o, &i);
+	CHECK_OK(engine_load_get(&i, &got));
+	CHECK(fcntl(got.model_fd, F_GETFD) >= 0);
+	CHECK(got.gpu && got.n_ctx == 4096 && got.n_seq == 8 && got.n_threads == 2 &&
+	      got.n_batch == 512 && got.n_ubatch == 256 && got.n_gpu_layers == -1);
+}
+
+TEST(a_bad_load_closes_the_descriptor)
+{
+	struct engine_load l = { .model_fd = dup(2), .n_ctx = UINT32_MAX }, got = { .model_fd = -7 };
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	ipc_out_init(&o, ENGINE_LOAD, 0);
+	engine_load_put(&o, &l);
+	pass(&o, &i);
+	int next = dup(2);
+	(void)close(next);
+	int taken = i.fds[0];
+	CHECK_ERR(engine_load_get(&i, &got), ERR_PROTOCOL);
+	CHECK(fcntl(taken, F_GETFD) < 0);
+	CHECK_EQ_INT(got.model_fd, -7);
+}
+
+TEST(info_comes_through)
+{
+	struct engine_info v = { .n_ctx = 1, .n_ctx_train = 2, .n_seq = 3, .n_vocab = 4, .n_threads = 5,
+				 .model_bytes = 6000000000, .kv_bytes = 7, .has_template = true,
+				 .build = STR("llama.cpp 0.5.0"), .template_hash = STR("ab"),
+				 .architecture = STR("llama"), .description = STR("d") }, got;
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	ipc_out_init(&o, ENGINE_READY, 0);
+	engine_info_put(&o, &v);
+	pass(&o, &i);
+	CHECK_OK(engine_info_get(&i, &got));
+	CHECK(got.n_ctx == 1 && got.n_ctx_train == 2 && got.n_seq == 3 && got.n_vocab == 4 &&
+	      got.n_threads == 5 && got.model_bytes == 6000000000 && got.kv_bytes == 7 &&
+	      got.has_template && !got.gpu);
+	CHECK_EQ_STR(got.build, v.build);
+	CHECK_EQ_STR(got.template_hash, v.template_hash);
+	CHECK_EQ_STR(got.architecture, v.architecture);
+	CHECK_EQ_STR(got.description, v.description);
+}
+
+static const int32_t resume[] = { 5, 0, 70000 };
+
+static struct gen_request request(void)
+{
+	struct gen_request r = { .kind = GEN_CHAT, .input = STR("[{\"role\":\"user\"}]"), .tools = STR("[]"),
+				 .schema = STR("json"), .n_stop = 2, .max_context = 99, .truncate = true,
+				 .strict = true, .raw = true, .resume = resume, .n_resume = 3,
+				 .person = 1234567890123, .priority = 2 };
+	r.stop[0] = STR("END");
+	r.stop[1] = STR("\n\n");
+	gen_sampling_defaults(&r.sampling);
+	r.sampling.seed = -1;
+	r.sampling.num_predict = -2;
+	return r;
+}
+
+static enum err pass_request(const struct gen_request *r, struct gen_request *got, struct ipc_in *i)
+{
+	struct ipc_out o;
+	ipc_out_init(&o, GEN_START, 1);
+	gen_request_put(&o, r);
+	pass(&o, i);
+	return gen_request_get(i, got);
+}
+
+TEST(request_comes_through)
+{
+	struct gen_request r = request(), got;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	CHECK_OK(pass_request(&r, &got, &i));
+	CHECK_EQ_INT(got.kind, GEN_CHAT);
+	CHECK_EQ_STR(got.input, r.input);
+	CHECK_EQ_STR(got.tools, r.tools);
+	CHECK_EQ_STR(got.schema, r.schema);
+	CHECK_EQ_INT(got.n_stop, 2);
+	CHECK_EQ_STR(got.stop[0], r.stop[0]);
+	CHECK_EQ_STR(got.stop[1], r.stop[1]);
+	CHECK(memcmp(&got.sampling, &r.sampling, sizeof got.sampling) == 0);
+	CHECK(got.max_context == 99 && got.truncate && got.strict && got.raw);
+	CHECK(got.n_resume == 3 && memcmp(got.resume, resume, sizeof resume) == 0);
+	CHECK(got.person == 1234567890123 && got.priority == 2);
+}
+
+TEST(defaults_are_ollamas)
+{
+	/* docs/modelfile.md of Ollama: the table of parameters */
+	struct gen_sampling s;
+	gen_sampling_defaults(&s);
+	CHECK(s.temperature == 0.8f && s.top_k == 40 && s.top_p == 0.9f && s.min_p == 0.0f);
+	CHECK(s.repeat_last_n == 64 && s.repeat_penalty == 1.1f && s.num_predict == -1);
+	CHECK(s.mirostat == 0 && s.mirostat_tau == 5.0f && s.mirostat_eta == 0.1f);
+	CHECK(s.presence_penalty == 0 && s.frequency_penalty == 0 && s.typical_p == 1);
+}
+
+TEST(requests_out_of_range_are_refused)
+{
+	static const int32_t negative[] = { -1 };
+	char long_stop[LIMIT_STOP_STRING + 1];
+	memset(long_stop, 'x', sizeof long_stop);
+	for (int k = 0; k < 14; k++) {
+		struct gen_request r = request(), got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		switch (k) {
+		case 0: r.sampling.temperature = NAN; break;
+		case 1: r.sampling.mirostat_eta = INFINITY; break;
+		case 2: r.sampling.top_p = -INFINITY; break;
+		case 3: r.n_stop = 17; break;
+		case 4: r.stop[1] = (struct str){ long_stop, sizeof long_stop }; break;
+		case 5: r.stop[0] = STR(""); break;
+		case 6: r.kind = (enum gen_kind)2; break;
+		case 7: r.priority = 3; break;
+		case 8: r.sampling.mirostat = 3; break;
+		case 9: r.sampling.num_predict = -3; break;
+		case 10: r.sampling.repeat_last_n = -2; break;
+		case 11: r.max_context = UINT32_MAX; break;
+		case 12: r.resume = negative, r.n_resume = 1; break;
+		default: r.sampling.frequency_penalty = NAN;
+		}
+		if (pass_request(&r, &got, &i) != ERR_PROTOCOL)
+			FAIL("case %d was taken", k);
+	}
+}
+
+TEST(a_float_that_does_not_fit_is_refused)
+{
+	struct gen_request r = request(), got;
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	ipc_out_init(&o, GEN_START, 1);
+	gen_request_put(&o, &r);
+	/* the first f64 field: tag 3, 8 bytes; 1e300 is finite as double, infinite as float */
+	double big = 1e300;
+	static const unsigned char head[8] = { 3, 0, 0, 0, 8, 0, 0, 0 };
+	char *at = memmem(o.data.ptr, o.data.len, head, sizeof head);
+	CHECK(at != NULL);
+	memcpy(at + 8, &big, sizeof big);
+	pass(&o, &i);
+	CHECK_ERR(gen_request_get(&i, &got), ERR_PROTOCOL);
+}
+
+TEST(answers_come_through)
+{
+	struct ipc_out o;
+	{
+		struct gen_begun v = { 1, 2, 3, -4 }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, GEN_BEGUN, 1);
+		gen_begun_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(gen_begun_get(&i, &got));
+		CHECK(got.prompt_tokens == 1 && got.cached_tokens == 2 && got.truncated_tokens == 3 &&
+		      got.seed == -4);
+	}
+	{
+		struct gen_delta v = { resume, 3, STR("gr\xc3\xbc"), true }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, GEN_DELTA, 1);
+		gen_delta_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(gen_delta_get(&i, &got));
+		CHECK(got.n_tokens == 3 && got.tokens[2] == 70000 && got.thinking);
+		CHECK_EQ_STR(got.text, v.text);
+	}
+	{
+		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 4, 5, 6 }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, GEN_DONE, 1);
+		gen_done_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(gen_done_get(&i, &got));
+		CHECK(got.reason == GEN_LENGTH && got.prompt_tokens == 1 && got.cached_tokens == 2 &&
+		      got.answer_tokens == 3 && got.queue_ns == 4 && got.prompt_ns == 5 &&
+		      got.answer_ns == 6);
+	}
+	{
+		struct gen_failed v = { ERR_CONTEXT, STR("too long"), 9, 8 }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, GEN_FAILED, 1);
+		gen_failed_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(gen_failed_get(&i, &got));
+		CHECK(got.code == ERR_CONTEXT && got.prompt_tokens == 9 && got.context_tokens == 8);
+		CHECK_EQ_STR(got.detail, v.detail);
+	}
+	{
+		struct engine_stats v = { 1, 2, 3, 4, 5, 6 }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, ENGINE_STATS, 1);
+		engine_stats_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(engine_stats_get(&i, &got));
+		CHECK(got.active == 1 && got.waiting == 2 && got.cells_used == 3 && got.cells == 4 &&
+		      got.tokens_in == 5 && got.tokens_out == 6);
+	}
+}
+
+TEST(bad_answers_are_refused)
+{
+	struct ipc_out o;
+	for (int k = 0; k < 6; k++) {
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		struct gen_delta delta = { NULL, 0, k == 0 ? STR("\xc3") : STR("\xed\xa0\x80"), false };
+		struct gen_done done = { k == 2 ? (enum gen_reason)3 : GEN_STOP, 1, 1, 1, k == 3 ? -1 : 1,
+					 1, 1 };
+		struct gen_failed failed = { k == 4 ? OK : (enum err)ERR_COUNT_, STR("x"), 0, 0 };
+		struct gen_delta got_delta;
+		struct gen_done got_done;
+		struct gen_failed got_failed;
+		ipc_out_init(&o, GEN_DELTA, 1);
+		if (k < 2)
+			gen_delta_put(&o, &delta);
+		else if (k < 4)
+			gen_done_put(&o, &done);
+		else
+			gen_failed_put(&o, &failed);
+		pass(&o, &i);
+		enum err e = k < 2 ? gen_delta_get(&i, &got_delta) :
+			     k < 4 ? gen_done_get(&i, &got_done) :
+				     gen_failed_get(&i, &got_failed);
+		if (e != ERR_PROTOCOL)
+			FAIL("case %d was taken", k);
+	}
+}
