@@ -1,7 +1,5 @@
 #include "http/decode.h"
 
-#include "http/decode.h"
-
 #include "base/buf.h"
 #include "tests/test.h"
 

@@ -279,6 +279,8 @@ struct str http_query(const struct http_req *q, const char *name)
 }
 
 const struct route *http_route(const struct http_req *q) { return q->route; }
+void http_set_ctx(struct http_req *q, void *ctx) { q->ctx = ctx; }
+void *http_ctx(const struct http_req *q) { return q->ctx; }
 struct arena *http_arena(struct http_req *q) { return q->arena; }
 struct str http_method(const struct http_req *q) { return q->method; }
 struct str http_path(const struct http_req *q) { return q->path; }

@@ -90,5 +90,8 @@ void http_finish(struct http_req *q);
 bool http_gone(const struct http_req *q);
 bool http_answered(struct http_req *q); /* a reply or stream was begun, or comes later */
 int http_status(struct http_req *q);    /* of the answer begun; 0: none */
+/* What the dispatcher wants the handler to find; borrowed, lives in http_arena(). */
+void http_set_ctx(struct http_req *q, void *ctx);
+void *http_ctx(const struct http_req *q);
 void http_hold(struct http_req *q);
 void http_release(struct http_req *q);

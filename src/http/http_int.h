@@ -120,6 +120,7 @@ struct http_req {
 	bool tls, local;
 	unsigned uid;
 	enum dialect dialect;
+	void *ctx;
 	/* body */
 	struct buf body;
 	uint64_t body_bytes;               /* as announced; UINT64_MAX: chunked */

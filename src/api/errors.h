@@ -1,0 +1,7 @@
+/* api/errors.h - errors that go into the middle of a stream, in each API's form. */
+#pragma once
+
+#include "base/json.h"
+
+void error_ollama(const struct err_info *e, struct buf *out);                       /* {"error":".."} */
+void error_openai(const struct err_info *e, const char *param, struct buf *out);    /* {"error":{..}} */

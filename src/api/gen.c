@@ -1,0 +1,283 @@
+#include "api/gen.h"
+
+#include "base/limits.h"
+#include "base/time.h"
+
+enum { PIECE_MAX = 256 * 1024 };
+
+static void free_buf(void *buf) { buf_done(buf); }
+
+static uint64_t person_number(const struct subject *s)
+{
+	uint64_t h = 1469598103934665603u; /* FNV-1a: only has to be stable and spread */
+	for (const char *p = s->person; *p; p++)
+		h = (h ^ (unsigned char)*p) * 1099511628211u;
+	return h;
+}
+
+static void read_params(struct gen *g)
+{
+	AUTO_BUF struct buf params = BUF(LIMIT_MANIFEST);
+	struct model_texts t = { .params = &params };
+	if (!model_store_texts(g->c->app->models, str_from(g->model.name), &t, NULL))
+		options_model(g->c, buf_str(&params), &g->options);
+}
+
+enum err gen_new(struct call *c, struct str model, const char *what, const struct gen_form *form,
+		 struct gen **ret)
+{
+	struct gen *g = ARENA_NEW(c->arena, struct gen);
+	if (!g)
+		return ERR_NOMEM;
+	g->c = c;
+	g->form = form;
+	g->start_ns = time_mono_ns();
+	g->created_s = time_now_ms() / 1000;
+	g->text = g->thinking = BUF(LIMIT_ANSWER);
+	TRY(arena_on_free(c->arena, free_buf, &g->text));
+	TRY(arena_on_free(c->arena, free_buf, &g->thinking));
+	if (str_copy(model, g->shown_model, sizeof g->shown_model))
+		return err_set(&c->info, ERR_INVALID, "the model's name is too long");
+	enum err e = model_store_find(c->app->models, model, &g->model, NULL);
+	if (e == ERR_NOT_FOUND || e == ERR_INVALID)
+		return err_set(&c->info, ERR_NOT_FOUND, "model '%s' not found", g->shown_model);
+	TRY(e);
+	if (g->model.gguf.embedding_model)
+		return err_set(&c->info, ERR_UNSUPPORTED, "\"%s\" does not support %s", g->shown_model, what);
+	if (g->model.starter)
+		call_warn(c, "test model, not for real questions");
+	memcpy(g->target.digest, g->model.model_digest, sizeof g->target.digest);
+	TRY(str_copy(str_from(g->model.name), g->target.name, sizeof g->target.name));
+	g->target.keep_alive_ms = c->app->keep_alive_ms;
+	options_init(&g->options);
+	read_params(g);
+	*ret = g;
+	return OK;
+}
+
+/* ---- events ---- */
+
+static void send_piece(struct gen *g, struct buf *out)
+{
+	if (out->err || http_write(g->c->q, buf_str(out)))
+		fleet_cancel(g->c->app->fleet, g->id);
+}
+
+static void on_gone(void *arg)
+{
+	struct gen *g = arg;
+	uint64_t id = g->id;
+	if (id)
+		fleet_cancel(g->c->app->fleet, id);
+}
+
+static void begin_stream(struct gen *g)
+{
+	if (g->streaming)
+		return;
+	g->streaming = true;
+	call_warnings_header(g->c);
+	http_stream(g->c->q, 200, g->form->stream_type, on_gone, g);
+}
+
+static void on_begun(struct gen *g, const struct fleet_event *e)
+{
+	g->begun = true;
+	g->told = e->begun;
+	g->load_ns = e->load_ns;
+	if (e->engine) {
+		g->n_ctx = e->engine->n_ctx;
+		(void)!!str_copy(str_sub(e->engine->build, 0, sizeof g->build - 1), g->build, sizeof g->build);
+		(void)!!str_copy(str_sub(e->engine->template_hash, 0, 64), g->template_hash,
+				 sizeof g->template_hash);
+	}
+	if (g->n_ctx && g->options.num_ctx > g->n_ctx)
+		call_warn(g->c, "num_ctx %u is more than the %u tokens this model is loaded with",
+			  g->options.num_ctx, g->n_ctx);
+	if (e->begun.truncated_tokens)
+		call_warn(g->c, "%u tokens of the oldest messages were left out to fit the context",
+			  e->begun.truncated_tokens);
+	if (g->stream)
+		begin_stream(g);
+}
+
+static void on_delta(struct gen *g, const struct gen_delta *d)
+{
+	if (!d->text.len)
+		return;
+	if (!g->stream) {
+		if (buf_add(d->thinking ? &g->thinking : &g->text, d->text))
+			fleet_cancel(g->c->app->fleet, g->id);
+		return;
+	}
+	AUTO_BUF struct buf out = BUF(PIECE_MAX + 8 * d->text.len);
+	begin_stream(g);
+	g->form->delta(g, d, &out);
+	send_piece(g, &out);
+}
+
+static void finish(struct gen *g)
+{
+	if (g->streaming)
+		http_finish(g->c->q);
+	http_release(g->c->q); /* the fleet's hold; `g` may be gone now */
+}
+
+static void on_failed(struct gen *g, struct err_info *info)
+{
+	if (g->form->explain)
+		g->form->explain(g, info);
+	if (g->streaming) {
+		AUTO_BUF struct buf out = BUF(PIECE_MAX);
+		g->form->failed(g, info, &out);
+		(void)!!http_write(g->c->q, buf_str(&out));
+	} else {
+		g->c->info = *info;
+		call_error(g->c, info->code);
+	}
+	finish(g);
+}
+
+static void fail_with(struct gen *g, enum err e, struct str detail)
+{
+	struct err_info info = { .code = e };
+	(void)err_set(&info, e, "%.*s", STR_ARG(detail));
+	on_failed(g, &info);
+}
+
+static void on_done(struct gen *g, const struct gen_done *d)
+{
+	AUTO_BUF struct buf out = BUF(2 * LIMIT_ANSWER + PIECE_MAX);
+	if (g->text.err || g->thinking.err) {
+		fail_with(g, ERR_LIMIT, STR("the answer is too long; ask for a stream"));
+		return;
+	}
+	if (d->reason == GEN_CANCELLED) {
+		fail_with(g, ERR_CANCELLED, STR("request canceled"));
+		return;
+	}
+	if (g->stream) {
+		begin_stream(g);
+		g->form->done(g, d, &out);
+		(void)!!http_write(g->c->q, buf_str(&out));
+	} else {
+		g->form->whole(g, d, &out);
+		call_json(g->c, 200, &out);
+	}
+	finish(g);
+}
+
+static void sink(const struct fleet_event *e, void *arg)
+{
+	struct gen *g = arg;
+	switch (e->kind) {
+	case FLEET_QUEUED:
+	case FLEET_REWIND: /* the fleet skips what was sent already */
+		break;
+	case FLEET_BEGUN: on_begun(g, e); break;
+	case FLEET_DELTA: on_delta(g, &e->delta); break;
+	case FLEET_DONE: on_done(g, &e->done); break;
+	case FLEET_FAILED: fail_with(g, e->failed.code, e->failed.detail); break;
+	}
+}
+
+enum err gen_start(struct gen *g, struct gen_request *r)
+{
+	struct call *c = g->c;
+	uint64_t id = 0;
+	r->sampling = g->options.sampling;
+	r->n_stop = g->options.n_stop;
+	for (unsigned i = 0; i < r->n_stop; i++)
+		r->stop[i] = g->options.stop[i];
+	r->max_context = g->options.num_ctx;
+	r->person = person_number(&c->who);
+	http_hold(c->q); /* for the fleet, until DONE or FAILED */
+	http_later(c->q, on_gone, g);
+	enum err e = fleet_start(c->app->fleet, &g->target, r, sink, g, &id);
+	if (e) {
+		struct err_info info = { .code = e };
+		if (g->form->explain)
+			g->form->explain(g, &info);
+		c->info = info;
+		call_error(c, e); /* http_later() was said: the answer has to be given here */
+		http_release(c->q);
+		return OK;
+	}
+	g->id = id;
+	if (http_gone(c->q))
+		fleet_cancel(c->app->fleet, id);
+	return OK;
+}
+
+const char *gen_reason_text(enum gen_reason r)
+{
+	return r == GEN_LENGTH ? "length" : "stop";
+}
+
+void gen_origin_json(const struct gen *g, struct jw *w)
+{
+	jw_kstr(w, "model_digest", str_from(g->model.model_digest));
+	if (g->build[0])
+		jw_kstr(w, "engine_build", str_from(g->build));
+	if (g->template_hash[0])
+		jw_kstr(w, "template_hash", str_from(g->template_hash));
+	if (g->begun)
+		jw_ki64(w, "seed", g->told.seed);
+}
+
+/* ---- messages ---- */
+
+enum err gen_messages_new(struct call *c, struct gen_messages **ret)
+{
+	struct gen_messages *m = ARENA_NEW(c->arena, struct gen_messages);
+	if (!m)
+		return ERR_NOMEM;
+	m->buf = BUF(LIMIT_REQUEST_ARENA / 2);
+	TRY(arena_on_free(c->arena, free_buf, &m->buf));
+	jw_init(&m->w, &m->buf);
+	jw_arr(&m->w);
+	*ret = m;
+	return OK;
+}
+
+void gen_message_add(struct gen_messages *m, struct str role, struct str content)
+{
+	jw_obj(&m->w);
+	jw_kstr(&m->w, "role", role);
+	jw_kstr(&m->w, "content", content);
+	jw_end(&m->w);
+	m->any = true;
+	m->system |= str_eq(role, STR("system"));
+}
+
+struct str gen_messages_end(struct gen_messages *m)
+{
+	jw_end(&m->w);
+	return buf_str(&m->buf);
+}
+
+static void add_examples(struct gen *g, struct gen_messages *m, struct str json)
+{
+	AUTO_JSON json_t *doc = NULL;
+	size_t i;
+	json_t *one;
+	if (!json.len || json_read(json, json.len, 8, &doc, NULL))
+		return;
+	json_array_foreach(doc, i, one) {
+		struct str role = STR_NONE, content = STR_NONE;
+		if (!json_want_str(one, "role", true, &role, NULL) &&
+		    !json_want_str(one, "content", true, &content, NULL))
+			gen_message_add(m, role, content);
+	}
+}
+
+void gen_messages_of_model(struct gen *g, struct gen_messages *m, bool request_has_system)
+{
+	AUTO_BUF struct buf system = BUF(LIMIT_MANIFEST), examples = BUF(LIMIT_MANIFEST);
+	struct model_texts t = { .system = &system, .messages = &examples };
+	if (model_store_texts(g->c->app->models, str_from(g->model.name), &t, NULL))
+		return;
+	if (!request_has_system && system.len)
+		gen_message_add(m, STR("system"), buf_str(&system));
+	add_examples(g, m, buf_str(&examples));
+}

@@ -1,0 +1,310 @@
+/* Ollama's API about models: version, tags, ps, show, delete, and blobs. */
+#include "api/call.h"
+
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "base/time.h"
+#include "models/fleet.h"
+#include "models/store.h"
+
+enum { FLEET_LIST_MAX = 32 };
+
+/* Clients compare versions: we say which Ollama's surface this follows, and who we are. */
+enum err ollama_version(struct call *c)
+{
+	AUTO_BUF struct buf out = BUF(1024);
+	struct jw w;
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_kstr(&w, "version", STR("0.17.0"));
+	jw_kstr(&w, "tresor", str_from(c->app->config.version));
+	jw_end(&w);
+	call_json(c, 200, &out);
+	return OK;
+}
+
+static void details(const struct model_entry *m, struct jw *w)
+{
+	jw_key(w, "details");
+	jw_obj(w);
+	jw_kstr(w, "parent_model", STR(""));
+	jw_kstr(w, "format", STR("gguf"));
+	jw_kstr(w, "family", str_from(m->family));
+	jw_key(w, "families");
+	jw_arr(w);
+	jw_str(w, str_from(m->family));
+	jw_end(w);
+	jw_kstr(w, "parameter_size", str_from(m->parameters));
+	jw_kstr(w, "quantization_level", str_from(m->quantization));
+	jw_end(w);
+}
+
+static void name_and_size(const struct model_entry *m, struct jw *w)
+{
+	jw_kstr(w, "name", str_from(m->name));
+	jw_kstr(w, "model", str_from(m->name));
+	jw_ki64(w, "size", (int64_t)m->size);
+	jw_kstr(w, "digest", str_from(m->digest));
+}
+
+static void time_field(struct jw *w, const char *key, int64_t ms)
+{
+	char at[TIME_RFC3339_LEN];
+	time_rfc3339(ms, at);
+	jw_kstr(w, key, str_from(at));
+}
+
+enum err ollama_tags(struct call *c)
+{
+	AUTO_MEM struct model_entry *list = NULL;
+	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY);
+	struct jw w;
+	size_t n;
+	TRY(model_store_list(c->app->models, &list, &n));
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_key(&w, "models");
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++) {
+		jw_obj(&w);
+		name_and_size(&list[i], &w);
+		time_field(&w, "modified_at", list[i].modified_ms);
+		details(&list[i], &w);
+		jw_end(&w);
+	}
+	jw_end(&w);
+	jw_end(&w);
+	call_json(c, 200, &out);
+	return OK;
+}
+
+/* Ollama says a time far away for "never". */
+static void expires(struct jw *w, int64_t ms)
+{
+	if (ms < 0)
+		jw_kstr(w, "expires_at", STR("2318-01-01T00:00:00Z"));
+	else
+		time_field(w, "expires_at", ms);
+}
+
+static void loaded(struct call *c, const struct fleet_loaded *l, struct jw *w)
+{
+	struct model_entry m;
+	bool known = !model_store_find_digest(c->app->models, l->digest, &m);
+	jw_obj(w);
+	jw_kstr(w, "name", str_from(l->name));
+	jw_kstr(w, "model", str_from(l->name));
+	jw_ki64(w, "size", (int64_t)(l->model_bytes + l->kv_bytes));
+	jw_kstr(w, "digest", str_from(known ? m.digest : l->digest));
+	if (known)
+		details(&m, w);
+	expires(w, l->expires_ms);
+	jw_ki64(w, "size_vram", l->gpu ? (int64_t)(l->model_bytes + l->kv_bytes) : 0);
+	jw_ki64(w, "context_length", l->n_ctx);
+	jw_ki64(w, "active", l->active);
+	jw_ki64(w, "waiting", l->waiting);
+	jw_kstr(w, "engine_build", str_from(l->build));
+	jw_end(w);
+}
+
+enum err ollama_ps(struct call *c)
+{
+	struct fleet_loaded list[FLEET_LIST_MAX];
+	AUTO_BUF struct buf out = BUF(256 * 1024);
+	struct jw w;
+	size_t n = fleet_list(c->app->fleet, list, FLEET_LIST_MAX);
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_key(&w, "models");
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		loaded(c, &list[i], &w);
+	jw_end(&w);
+	jw_end(&w);
+	call_json(c, 200, &out);
+	return OK;
+}
+
+/* `name` is the old spelling of `model`. Errors: ERR_INVALID, ERR_NOT_FOUND. */
+static enum err wanted(struct call *c, struct str *ret)
+{
+	json_t *body;
+	struct str name = STR_NONE;
+	TRY(call_body(c, &body));
+	TRY(json_want_str(body, "model", false, &name, &c->info));
+	if (!name.len)
+		TRY(json_want_str(body, "name", false, &name, &c->info));
+	if (!name.len)
+		return err_set(&c->info, ERR_INVALID, "model is required");
+	*ret = name;
+	return OK;
+}
+
+static enum err not_found(struct call *c, struct str name, enum err e)
+{
+	if (e == ERR_NOT_FOUND || e == ERR_INVALID)
+		return err_set(&c->info, ERR_NOT_FOUND, "model '%.*s' not found",
+			       (int)(name.len < 200 ? name.len : 200), name.ptr);
+	return e;
+}
+
+/* Lines "temperature    0.7" as `ollama show` prints them. */
+static void parameters(struct str json, struct buf *out)
+{
+	AUTO_JSON json_t *doc = NULL;
+	const char *key;
+	json_t *v, *one;
+	size_t i;
+	if (!json.len || json_read(json, json.len, 8, &doc, NULL))
+		return;
+	json_object_foreach(doc, key, v) {
+		AUTO_JSON json_t *list = json_is_array(v) ? json_incref(v) : json_pack("[O]", v);
+		json_array_foreach(list, i, one) {
+			struct jw w;
+			(void)buf_addf(out, "%s%-30s ", out->len ? "\n" : "", key);
+			jw_init(&w, out);
+			jw_json(&w, one);
+		}
+	}
+}
+
+static void info_number(struct jw *w, const char *prefix, const char *key, uint64_t v)
+{
+	char name[128];
+	snprintf(name, sizeof name, "%.60s.%s", prefix, key);
+	if (v)
+		jw_ki64(w, name, (int64_t)v);
+}
+
+static void model_info(const struct model_entry *m, struct jw *w)
+{
+	const struct gguf_summary *g = &m->gguf;
+	const char *a = g->architecture;
+	jw_key(w, "model_info");
+	jw_obj(w);
+	jw_kstr(w, "general.architecture", str_from(a));
+	jw_ki64(w, "general.parameter_count", (int64_t)g->parameters);
+	if (g->name[0])
+		jw_kstr(w, "general.name", str_from(g->name));
+	info_number(w, a, "context_length", g->context);
+	info_number(w, a, "embedding_length", g->embedding);
+	info_number(w, a, "block_count", g->layers);
+	info_number(w, a, "attention.head_count", g->heads);
+	info_number(w, a, "attention.head_count_kv", g->kv_heads);
+	info_number(w, a, "vocab_size", g->vocab);
+	info_number(w, a, "expert_count", g->experts);
+	if (g->tokenizer[0])
+		jw_kstr(w, "tokenizer.ggml.model", str_from(g->tokenizer));
+	jw_end(w);
+}
+
+static void text_field(struct jw *w, const char *key, const struct buf *b)
+{
+	struct str s = buf_str(b);
+	jw_kstr(w, key, s.len ? s : STR(""));
+}
+
+enum err ollama_show(struct call *c)
+{
+	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY), tmpl = BUF(LIMIT_MANIFEST), sys = BUF(LIMIT_MANIFEST),
+			    params = BUF(LIMIT_MANIFEST), lic = BUF(LIMIT_MANIFEST), lines = BUF(LIMIT_MANIFEST);
+	struct model_texts t = { .template_ = &tmpl, .system = &sys, .params = &params, .licence = &lic };
+	struct model_entry m;
+	struct str name;
+	struct jw w;
+	TRY(wanted(c, &name));
+	TRY(not_found(c, name, model_store_find(c->app->models, name, &m, NULL)));
+	TRY(model_store_texts(c->app->models, name, &t, &c->info));
+	parameters(buf_str(&params), &lines);
+	jw_init(&w, &out);
+	jw_obj(&w);
+	text_field(&w, "license", &lic);
+	text_field(&w, "parameters", &lines);
+	text_field(&w, "template", &tmpl);
+	text_field(&w, "system", &sys);
+	details(&m, &w);
+	model_info(&m, &w);
+	jw_key(&w, "capabilities");
+	jw_arr(&w);
+	jw_str(&w, m.gguf.embedding_model ? STR("embedding") : STR("completion"));
+	jw_end(&w);
+	time_field(&w, "modified_at", m.modified_ms);
+	jw_kstr(&w, "digest", str_from(m.digest));
+	jw_kstr(&w, "model_digest", str_from(m.model_digest));
+	jw_kstr(&w, "template_hash", str_from(m.template_hash));
+	jw_ki64(&w, "size", (int64_t)m.size);
+	jw_kstr(&w, "licence_name", str_from(m.licence));
+	jw_kbool(&w, "starter", m.starter);
+	jw_end(&w);
+	if (m.go_template)
+		call_warn(c, "the registry's Go template is not used: the model's own Jinja template is");
+	if (m.has_projector)
+		call_warn(c, "the model's vision part is stored, but not used yet");
+	call_json(c, 200, &out);
+	return OK;
+}
+
+enum err ollama_delete(struct call *c)
+{
+	struct str name;
+	struct model_entry m;
+	TRY(wanted(c, &name));
+	TRY(not_found(c, name, model_store_find(c->app->models, name, &m, NULL)));
+	TRY(model_store_delete(c->app->models, name, &c->info));
+	http_reply(c->q, 200, NULL, STR(""));
+	return OK;
+}
+
+/* ---- blobs ---- */
+
+static enum err blob_digest(struct call *c, char hex[65])
+{
+	if (digest_parse(http_param(c->q, "digest"), hex))
+		return err_set(&c->info, ERR_INVALID, "invalid digest format");
+	return OK;
+}
+
+enum err ollama_blob_head(struct call *c)
+{
+	char hex[65];
+	TRY(blob_digest(c, hex));
+	TRY(model_blob_exists(c->app->models, str_from(hex)));
+	http_reply(c->q, 200, NULL, STR(""));
+	return OK;
+}
+
+static enum err take_pieces(struct call *c, struct model_upload *u)
+{
+	struct str piece;
+	for (;;) {
+		TRY(http_body_next(c->q, &piece));
+		if (!piece.len)
+			return OK;
+		TRY(model_upload_add(u, piece, &c->info));
+	}
+}
+
+enum err ollama_blob_put(struct call *c)
+{
+	AUTO(model_upload) struct model_upload *u = NULL;
+	struct str length = http_header(c->q, "Content-Length");
+	uint64_t size = 0;
+	char hex[65];
+	TRY(blob_digest(c, hex));
+	if (length.ptr && str_to_u64(length, &size))
+		return err_set(&c->info, ERR_INVALID, "Content-Length is not a number");
+	enum err e = model_upload_begin(c->app->models, str_from(hex), size, &u, &c->info);
+	if (e == ERR_EXISTS) {
+		http_reply(c->q, 200, NULL, STR(""));
+		return OK;
+	}
+	TRY(e);
+	TRY(take_pieces(c, u));
+	e = model_upload_end(u, &c->info);
+	if (e == ERR_DIGEST) /* Ollama's clients expect 400 here */
+		return err_set(&c->info, ERR_INVALID, "digest mismatch: the bytes do not have this digest");
+	TRY(e);
+	http_reply(c->q, 201, NULL, STR(""));
+	return OK;
+}

@@ -1,0 +1,411 @@
+/* POST /api/chat and /api/generate: Ollama's requests in, NDJSON out (wire traces: Ollama docs/api.md). */
+#include "api/errors.h"
+#include "api/gen.h"
+
+#include "base/limits.h"
+#include "base/time.h"
+
+/* ---- what goes out ---- */
+
+static void begin_line(struct gen *g, struct jw *w, struct buf *out)
+{
+	char at[TIME_RFC3339_LEN];
+	time_rfc3339(time_now_ms(), at);
+	jw_init(w, out);
+	jw_obj(w);
+	jw_kstr(w, "model", str_from(g->shown_model));
+	jw_kstr(w, "created_at", str_from(at));
+}
+
+static void end_line(struct jw *w, struct buf *out)
+{
+	jw_end(w);
+	(void)buf_add_byte(out, '\n');
+}
+
+static void metrics(struct gen *g, const struct gen_done *d, struct jw *w)
+{
+	jw_ki64(w, "total_duration", time_mono_ns() - g->start_ns);
+	jw_ki64(w, "load_duration", g->load_ns);
+	jw_ki64(w, "prompt_eval_count", d->prompt_tokens);
+	jw_ki64(w, "prompt_eval_duration", d->prompt_ns);
+	jw_ki64(w, "eval_count", d->answer_tokens);
+	jw_ki64(w, "eval_duration", d->answer_ns);
+	jw_ki64(w, "prompt_cached_count", d->cached_tokens);
+	gen_origin_json(g, w);
+	call_warnings_json(g->c, w);
+}
+
+static void message(struct jw *w, struct str content, struct str thinking)
+{
+	jw_key(w, "message");
+	jw_obj(w);
+	jw_kstr(w, "role", STR("assistant"));
+	jw_kstr(w, "content", content);
+	if (thinking.len)
+		jw_kstr(w, "thinking", thinking);
+	jw_end(w);
+}
+
+static void chat_delta(struct gen *g, const struct gen_delta *d, struct buf *out)
+{
+	struct jw w;
+	begin_line(g, &w, out);
+	message(&w, d->thinking ? STR("") : d->text, d->thinking ? d->text : STR_NONE);
+	jw_kbool(&w, "done", false);
+	end_line(&w, out);
+}
+
+static void chat_end(struct gen *g, const struct gen_done *d, struct str text, struct str thinking,
+		     struct buf *out)
+{
+	struct jw w;
+	begin_line(g, &w, out);
+	message(&w, text, thinking);
+	jw_kbool(&w, "done", true);
+	jw_kstr(&w, "done_reason", str_from(gen_reason_text(d->reason)));
+	metrics(g, d, &w);
+	end_line(&w, out);
+}
+
+static void chat_done(struct gen *g, const struct gen_done *d, struct buf *out)
+{
+	chat_end(g, d, STR(""), STR_NONE, out);
+}
+
+static void chat_whole(struct gen *g, const struct gen_done *d, struct buf *out)
+{
+	struct str text = buf_str(&g->text);
+	chat_end(g, d, text.len ? text : STR(""), buf_str(&g->thinking), out);
+}
+
+static void generate_delta(struct gen *g, const struct gen_delta *d, struct buf *out)
+{
+	struct jw w;
+	begin_line(g, &w, out);
+	jw_kstr(&w, "response", d->thinking ? STR("") : d->text);
+	if (d->thinking)
+		jw_kstr(&w, "thinking", d->text);
+	jw_kbool(&w, "done", false);
+	end_line(&w, out);
+}
+
+static void generate_end(struct gen *g, const struct gen_done *d, struct str text, struct str thinking,
+			 struct buf *out)
+{
+	struct jw w;
+	begin_line(g, &w, out);
+	jw_kstr(&w, "response", text);
+	if (thinking.len)
+		jw_kstr(&w, "thinking", thinking);
+	jw_kbool(&w, "done", true);
+	jw_kstr(&w, "done_reason", str_from(gen_reason_text(d->reason)));
+	metrics(g, d, &w);
+	end_line(&w, out);
+}
+
+static void generate_done(struct gen *g, const struct gen_done *d, struct buf *out)
+{
+	generate_end(g, d, STR(""), STR_NONE, out);
+}
+
+static void generate_whole(struct gen *g, const struct gen_done *d, struct buf *out)
+{
+	struct str text = buf_str(&g->text);
+	generate_end(g, d, text.len ? text : STR(""), buf_str(&g->thinking), out);
+}
+
+static void failed(struct gen *g, const struct err_info *e, struct buf *out)
+{
+	(void)g;
+	error_ollama(e, out);
+	(void)buf_add_byte(out, '\n');
+}
+
+/* Clients compare these texts; the two blanks are Ollama's. */
+static void explain(struct gen *g, struct err_info *e)
+{
+	(void)g;
+	if (e->code == ERR_BUSY)
+		(void)err_set(e, ERR_BUSY, "server busy, please try again.  maximum pending requests exceeded");
+	else if (e->code == ERR_ENGINE && !e->detail[0])
+		(void)err_set(e, ERR_ENGINE, "an error was encountered while running the model");
+}
+
+static const struct gen_form chat_form = { "application/x-ndjson", chat_delta, chat_done, chat_whole,
+					   failed, explain };
+static const struct gen_form generate_form = { "application/x-ndjson", generate_delta, generate_done,
+					       generate_whole, failed, explain };
+
+/* ---- load and unload: an empty prompt ---- */
+
+static void loading_line(struct gen *g, const char *reason, struct buf *out)
+{
+	struct jw w;
+	begin_line(g, &w, out);
+	if (g->form == &chat_form)
+		message(&w, STR(""), STR_NONE);
+	else
+		jw_kstr(&w, "response", STR(""));
+	jw_kbool(&w, "done", true);
+	jw_kstr(&w, "done_reason", str_from(reason));
+	call_warnings_json(g->c, &w);
+	end_line(&w, out);
+}
+
+static void reply_loading(struct gen *g, const char *reason)
+{
+	AUTO_BUF struct buf out = BUF(16 * 1024);
+	loading_line(g, reason, &out);
+	if (g->stream && !out.err) {
+		call_warnings_header(g->c);
+		http_reply(g->c->q, 200, "application/x-ndjson", buf_str(&out));
+	} else {
+		call_json(g->c, 200, &out);
+	}
+}
+
+static void on_loaded(const struct fleet_event *e, void *arg)
+{
+	struct gen *g = arg;
+	if (e->kind != FLEET_DONE && e->kind != FLEET_FAILED)
+		return;
+	if (e->kind == FLEET_DONE) {
+		reply_loading(g, "load");
+	} else {
+		(void)err_set(&g->c->info, e->failed.code, "%.*s", STR_ARG(e->failed.detail));
+		call_error(g->c, e->failed.code);
+	}
+	http_release(g->c->q);
+}
+
+static void nobody_waits(void *arg) { (void)arg; /* a model that is being loaded stays loaded */ }
+
+static enum err load_or_unload(struct gen *g)
+{
+	struct call *c = g->c;
+	if (g->target.keep_alive_ms == 0) {
+		fleet_unload(c->app->fleet, g->target.digest);
+		reply_loading(g, "unload");
+		return OK;
+	}
+	http_hold(c->q);
+	http_later(c->q, nobody_waits, NULL);
+	enum err e = fleet_load(c->app->fleet, &g->target, on_loaded, g);
+	if (e) {
+		(void)err_set(&c->info, e, "%s", err_text(e));
+		explain(g, &c->info);
+		call_error(c, e);
+		http_release(c->q);
+	}
+	return OK;
+}
+
+/* ---- what comes in ---- */
+
+static bool there(const json_t *v) /* present and not an empty value */
+{
+	if (!v || json_is_null(v) || json_is_false(v))
+		return false;
+	if (json_is_string(v))
+		return json_string_length(v) > 0;
+	if (json_is_array(v))
+		return json_array_size(v) > 0;
+	if (json_is_object(v))
+		return json_object_size(v) > 0;
+	return true;
+}
+
+static enum err cannot(struct gen *g, const char *what)
+{
+	return err_set(&g->c->info, ERR_UNSUPPORTED, "\"%s\" does not support %s", g->shown_model, what);
+}
+
+static enum err read_think(struct gen *g, const json_t *v)
+{
+	if (!there(v))
+		return OK;
+	struct str level = { json_string_value(v), json_is_string(v) ? json_string_length(v) : 0 };
+	if (!json_is_true(v) && !str_eq(level, STR("high")) && !str_eq(level, STR("medium")) &&
+	    !str_eq(level, STR("low")))
+		return err_set(&g->c->info, ERR_INVALID, "invalid think value: use true, false, \"high\", "
+							 "\"medium\" or \"low\"");
+	return cannot(g, "thinking");
+}
+
+static enum err read_format(struct gen *g, const json_t *v, struct gen_request *r)
+{
+	struct call *c = g->c;
+	if (!there(v))
+		return OK;
+	if (json_is_string(v)) {
+		if (strcmp(json_string_value(v), "json") != 0)
+			return err_set(&c->info, ERR_INVALID, "invalid format: \"%.40s\"; expected \"json\" or "
+							      "a JSON schema", json_string_value(v));
+		r->schema = STR("json");
+		return OK;
+	}
+	if (!json_is_object(v))
+		return err_set(&c->info, ERR_INVALID, "invalid format: expected \"json\" or a JSON schema");
+	AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
+	struct jw w;
+	jw_init(&w, &text);
+	jw_json(&w, v);
+	char *copy = text.err ? NULL : arena_str(c->arena, buf_str(&text));
+	if (!copy)
+		return ERR_NOMEM;
+	r->schema = (struct str){ copy, text.len };
+	return OK;
+}
+
+static enum err read_logprobs(struct gen *g, const json_t *body)
+{
+	int64_t top = 0;
+	struct err_info *info = &g->c->info;
+	if (json_want_i64(body, "top_logprobs", false, 0, 20, &top, info))
+		return err_set(info, ERR_INVALID, "top_logprobs must be between 0 and 20");
+	if (top || there(json_object_get(body, "logprobs")))
+		return cannot(g, "logprobs");
+	return OK;
+}
+
+/* What both requests have in common. */
+static enum err read_common(struct gen *g, const json_t *body, struct gen_request *r)
+{
+	struct call *c = g->c;
+	bool stream = true, shift = true, truncate = false;
+	TRY(json_want_bool(body, "stream", false, &stream, &c->info));
+	TRY(json_want_bool(body, "truncate", false, &truncate, &c->info));
+	TRY(json_want_bool(body, "shift", false, &shift, &c->info));
+	if (json_is_true(json_object_get(body, "shift")))
+		call_warn(c, "\"shift\" is ignored: an answer ends where the context is full");
+	g->stream = stream;
+	r->truncate = truncate;
+	TRY(options_ollama(c, json_object_get(body, "options"), &g->options));
+	TRY(options_keep_alive(c, json_object_get(body, "keep_alive"), &g->target.keep_alive_ms));
+	TRY(read_format(g, json_object_get(body, "format"), r));
+	TRY(read_think(g, json_object_get(body, "think")));
+	return read_logprobs(g, body);
+}
+
+static enum err begin(struct call *c, const char *what, const struct gen_form *form, json_t **ret_body,
+		      struct gen **ret)
+{
+	struct str model = STR_NONE;
+	TRY(call_body(c, ret_body));
+	TRY(json_want_str(*ret_body, "model", false, &model, &c->info));
+	if (!model.len)
+		TRY(json_want_str(*ret_body, "name", false, &model, &c->info));
+	if (!model.len)
+		return err_set(&c->info, ERR_INVALID, "model is required");
+	return gen_new(c, model, what, form, ret);
+}
+
+static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out)
+{
+	static const char *const roles[] = { "system", "user", "assistant" };
+	struct call *c = g->c;
+	struct str role = STR_NONE, content = STR("");
+	if (!json_is_object(m))
+		return err_set(&c->info, ERR_INVALID, "messages[%zu] must be an object", i);
+	if (json_want_str(m, "role", true, &role, NULL))
+		return err_set(&c->info, ERR_INVALID, "messages[%zu].role must be a string", i);
+	if (json_want_str(m, "content", false, &content, NULL))
+		return err_set(&c->info, ERR_INVALID, "messages[%zu].content must be a string", i);
+	if (there(json_object_get(m, "images")))
+		return cannot(g, "vision");
+	if (str_eq(role, STR("tool")) || there(json_object_get(m, "tool_calls")))
+		return cannot(g, "tools");
+	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
+		if (str_eq(role, str_from(roles[k]))) {
+			gen_message_add(out, role, content);
+			return OK;
+		}
+	return err_set(&c->info, ERR_INVALID, "invalid role: %.*s, must be one of [system, user, assistant, "
+					      "tool]", (int)(role.len < 40 ? role.len : 40), role.ptr);
+}
+
+static bool has_system(const json_t *messages)
+{
+	size_t i;
+	json_t *m;
+	json_array_foreach((json_t *)(uintptr_t)messages, i, m) {
+		const char *role = json_string_value(json_object_get(m, "role"));
+		if (role && strcmp(role, "system") == 0)
+			return true;
+	}
+	return false;
+}
+
+enum err ollama_chat(struct call *c)
+{
+	json_t *body, *messages = NULL, *m;
+	struct gen *g;
+	struct gen_request r = { .kind = GEN_CHAT };
+	struct gen_messages *out;
+	size_t i;
+	TRY(begin(c, "chat", &chat_form, &body, &g));
+	TRY(json_want_arr(body, "messages", false, &messages, &c->info));
+	TRY(read_common(g, body, &r));
+	if (there(json_object_get(body, "tools")))
+		return cannot(g, "tools");
+	if (!messages || json_array_size(messages) == 0)
+		return load_or_unload(g);
+	TRY(gen_messages_new(c, &out));
+	gen_messages_of_model(g, out, has_system(messages));
+	json_array_foreach(messages, i, m)
+		TRY(read_message(g, m, i, out));
+	r.input = gen_messages_end(out);
+	TRY(out->buf.err);
+	return gen_start(g, &r);
+}
+
+static enum err read_generate_only(struct gen *g, const json_t *body, bool raw)
+{
+	struct call *c = g->c;
+	if (raw && (there(json_object_get(body, "template")) || there(json_object_get(body, "system")) ||
+		    there(json_object_get(body, "context"))))
+		return err_set(&c->info, ERR_INVALID, "raw mode does not support template, system, or context");
+	if (there(json_object_get(body, "template")))
+		return err_set(&c->info, ERR_UNSUPPORTED, "a template in the request is not supported: the "
+							  "model's own is used");
+	if (there(json_object_get(body, "suffix")))
+		return cannot(g, "insert");
+	if (there(json_object_get(body, "images")))
+		return cannot(g, "vision");
+	if (there(json_object_get(body, "context")))
+		call_warn(c, "\"context\" is ignored: it is deprecated; use /api/chat with messages");
+	return OK;
+}
+
+enum err ollama_generate(struct call *c)
+{
+	json_t *body;
+	struct gen *g;
+	struct gen_request r = { .kind = GEN_CHAT };
+	struct gen_messages *out;
+	struct str prompt = STR(""), system = STR("");
+	bool raw = false;
+	TRY(begin(c, "generate", &generate_form, &body, &g));
+	TRY(json_want_str(body, "prompt", false, &prompt, &c->info));
+	TRY(json_want_str(body, "system", false, &system, &c->info));
+	TRY(json_want_bool(body, "raw", false, &raw, &c->info));
+	TRY(read_common(g, body, &r));
+	TRY(read_generate_only(g, body, raw));
+	if (!prompt.len)
+		return load_or_unload(g);
+	if (raw) {
+		r.kind = GEN_PROMPT;
+		r.raw = true;
+		r.input = prompt;
+		return gen_start(g, &r);
+	}
+	TRY(gen_messages_new(c, &out));
+	if (system.len)
+		gen_message_add(out, STR("system"), system);
+	gen_messages_of_model(g, out, system.len > 0);
+	gen_message_add(out, STR("user"), prompt);
+	r.input = gen_messages_end(out);
+	TRY(out->buf.err);
+	return gen_start(g, &r);
+}

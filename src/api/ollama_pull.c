@@ -1,0 +1,187 @@
+/* POST /api/pull and /api/create: progress as NDJSON lines (Ollama docs/api.md). */
+#include "api/call.h"
+#include "api/errors.h"
+
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "models/pull.h"
+#include "models/store.h"
+
+struct progress {
+	struct http_req *q;
+	struct pulls *pulls;
+	_Atomic uint64_t watch;
+	bool stream;
+	char last_status[80], last_digest[65];
+	uint64_t last_completed;
+};
+
+static void status_line(const char *status, struct buf *out)
+{
+	struct jw w;
+	jw_init(&w, out);
+	jw_obj(&w);
+	jw_kstr(&w, "status", str_from(status));
+	jw_end(&w);
+	(void)buf_add_byte(out, '\n');
+}
+
+static void pull_line(const struct pull_progress *p, struct buf *out)
+{
+	struct jw w;
+	char digest[80];
+	jw_init(&w, out);
+	jw_obj(&w);
+	jw_kstr(&w, "status", str_from(p->status));
+	if (p->digest[0]) {
+		snprintf(digest, sizeof digest, "sha256:%s", p->digest);
+		jw_kstr(&w, "digest", str_from(digest));
+		jw_ki64(&w, "total", (int64_t)p->total);
+		if (p->completed)
+			jw_ki64(&w, "completed", (int64_t)p->completed);
+	}
+	jw_end(&w);
+	(void)buf_add_byte(out, '\n');
+}
+
+static void write_line(struct http_req *q, struct buf *out)
+{
+	if (!out->err)
+		(void)!!http_write(q, buf_str(out));
+}
+
+static void end_failed(struct progress *p, const struct err_info *e)
+{
+	AUTO_BUF struct buf out = BUF(8 * 1024);
+	if (p->stream) {
+		error_ollama(e, &out);
+		(void)buf_add_byte(&out, '\n');
+		write_line(p->q, &out);
+	} else {
+		const char *type;
+		api_error_body(DIALECT_OLLAMA, e, http_request_id(p->q), &out, &type);
+		http_reply(p->q, err_http_status(e->code), type, buf_str(&out));
+	}
+}
+
+static void end_done(struct progress *p)
+{
+	AUTO_BUF struct buf out = BUF(1024);
+	status_line("success", &out);
+	if (p->stream)
+		write_line(p->q, &out);
+	else
+		http_reply(p->q, 200, "application/json", STR("{\"status\":\"success\"}"));
+}
+
+static bool is_news(struct progress *p, const struct pull_progress *now)
+{
+	bool news = strcmp(p->last_status, now->status) != 0 || strcmp(p->last_digest, now->digest) != 0 ||
+		    p->last_completed != now->completed;
+	memcpy(p->last_status, now->status, sizeof p->last_status);
+	memcpy(p->last_digest, now->digest, sizeof p->last_digest);
+	p->last_completed = now->completed;
+	return news;
+}
+
+/* On the pull's thread. The request is held until the last call. */
+static void on_pull(const struct pull_progress *now, void *arg)
+{
+	struct progress *p = arg;
+	if (p->stream && now->state == PULL_RUNNING && now->status[0] && is_news(p, now)) {
+		AUTO_BUF struct buf out = BUF(4096);
+		pull_line(now, &out);
+		write_line(p->q, &out);
+	}
+	if (now->state == PULL_RUNNING)
+		return;
+	if (now->state == PULL_DONE)
+		end_done(p);
+	else
+		end_failed(p, &now->error);
+	if (p->stream)
+		http_finish(p->q);
+	http_release(p->q);
+}
+
+/* The pull goes on without the client that asked for it, as Ollama's does when others joined. */
+static void on_gone(void *arg) { (void)arg; }
+
+enum err ollama_pull(struct call *c)
+{
+	json_t *body;
+	struct pull_request r = { .insecure = false };
+	struct progress *p = ARENA_NEW(c->arena, struct progress);
+	char id[ID_LEN + 1];
+	uint64_t watch = 0;
+	bool stream = true;
+	if (!p)
+		return ERR_NOMEM;
+	TRY(call_body(c, &body));
+	TRY(json_want_str(body, "model", false, &r.name, &c->info));
+	if (!r.name.len)
+		TRY(json_want_str(body, "name", false, &r.name, &c->info));
+	if (!r.name.len)
+		return err_set(&c->info, ERR_INVALID, "model is required");
+	TRY(json_want_str(body, "as", false, &r.as, &c->info));
+	TRY(json_want_bool(body, "insecure", false, &r.insecure, &c->info));
+	TRY(json_want_bool(body, "stream", false, &stream, &c->info));
+	*p = (struct progress){ .q = c->q, .pulls = c->app->pulls, .stream = stream };
+	http_hold(c->q);
+	if (stream)
+		http_stream(c->q, 200, "application/x-ndjson", on_gone, p);
+	else
+		http_later(c->q, on_gone, p);
+	enum err e = pulls_start(c->app->pulls, &r, on_pull, p, id, &watch, &c->info);
+	if (e) { /* too late for a status: it goes into the stream, as Ollama does */
+		c->info.code = e;
+		end_failed(p, &c->info);
+		if (stream)
+			http_finish(c->q);
+		http_release(c->q);
+		return OK;
+	}
+	p->watch = watch;
+	return OK;
+}
+
+/* ---- create ---- */
+
+struct create { struct http_req *q; bool stream; };
+
+static void on_status(const char *line, void *arg)
+{
+	struct create *s = arg;
+	AUTO_BUF struct buf out = BUF(4096);
+	if (!s->stream)
+		return;
+	status_line(line, &out);
+	write_line(s->q, &out);
+}
+
+enum err ollama_create(struct call *c)
+{
+	json_t *body;
+	struct create s = { .q = c->q, .stream = true };
+	TRY(call_body(c, &body));
+	TRY(json_want_bool(body, "stream", false, &s.stream, &c->info));
+	if (s.stream) {
+		http_stream(c->q, 200, "application/x-ndjson", on_gone, NULL);
+	}
+	enum err e = model_store_create(c->app->models, body, on_status, &s, &c->info);
+	if (!s.stream) {
+		TRY(e);
+		http_reply(c->q, 200, "application/json", STR("{\"status\":\"success\"}"));
+		return OK;
+	}
+	AUTO_BUF struct buf out = BUF(8 * 1024);
+	if (e) {
+		c->info.code = e;
+		error_ollama(&c->info, &out);
+		(void)buf_add_byte(&out, '\n');
+		write_line(c->q, &out);
+	}
+	http_finish(c->q);
+	return OK;
+}

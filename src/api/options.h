@@ -1,0 +1,33 @@
+/* api/options.h - sampling options and what a request says about its run, in every API's words.
+ *
+ * Order: the house's defaults (gen_sampling_defaults), the model's own params, the request.
+ * Absent stays what it was: a missing temperature does not become 1.0. */
+#pragma once
+
+#include "api/call.h"
+#include "proto/engine.h"
+
+enum { OPTION_STOPS = 16 };
+struct gen_options {
+	struct gen_sampling sampling;
+	uint32_t num_ctx;                 /* 0: as loaded */
+	struct str stop[OPTION_STOPS];    /* borrowed from the JSON, or in the arena */
+	unsigned n_stop;
+};
+void options_init(struct gen_options *o);
+/* Ollama's `options` object. Unknown and load-time ones are ignored with a warning in `c`.
+ * Errors: ERR_INVALID (type or range; info names it). */
+enum err options_ollama(struct call *c, const json_t *obj, struct gen_options *o);
+/* A model's params (JSON text from its manifest): as above, but what is wrong in them is only a
+ * warning: the person cannot help it. */
+void options_model(struct call *c, struct str json, struct gen_options *o);
+/* One number by its name in Ollama's table. Errors: ERR_INVALID. */
+enum err options_number(struct call *c, const char *field, const char *name, const json_t *v,
+			struct gen_options *o);
+/* A string or an array of strings; replaces. Errors: ERR_INVALID. */
+enum err options_stop(struct call *c, const json_t *v, struct gen_options *o);
+/* keep_alive: a number of seconds, or "10m", "1h30m", "250ms"; negative: for ever (-1); absent
+ * leaves *ret_ms. Errors: ERR_INVALID. */
+enum err options_keep_alive(struct call *c, const json_t *v, int64_t *ret_ms);
+/* Pure: Go's time.ParseDuration. Errors: ERR_INVALID. */
+enum err duration_parse(struct str s, int64_t *ret_ms);
