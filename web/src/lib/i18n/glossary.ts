@@ -1,0 +1,27 @@
+/* One word for one thing, in both languages. A test holds the texts to it: where an English text
+ * uses the first word, the German one uses one of the stems behind it. */
+export const glossary: ReadonlyArray<readonly [en: RegExp, de: readonly string[]]> = [
+	[/\bconversations?\b/i, ["unterhaltung"]],
+	[/\bmodels?\b/i, ["modell"]],
+	[/\bmessages?\b/i, ["nachricht"]],
+	[/\banswers?\b/i, ["antwort"]],
+	[/\bAPI keys?\b/i, ["api-schlüssel"]],
+	[/\brecovery sheet\b/i, ["wiederherstellungsblatt", "blatt"]],
+	[/\baudit log\b/i, ["protokoll"]],
+	[/\bbackups?\b/i, ["sicherung"]],
+	[/\bpasswords?\b/i, ["passwor", "passwört"]],
+	[/\bpassphrase\b/i, ["passphrase"]],
+	[/\binvitation\b/i, ["einladung"]],
+	[/\bone-time links?\b/i, ["einmal-link"]],
+	[/\bowners?\b/i, ["inhaber"]],
+	[/\badministrators?\b/i, ["administration"]],
+	[/\bsign (in|out)\b/i, ["anmeld", "abmeld", "melden", "melde"]],
+	[/\bsidebar\b/i, ["seitenleiste"]],
+	[/\bserver\b/i, ["server"]],
+	[/\bcontext\b/i, ["kontext"]],
+	[/\btokens?\b/i, ["token"]],
+	[/\bdefault\b/i, ["standard"]],
+	[/\btest model\b/i, ["testmodell"]],
+	[/\bpeople\b/i, ["personen"]],
+	[/\bsessions?\b/i, ["sitzung"]],
+];

@@ -1,0 +1,51 @@
+/* Addresses of the page. One place that knows them; `go` and plain links both end here. */
+export type Route =
+	| { page: "chat"; id: string | null }
+	| { page: "settings"; tab: "profile" | "keys" }
+	| { page: "admin"; tab: AdminTab }
+	| { page: "link"; token: string };
+export const ADMIN_TABS = ["models", "people", "network", "audit", "system"] as const;
+export type AdminTab = (typeof ADMIN_TABS)[number];
+
+export function parseRoute(path: string, hash: string): Route {
+	const link = /^#\/link\/([\w.~-]+)$/.exec(hash);
+	if (link?.[1]) return { page: "link", token: link[1] };
+	const parts = path.split("/").filter(Boolean);
+	if (parts[0] === "c" && parts[1]) return { page: "chat", id: decodeURIComponent(parts[1]) };
+	if (parts[0] === "settings") return { page: "settings", tab: parts[1] === "keys" ? "keys" : "profile" };
+	const tab = ADMIN_TABS.find((x) => x === parts[1]);
+	if (parts[0] === "admin") return { page: "admin", tab: tab ?? "models" };
+	return { page: "chat", id: null };
+}
+
+class Router {
+	route = $state.raw<Route>(parseRoute(location.pathname, location.hash));
+
+	constructor() {
+		const read = () => {
+			this.route = parseRoute(location.pathname, location.hash);
+		};
+		addEventListener("popstate", read);
+		addEventListener("hashchange", read);
+		document.addEventListener("click", (e) => this.#click(e));
+	}
+
+	go(path: string, replace = false): void {
+		if (path === location.pathname + location.hash) return;
+		if (replace) history.replaceState(null, "", path);
+		else history.pushState(null, "", path);
+		this.route = parseRoute(location.pathname, location.hash);
+	}
+
+	/* Links inside the page need no handler of their own. */
+	#click(e: MouseEvent): void {
+		if (e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey) return;
+		const link = e.target instanceof Element ? e.target.closest("a") : null;
+		if (!link || link.target !== "" || link.origin !== location.origin || link.hasAttribute("download")) return;
+		if (link.hash !== "" && link.pathname === location.pathname) return;
+		e.preventDefault();
+		this.go(link.pathname + link.hash);
+	}
+}
+
+export const router = new Router();
