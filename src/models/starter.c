@@ -1,5 +1,12 @@
 #include "models/starter.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "os/fd.h"
+#include "os/spawn.h"
+
 /* The files as tools/deps makes them from the pinned packages; digests computed from those. */
 static const struct starter table[] = {
 	{ "smollm2", "smollm2.gguf",
@@ -22,4 +29,20 @@ const struct starter *starter_list(size_t *ret_n)
 {
 	*ret_n = sizeof table / sizeof *table;
 	return table;
+}
+
+enum err starter_open(const struct starter *s, int *ret_fd)
+{
+	const char *const folders[] = { getenv("TRESOR_STARTER_DIR"), spawn_module_dir(), spawn_module_dir() };
+	const char *const below[] = { "", "starter", "../../share/tresor/starter" };
+	for (size_t i = 0; i < 3; i++) {
+		char folder[PATH_MAX], path[PATH_MAX];
+		if (!folders[i] || !*folders[i])
+			continue;
+		TRY(path_join(folder, sizeof folder, folders[i], below[i]));
+		TRY(path_join(path, sizeof path, folder, s->file));
+		if (!fd_open(path, O_RDONLY, 0, ret_fd))
+			return OK;
+	}
+	return ERR_NOT_FOUND;
 }

@@ -65,6 +65,5 @@ int jail_main(struct ipc *keeper)
 	}
 	int status = j.kind == JAIL_GGUF ? gguf_job_main(j.channel, j.fd[0]) : run_writer(&j);
 	(void)ipc_drain(j.channel, 5000);
-	ipc_free(keeper);
-	return status;
+	return status; /* the keeper's channel stays open until the exit, which carries the verdict */
 }

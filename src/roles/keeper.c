@@ -60,7 +60,11 @@ static void child_channel(struct keeper *k, struct child *c)
 		if (!e)
 			child_spoke(k, c, &m);
 	}
-	if (e && e != ERR_AGAIN && !c->dead)
+	if (!e || e == ERR_AGAIN || c->dead)
+		return;
+	if (c->role == ROLE_JAIL && e == ERR_CLOSED)
+		c->chan = ipc_free(c->chan); /* on its way out: its exit status counts */
+	else
 		child_kill(k, c); /* its exit is reaped by pidfd */
 }
 
@@ -138,7 +142,7 @@ static void loop(struct keeper *k)
 		/* Words before ends: what a child said last counts (REFUSED). New children are put at the
 		 * head of the list, and only child_exited() frees, each owner once and last. */
 		for (size_t i = 2; i < n; i += 2)
-			if (fds[i].revents && !owners[i]->dead)
+			if (fds[i].revents && owners[i]->chan)
 				child_channel(k, owners[i]);
 		for (size_t i = 1; i < n; i += 2)
 			if (fds[i].revents)
