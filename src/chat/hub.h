@@ -1,11 +1,18 @@
-/* chat/hub.h - event streams: every open page of a person hears what happens to their things. */
+/* chat/hub.h - event streams: every open page of a person hears what happens to their things.
+ *
+ * Events are api/routes.json's type Event. `offset` counts UTF-16 code units (what JavaScript's
+ * string length counts), within `content`, or within `thinking` when the delta's `thinking` is true.
+ * Deltas of one answer come in order; a page that meets a gap reads the message whole. */
 #pragma once
 
 #include "base/auto.h"
 #include "base/str.h"
 
+enum { HUB_STREAMS_A_PERSON = 64 };
+
 struct chat_hub;
-typedef void (*hub_sink)(struct str event_json, void *arg); /* short, never blocks, any thread */
+/* Short, never blocks, any thread; must not call the hub. */
+typedef void (*hub_sink)(struct str event_json, void *arg);
 enum err chat_hub_new(struct chat_hub **ret);
 struct chat_hub *chat_hub_free(struct chat_hub *h);
 DEFINE_AUTO(chat_hub)

@@ -69,7 +69,8 @@ CREATE TABLE conversation (
 	created_ms INTEGER NOT NULL,
 	changed_ms INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX conversation_recent ON conversation(person, changed_ms DESC, id);
+-- carries all columns of the list, so that listing reads nothing else
+CREATE INDEX conversation_recent ON conversation(person, changed_ms DESC, id DESC, title, model, label, created_ms);
 
 CREATE TABLE message (
 	id TEXT PRIMARY KEY,
@@ -88,6 +89,7 @@ CREATE TABLE message (
 	template_hash TEXT,
 	options TEXT,                          -- JSON: sampling as used, seed included
 	stats TEXT,                            -- JSON: counts and times
+	warnings TEXT,                         -- JSON array of strings: what was done otherwise than asked
 	client_id TEXT,                        -- idempotency key of the page that sent it
 	created_ms INTEGER NOT NULL,
 	changed_ms INTEGER NOT NULL,

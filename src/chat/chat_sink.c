@@ -1,0 +1,266 @@
+#include "chat/chat_int.h"
+
+#include "base/time.h"
+
+uint64_t utf16_units(struct str s)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.ptr[i];
+		n += (c & 0xc0) != 0x80; /* every character once, */
+		n += c >= 0xf0;          /* those beyond the 16-bit plane twice */
+	}
+	return n;
+}
+
+/* ---- events ---- */
+
+static void begin_event(struct jw *w, struct buf *out, const char *type, const struct answer *a)
+{
+	jw_init(w, out);
+	jw_obj(w);
+	jw_kstr(w, "type", str_from(type));
+	jw_kstr(w, "conversation", str_from(a->conversation));
+	jw_kstr(w, "message", str_from(a->id));
+}
+
+static void send_event(struct jw *w, const struct chats *c, const struct answer *a)
+{
+	jw_end(w);
+	if (!w->out->err) /* a lost delta is a gap, which pages heal by reading the message */
+		hub_tell(c->opt.hub, a->person, buf_str(w->out));
+}
+
+void tell_delta(struct answer *a, uint64_t offset, struct str text, bool thinking)
+{
+	AUTO_BUF struct buf out = BUF(CHAT_EVENT_MAX);
+	struct jw w;
+	begin_event(&w, &out, "delta", a);
+	jw_ki64(&w, "offset", (int64_t)offset);
+	jw_kstr(&w, "text", text);
+	jw_kbool(&w, "thinking", thinking);
+	send_event(&w, a->chats, a);
+}
+
+void tell_rewind(struct chats *c, const struct answer *a, uint64_t offset)
+{
+	AUTO_BUF struct buf out = BUF(4096);
+	struct jw w;
+	begin_event(&w, &out, "rewind", a);
+	jw_ki64(&w, "offset", (int64_t)offset);
+	send_event(&w, c, a);
+}
+
+static void tell_queue(const struct answer *a, unsigned position, bool loading)
+{
+	AUTO_BUF struct buf out = BUF(4096);
+	struct jw w;
+	begin_event(&w, &out, "queue", a);
+	jw_ki64(&w, "position", position);
+	jw_kbool(&w, "loading", loading);
+	send_event(&w, a->chats, a);
+}
+
+/* ---- text ---- */
+
+struct grown {
+	bool rewound;
+	uint64_t rewind_to, offset; /* UTF-16 code units */
+	struct str text;            /* new; borrowed from the delta */
+};
+
+/* Bytes that `text` and what is stored from t->seen on have in common, cut to whole characters. */
+static size_t repeated(const struct told *t, struct str text)
+{
+	size_t most = t->text.len - t->seen, n = 0;
+	if (most > text.len)
+		most = text.len;
+	while (n < most && t->text.ptr[t->seen + n] == text.ptr[n])
+		n++;
+	while (n && n < text.len && ((unsigned char)text.ptr[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
+/* Takes what an engine told: skips what is there, cuts what it tells differently, adds the rest. */
+static enum err grow(struct told *t, struct str text, struct grown *ret)
+{
+	size_t same = repeated(t, text);
+	*ret = (struct grown){ .text = str_sub(text, same, text.len - same) };
+	t->seen += same;
+	if (ret->text.len && t->seen < t->text.len) {
+		buf_cut(&t->text, t->seen);
+		t->units = utf16_units(buf_str(&t->text));
+		ret->rewound = true;
+		ret->rewind_to = t->units;
+	}
+	ret->offset = t->units;
+	if (!ret->text.len)
+		return OK;
+	TRY(buf_add(&t->text, ret->text));
+	t->seen = t->text.len;
+	t->units += utf16_units(ret->text);
+	return OK;
+}
+
+static void mark_dirty(struct answer *a)
+{
+	if (!a->dirty)
+		a->dirty_since_ms = time_mono_ms();
+	bool first = !a->dirty;
+	a->dirty = true;
+	if (first || a->tokens.len - a->tokens_stored >= CHAT_FLUSH_TOKENS * sizeof(int32_t))
+		pthread_cond_signal(&a->chats->wake);
+}
+
+static void on_delta(struct answer *a, const struct gen_delta *d)
+{
+	struct chats *c = a->chats;
+	struct grown g = { 0 };
+	uint64_t cancel = 0;
+	pthread_mutex_lock(&c->lock);
+	if (a->phase != ANSWER_STARTING && a->phase != ANSWER_RUNNING) {
+		pthread_mutex_unlock(&c->lock);
+		return;
+	}
+	enum err e = buf_add(&a->tokens, (struct str){ (const char *)d->tokens,
+						      d->n_tokens * sizeof(int32_t) });
+	if (!e)
+		e = grow(d->thinking ? &a->thinking : &a->content, d->text, &g);
+	if (e) {
+		answer_end(a, "failed", e, STR("the answer became too long"));
+		cancel = a->fleet_id;
+		g.text = STR_NONE;
+	} else {
+		mark_dirty(a);
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (g.rewound && !d->thinking)
+		tell_rewind(c, a, g.rewind_to);
+	if (g.text.len)
+		tell_delta(a, g.offset, g.text, d->thinking);
+	if (cancel)
+		fleet_cancel(c->opt.fleet, cancel);
+}
+
+/* ---- beginning and end ---- */
+
+static void copy_str(char *dst, size_t size, struct str s)
+{
+	s = str_sub(s, 0, size - 1);
+	if (s.len)
+		memcpy(dst, s.ptr, s.len);
+	dst[s.len] = '\0';
+}
+
+static void on_begun(struct answer *a, const struct fleet_event *e)
+{
+	pthread_mutex_lock(&a->chats->lock);
+	if (a->phase == ANSWER_STARTING || a->phase == ANSWER_RUNNING) {
+		copy_str(a->engine_build, sizeof a->engine_build, e->engine->build);
+		copy_str(a->template_hash, sizeof a->template_hash, e->engine->template_hash);
+		a->seed = e->begun.seed;
+		if (e->begun.truncated_tokens)
+			answer_warn(a, "truncated_tokens", e->begun.truncated_tokens);
+		mark_dirty(a); /* the seed is what a restart needs to go on alike */
+	}
+	pthread_mutex_unlock(&a->chats->lock);
+}
+
+static void on_done(struct answer *a, const struct gen_done *d)
+{
+	a->has_stats = true;
+	a->stats = *d;
+	if (d->reason == GEN_LENGTH)
+		answer_warn(a, "length", d->answer_tokens);
+	/* Text that the engine did not repeat after a restart stays: it was accepted once. */
+	answer_end(a, d->reason == GEN_CANCELLED ? "stopped" : "done", OK, STR_NONE);
+}
+
+/* The last event: after it the fleet forgets `a`. */
+static void on_end(struct answer *a, const struct fleet_event *e)
+{
+	struct chats *c = a->chats;
+	pthread_mutex_lock(&c->lock);
+	if (a->phase == ANSWER_STARTING || a->phase == ANSWER_RUNNING) {
+		if (e->kind == FLEET_DONE)
+			on_done(a, &e->done);
+		else
+			answer_end(a, "failed", e->failed.code, e->failed.detail);
+	}
+	c->outstanding--;
+	pthread_cond_broadcast(&c->gone);
+	answer_unref(a);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void on_event(const struct fleet_event *e, void *arg)
+{
+	struct answer *a = arg;
+	switch (e->kind) {
+	case FLEET_QUEUED:
+		tell_queue(a, e->position, e->loading);
+		break;
+	case FLEET_BEGUN:
+		on_begun(a, e);
+		break;
+	case FLEET_DELTA:
+		on_delta(a, &e->delta);
+		break;
+	case FLEET_REWIND: /* the text is told again from its first byte */
+		pthread_mutex_lock(&a->chats->lock);
+		a->content.seen = a->thinking.seen = 0;
+		pthread_mutex_unlock(&a->chats->lock);
+		break;
+	case FLEET_DONE:
+	case FLEET_FAILED:
+		on_end(a, e);
+		break;
+	}
+}
+
+/* ---- starting ---- */
+
+/* A stable number per person, for fairness between them. */
+static uint64_t person_number(const char *person)
+{
+	uint64_t h = 14695981039346656037u; /* FNV-1a */
+	for (; *person; person++)
+		h = (h ^ (unsigned char)*person) * 1099511628211u;
+	return h;
+}
+
+void answer_start(struct answer *a, struct str input)
+{
+	struct chats *c = a->chats;
+	AUTO_BUF struct buf resume = BUF(LIMIT_ANSWER);
+	struct gen_request g = { .kind = GEN_CHAT, .input = input, .truncate = true,
+				 .person = person_number(a->person) };
+	gen_sampling_defaults(&g.sampling);
+	pthread_mutex_lock(&c->lock);
+	enum err e = buf_add(&resume, buf_str(&a->tokens));
+	g.sampling.seed = a->seed;
+	g.resume = (const int32_t *)(const void *)resume.ptr;
+	g.n_resume = resume.len / sizeof(int32_t);
+	a->refs++; /* the fleet's, until its last event */
+	c->outstanding++;
+	pthread_mutex_unlock(&c->lock);
+	uint64_t id = 0;
+	if (!e)
+		e = fleet_start(c->opt.fleet, &a->model, &g, on_event, a, &id);
+	pthread_mutex_lock(&c->lock);
+	if (e) {
+		answer_end(a, "failed", e, STR_NONE);
+		c->outstanding--;
+		answer_unref(a);
+	} else {
+		a->fleet_id = id;
+		if (a->phase == ANSWER_STARTING)
+			a->phase = ANSWER_RUNNING;
+		else /* stopped or deleted while it started: nobody knew the id to cancel */
+			e = ERR_CANCELLED;
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (e == ERR_CANCELLED)
+		fleet_cancel(c->opt.fleet, id);
+}
