@@ -20,6 +20,15 @@ enum { TIMEOUT_FACTOR = 4 };
 #else
 enum { TIMEOUT_FACTOR = 1 };
 #endif
+
+/* Read by the sanitizers' runtimes, where they are linked in. */
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+const char *__tsan_default_options(void);
+const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
+const char *__tsan_default_options(void) { return "allocator_may_return_null=1"; }
+const char *__ubsan_default_options(void) { return "halt_on_error=1:print_stacktrace=1"; }
+
 enum { EXIT_SKIP = 77, FAULT_ROUNDS_MAX = 20000 };
 
 /* The linker makes these two at the ends of the section that TEST() fills. */

@@ -13,7 +13,8 @@ DEFINE_AUTO(arena)
 void *arena_take(struct arena *a, size_t count, size_t size);
 /* Terminated copy in the arena. NULL as above. */
 char *arena_str(struct arena *a, struct str s);
-char *arena_printf(struct arena *a, const char *fmt, ...) [[gnu::format(printf, 2, 3)]];
+[[gnu::format(printf, 2, 3)]]
+char *arena_printf(struct arena *a, const char *fmt, ...);
 /* Calls fn(arg) when the arena is freed. Errors: ERR_NOMEM, ERR_LIMIT. */
 enum err arena_on_free(struct arena *a, void (*fn)(void *), void *arg);
 #define ARENA_NEW(a, T) ((T *)arena_take((a), 1, sizeof(T)))

@@ -24,8 +24,10 @@ void buf_clear(struct buf *b);      /* empty, memory kept, error forgotten */
 /* Errors of all: ERR_NOMEM, ERR_LIMIT (over max). */
 enum err buf_add(struct buf *b, struct str s);
 enum err buf_add_byte(struct buf *b, char c);
-enum err buf_addf(struct buf *b, const char *fmt, ...) [[gnu::format(printf, 2, 3)]];
-enum err buf_addv(struct buf *b, const char *fmt, va_list ap) [[gnu::format(printf, 2, 0)]];
+[[gnu::format(printf, 2, 3)]]
+enum err buf_addf(struct buf *b, const char *fmt, ...);
+[[gnu::format(printf, 2, 0)]]
+enum err buf_addv(struct buf *b, const char *fmt, va_list ap);
 enum err buf_add_zeros(struct buf *b, size_t n);
 enum err buf_reserve(struct buf *b, size_t more);
 void buf_cut(struct buf *b, size_t len);          /* shortens to len */

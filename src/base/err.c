@@ -24,6 +24,7 @@ const char *err_slug(enum err e) { return table[known(e)].slug; }
 const char *err_text(enum err e) { return table[known(e)].text; }
 int err_http_status(enum err e) { return table[known(e)].status; }
 
+[[gnu::format(printf, 2, 0)]]
 static void fill(char dst[ERR_DETAIL_MAX], const char *fmt, va_list ap)
 {
 	int n = vsnprintf(dst, ERR_DETAIL_MAX, fmt, ap);

@@ -32,10 +32,12 @@ int err_http_status(enum err e);
 
 /* Fills `info` (NULL is fine) and returns `e`, so that `return err_set(...)` reads well.
  * Text too long is cut at a UTF-8 border. */
-enum err err_set(struct err_info *info, enum err e, const char *fmt, ...)
-	[[gnu::format(printf, 3, 4)]];
-void err_hint(struct err_info *info, const char *fmt, ...) [[gnu::format(printf, 2, 3)]];
-void err_log(struct err_info *info, const char *fmt, ...) [[gnu::format(printf, 2, 3)]];
+[[gnu::format(printf, 3, 4)]]
+enum err err_set(struct err_info *info, enum err e, const char *fmt, ...);
+[[gnu::format(printf, 2, 3)]]
+void err_hint(struct err_info *info, const char *fmt, ...);
+[[gnu::format(printf, 2, 3)]]
+void err_log(struct err_info *info, const char *fmt, ...);
 /* Maps errno to the table (ENOMEM, ENOSPC, ENOENT, EACCES, EEXIST, EAGAIN, ..; else ERR_IO). */
 enum err err_from_errno(int errnum);
 

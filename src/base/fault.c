@@ -43,7 +43,8 @@ void *mem_alloc(size_t n)
 
 void *mem_zalloc(size_t count, size_t n)
 {
-	if (fault_hit(FAULT_ALLOC))
+	size_t bytes;
+	if (fault_hit(FAULT_ALLOC) || __builtin_mul_overflow(count, n, &bytes))
 		return NULL;
 	return calloc(count ? count : 1, n ? n : 1);
 }

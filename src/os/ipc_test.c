@@ -278,11 +278,9 @@ TEST(only_sealed_memory_of_the_right_size_is_mapped)
 	CHECK_ERR(receive_memory(good, UINT64_MAX), ERR_PROTOCOL);
 	CHECK_ERR(receive_memory(good, (uint64_t)LIMIT_IPC_BULK + 1), ERR_PROTOCOL);
 	static const int seals[] = { 0, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE };
-	int have = 0;
 	plain = memfd_create("p", MFD_ALLOW_SEALING | MFD_CLOEXEC);
 	CHECK(write(plain, "12345", 5) == 5);
 	for (int k = 0; k < 3; k++) { /* all three are needed */
-		have |= seals[k];
 		CHECK(k == 0 || fcntl(plain, F_ADD_SEALS, seals[k]) == 0);
 		CHECK_ERR(receive_memory(plain, 5), ERR_PROTOCOL);
 	}

@@ -83,15 +83,16 @@ static void read_answer(struct ipc_in *m)
 static void read_anything(struct ipc_in *m)
 {
 	size_t n;
-	for (unsigned k = 0; ipc_more(m); k++) {
-		switch (m->rest.len > 0 ? m->rest.ptr[0] % 8 : 0) {
+	while (ipc_more(m)) {
+		switch (m->rest.ptr[0]) { /* the tag, so that most are read as what they are */
 		case 1: (void)ipc_get_u64(m); break;
 		case 2: (void)ipc_get_i64(m); break;
 		case 3: (void)ipc_get_f64(m); break;
 		case 4: (void)ipc_get_bool(m); break;
 		case 5: (void)ipc_get_str(m); break;
 		case 6: (void)ipc_get_str(m); break;
-		case 7: (void)ipc_get_i32s(m, &n); break;
+		case 7:
+		case 8: (void)ipc_get_i32s(m, &n); break;
 		default: close_if_open(ipc_get_fd(m));
 		}
 	}
