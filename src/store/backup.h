@@ -60,3 +60,9 @@ enum err backup_restore(const char *source, const char *manifest, const uint8_t 
  * object's digest is checked. Errors: ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO, buf's. */
 enum err backup_read_file(const char *source, const char *manifest, const char *name,
 			  struct buf *out, struct err_info *info);
+
+/* One small file of a backup without any key, appended to `out`: for the envelope of the keys, which
+ * carries its own MAC. Its bytes match the manifest's digest; the manifest itself is not
+ * authenticated here. Errors: ERR_NOT_FOUND (no backup, no such file), ERR_CORRUPT, ERR_LIMIT. */
+enum err backup_read_file(const char *source, const char *manifest, const char *name,
+			  struct buf *out, struct err_info *info);

@@ -57,7 +57,7 @@ static enum err compare_row(struct db_row *r, const struct db_options *o, unsign
 			      STR_ARG(str_sub(db_col_str(r, 3), 0, 64)), (long long)number,
 			      o->n_migrations);
 		err_hint(info, "start the newer version, or undo its upgrade with: "
-			       "tresor restore --undo-upgrade --data DIR");
+			       "tresor undo-upgrade --data DIR");
 		return ERR_SCHEMA;
 	}
 	const struct migration *m = &o->migrations[number - 1];

@@ -105,6 +105,34 @@ enum err backup_check(const char *source, const char *manifest, const uint8_t hm
 	return OK;
 }
 
+enum err backup_read_file(const char *source, const char *manifest, const char *name,
+			  struct buf *out, struct err_info *info)
+{
+	AUTO(manifest) struct manifest *m = NULL;
+	char used[BACKUP_MANIFEST_NAME], folder[BACKUP_PATH_MAX], path[BACKUP_PATH_MAX];
+	uint8_t sum[SHA256_LEN];
+	char hex[HEX_LEN + 1];
+	size_t start = out->len;
+	enum err e = manifest_read(source, manifest, NULL, &m, used);
+	if (e)
+		return read_failed(e, info);
+	const struct manifest_file *f = manifest_find(m, name);
+	if (!f)
+		return err_set(info, ERR_NOT_FOUND, "the backup has no %s", name);
+	TRY(object_path(source, f->sha256, folder, path));
+	e = file_read(path, out);
+	if (!e) {
+		sha256_of(out->ptr + start, out->len - start, sum);
+		hex_encode(sum, sizeof sum, hex);
+		e = memcmp(hex, f->sha256, HEX_LEN) == 0 ? OK : ERR_CORRUPT;
+	}
+	if (e) {
+		buf_cut(out, start);
+		return err_set(info, e, "%s in the backup is missing or damaged", name);
+	}
+	return OK;
+}
+
 /* ---- restoring ---- */
 
 static bool folder_empty(const char *path)

@@ -118,14 +118,24 @@ static enum err finish(const char *db, const struct paths *p)
 	return fd_sync_dir(p->folder);
 }
 
+/* A free name FILE.undone-TIME, and the log's name beside it. */
+static void aside(const char *db, char as[UPGRADE_PATH_MAX], char as_wal[UPGRADE_PATH_MAX + 8])
+{
+	char at[TIME_RFC3339_LEN];
+	int64_t ms = time_now_ms();
+	do {
+		time_rfc3339(ms++, at);
+		snprintf(as, UPGRADE_PATH_MAX, "%s.undone-%.4s%.2s%.2sT%.2s%.2s%.2s%.3sZ", db, at, at + 5,
+			 at + 8, at + 11, at + 14, at + 17, at + 20);
+		snprintf(as_wal, UPGRADE_PATH_MAX + 8, "%s-wal", as); /* SQLite finds the two together */
+	} while (access(as, F_OK) == 0 || access(as_wal, F_OK) == 0);
+}
+
 static enum err prepare(const char *db, const char *snapshot, const struct paths *p,
 			struct upgrade_undone *ret)
 {
-	char at[TIME_RFC3339_LEN], as[UPGRADE_PATH_MAX], as_wal[UPGRADE_PATH_MAX + 8];
-	time_rfc3339(time_now_ms(), at);
-	snprintf(as, sizeof as, "%s.undone-%.4s%.2s%.2sT%.2s%.2s%.2s%.3sZ", db, at, at + 5, at + 8,
-		 at + 11, at + 14, at + 17, at + 20);
-	snprintf(as_wal, sizeof as_wal, "%s-wal", as); /* so SQLite still finds the two together */
+	char as[UPGRADE_PATH_MAX], as_wal[UPGRADE_PATH_MAX + 8];
+	aside(db, as, as_wal);
 	TRY(copy_file(snapshot, p->part));
 	TRY(keep(p->wal, as_wal));
 	TRY(keep(db, as));
