@@ -7,6 +7,8 @@
  * is a JSON object with only the fields of api/routes.json, of the right types. */
 #pragma once
 
+#include <pthread.h>
+
 #include "api/app.h"
 #include "vault/authorize.h"
 
@@ -67,10 +69,16 @@ void call_warnings_header(struct call *c);
 enum err call_audit(struct call *c, const char *action, const char *outcome, struct str object,
 		    struct str note);
 
-/* api_state's counters */
+/* What src/api itself keeps. */
+struct events;
 struct api_state {
 	_Atomic uint64_t requests[6];  /* by dialect */
 	_Atomic uint64_t errors[ERR_COUNT_];
 	_Atomic uint64_t refused;      /* by authorize() or the credential */
 	int64_t start_ms;
+	struct events *events;         /* team/events.c */
+	pthread_mutex_t lock;          /* guards the cache of the key's kind */
+	int64_t key_info_ms;
+	char key_kind[16];
+	bool key_recovery;
 };

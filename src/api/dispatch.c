@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "api/team/team.h"
 #include "base/fault.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -371,15 +372,26 @@ void call_warnings_header(struct call *c)
 
 enum err api_state_new(struct app *a)
 {
-	a->state = mem_zalloc(1, sizeof *a->state);
-	if (!a->state)
+	struct api_state *s = mem_zalloc(1, sizeof *s);
+	if (!s)
 		return ERR_NOMEM;
-	a->state->start_ms = time_now_ms();
+	s->start_ms = time_now_ms();
+	enum err e = events_new(&s->events);
+	if (e) {
+		mem_free(s);
+		return e;
+	}
+	pthread_mutex_init(&s->lock, NULL);
+	a->state = s;
 	return OK;
 }
 
 void api_state_free(struct app *a)
 {
+	if (!a->state)
+		return;
+	events_free(a->state->events);
+	pthread_mutex_destroy(&a->state->lock);
 	mem_free(a->state);
 	a->state = NULL;
 }

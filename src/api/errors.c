@@ -2,6 +2,7 @@
 #include "api/errors.h"
 
 #include "api/call.h"
+#include "http/route.h"
 
 /* OpenAI: `type` by status; `code` is our slug, or theirs where clients look for it. */
 static const struct { int status; const char *type; } openai_types[] = {

@@ -23,7 +23,7 @@ static void end_line(struct jw *w, struct buf *out)
 	(void)buf_add_byte(out, '\n');
 }
 
-static void metrics(struct gen *g, const struct gen_done *d, struct jw *w)
+static void run_metrics(struct gen *g, const struct gen_done *d, struct jw *w)
 {
 	jw_ki64(w, "total_duration", time_mono_ns() - g->start_ns);
 	jw_ki64(w, "load_duration", g->load_ns);
@@ -64,7 +64,7 @@ static void chat_end(struct gen *g, const struct gen_done *d, struct str text, s
 	message(&w, text, thinking);
 	jw_kbool(&w, "done", true);
 	jw_kstr(&w, "done_reason", str_from(gen_reason_text(d->reason)));
-	metrics(g, d, &w);
+	run_metrics(g, d, &w);
 	end_line(&w, out);
 }
 
@@ -100,7 +100,7 @@ static void generate_end(struct gen *g, const struct gen_done *d, struct str tex
 		jw_kstr(&w, "thinking", thinking);
 	jw_kbool(&w, "done", true);
 	jw_kstr(&w, "done_reason", str_from(gen_reason_text(d->reason)));
-	metrics(g, d, &w);
+	run_metrics(g, d, &w);
 	end_line(&w, out);
 }
 

@@ -10,9 +10,7 @@
 
 struct progress {
 	struct http_req *q;
-	struct pulls *pulls;
-	_Atomic uint64_t watch;
-	bool stream;
+	bool stream, streaming;
 	char last_status[80], last_digest[65];
 	uint64_t last_completed;
 };
@@ -51,10 +49,21 @@ static void write_line(struct http_req *q, struct buf *out)
 		(void)!!http_write(q, buf_str(out));
 }
 
+/* The pull goes on without the client that asked for it, as Ollama's does when others joined. */
+static void on_gone(void *arg) { (void)arg; }
+
+/* The stream begins with the first line, so that what fails at once has a status of its own. */
+static void begin_stream(struct progress *p)
+{
+	if (!p->streaming)
+		http_stream(p->q, 200, "application/x-ndjson", on_gone, NULL);
+	p->streaming = true;
+}
+
 static void end_failed(struct progress *p, const struct err_info *e)
 {
 	AUTO_BUF struct buf out = BUF(8 * 1024);
-	if (p->stream) {
+	if (p->streaming) {
 		error_ollama(e, &out);
 		(void)buf_add_byte(&out, '\n');
 		write_line(p->q, &out);
@@ -69,10 +78,12 @@ static void end_done(struct progress *p)
 {
 	AUTO_BUF struct buf out = BUF(1024);
 	status_line("success", &out);
-	if (p->stream)
+	if (p->stream) {
+		begin_stream(p);
 		write_line(p->q, &out);
-	else
-		http_reply(p->q, 200, "application/json", STR("{\"status\":\"success\"}"));
+		return;
+	}
+	http_reply(p->q, 200, "application/json", STR("{\"status\":\"success\"}"));
 }
 
 static bool is_news(struct progress *p, const struct pull_progress *now)
@@ -92,6 +103,7 @@ static void on_pull(const struct pull_progress *now, void *arg)
 	if (p->stream && now->state == PULL_RUNNING && now->status[0] && is_news(p, now)) {
 		AUTO_BUF struct buf out = BUF(4096);
 		pull_line(now, &out);
+		begin_stream(p);
 		write_line(p->q, &out);
 	}
 	if (now->state == PULL_RUNNING)
@@ -100,13 +112,10 @@ static void on_pull(const struct pull_progress *now, void *arg)
 		end_done(p);
 	else
 		end_failed(p, &now->error);
-	if (p->stream)
+	if (p->streaming)
 		http_finish(p->q);
 	http_release(p->q);
 }
-
-/* The pull goes on without the client that asked for it, as Ollama's does when others joined. */
-static void on_gone(void *arg) { (void)arg; }
 
 enum err ollama_pull(struct call *c)
 {
@@ -127,23 +136,13 @@ enum err ollama_pull(struct call *c)
 	TRY(json_want_str(body, "as", false, &r.as, &c->info));
 	TRY(json_want_bool(body, "insecure", false, &r.insecure, &c->info));
 	TRY(json_want_bool(body, "stream", false, &stream, &c->info));
-	*p = (struct progress){ .q = c->q, .pulls = c->app->pulls, .stream = stream };
-	http_hold(c->q);
-	if (stream)
-		http_stream(c->q, 200, "application/x-ndjson", on_gone, p);
-	else
-		http_later(c->q, on_gone, p);
+	*p = (struct progress){ .q = c->q, .stream = stream };
+	http_hold(c->q); /* until the pull ended */
+	http_later(c->q, on_gone, NULL);
 	enum err e = pulls_start(c->app->pulls, &r, on_pull, p, id, &watch, &c->info);
-	if (e) { /* too late for a status: it goes into the stream, as Ollama does */
-		c->info.code = e;
-		end_failed(p, &c->info);
-		if (stream)
-			http_finish(c->q);
+	if (e)
 		http_release(c->q);
-		return OK;
-	}
-	p->watch = watch;
-	return OK;
+	return e;
 }
 
 /* ---- create ---- */

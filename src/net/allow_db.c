@@ -2,6 +2,7 @@
 #include "net/allow.h"
 
 #include "base/fault.h"
+#include "base/json.h"
 #include "base/time.h"
 #include "store/db.h"
 
@@ -77,4 +78,52 @@ enum err allow_store(struct db *d, struct str host, uint16_t port, struct str pu
 	}
 	mem_free(probe);
 	return e;
+}
+
+/* ---- for the page ---- */
+
+struct listing { struct jw w; struct allow *defaults; };
+
+static void add_row(struct jw *w, struct str host, int64_t port, struct str purpose, bool plain)
+{
+	jw_obj(w);
+	jw_kstr(w, "host", host);
+	jw_ki64(w, "port", port);
+	jw_kstr(w, "purpose", purpose);
+	jw_kbool(w, "plain", plain);
+	jw_end(w);
+}
+
+static enum err list_rows(struct db_conn *c, void *arg)
+{
+	struct listing *l = arg;
+	struct db_row r;
+	TRY(db_query(c, &Q_HOSTS, &r));
+	while (db_next(&r)) {
+		struct str host = db_col_str(&r, 0), purpose = db_col_str(&r, 2);
+		take_away(l->defaults, host, db_col_i64(&r, 1)); /* the row goes before the default */
+		if (!str_eq(purpose, STR("no")))
+			add_row(&l->w, host, db_col_i64(&r, 1), purpose, db_col_i64(&r, 3) != 0);
+	}
+	return db_end(&r);
+}
+
+enum err allow_list_json(struct db *d, struct buf *out)
+{
+	struct listing l = { .defaults = mem_zalloc(1, sizeof *l.defaults) };
+	if (!l.defaults)
+		return ERR_NOMEM;
+	allow_defaults(l.defaults);
+	jw_init(&l.w, out);
+	jw_obj(&l.w);
+	jw_key(&l.w, "hosts");
+	jw_arr(&l.w);
+	enum err e = db_read(d, list_rows, &l);
+	for (size_t i = 0; !e && i < l.defaults->n; i++)
+		add_row(&l.w, str_from(l.defaults->at[i].host), l.defaults->at[i].port, STR("models"),
+			l.defaults->at[i].plain);
+	jw_end(&l.w);
+	jw_end(&l.w);
+	mem_free(l.defaults);
+	return e ? e : out->err;
 }

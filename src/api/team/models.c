@@ -1,0 +1,192 @@
+/* Models for the page: list, default, pulls, advice. */
+#include "api/team/team.h"
+
+#include "base/fault.h"
+#include "base/limits.h"
+#include "base/time.h"
+#include "chat/hub.h"
+#include "models/advise.h"
+#include "models/fleet.h"
+#include "models/pull.h"
+#include "models/store.h"
+
+enum { LOADED_MAX = 32, TELL_EVERY_MS = 300 };
+
+static bool is_loaded(const struct fleet_loaded *l, size_t n, const char *digest)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(l[i].digest, digest) == 0)
+			return true;
+	return false;
+}
+
+static void model_json(const struct model_entry *m, bool loaded, struct jw *w)
+{
+	jw_obj(w);
+	jw_kstr(w, "name", str_from(m->name));
+	jw_kstr(w, "digest", str_from(m->digest));
+	jw_ki64(w, "size", (int64_t)m->size);
+	jw_kstr(w, "family", str_from(m->family));
+	jw_kstr(w, "parameters", str_from(m->parameters));
+	jw_kstr(w, "quantization", str_from(m->quantization));
+	jw_ki64(w, "context", (int64_t)m->gguf.context);
+	jw_kbool(w, "loaded", loaded);
+	jw_kbool(w, "starter", m->starter);
+	jw_kstr(w, "licence", str_from(m->licence));
+	jw_end(w);
+}
+
+enum err team_models(struct call *c)
+{
+	AUTO_MEM struct model_entry *list = NULL;
+	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY);
+	struct fleet_loaded loaded[LOADED_MAX];
+	char fallback[LIMIT_MODEL_NAME + 1] = "";
+	struct jw w;
+	size_t n, n_loaded = fleet_list(c->app->fleet, loaded, LOADED_MAX);
+	TRY(model_store_list(c->app->models, &list, &n));
+	TRY(model_store_default(c->app->models, fallback));
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_key(&w, "models");
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		if (!list[i].gguf.embedding_model)
+			model_json(&list[i], is_loaded(loaded, n_loaded, list[i].model_digest), &w);
+	jw_end(&w);
+	jw_kstr(&w, "default", str_from(fallback));
+	jw_end(&w);
+	call_json(c, 200, &out);
+	return OK;
+}
+
+static void tell_models(struct chat_hub *hub)
+{
+	hub_tell(hub, "", STR("{\"type\":\"models\"}"));
+}
+
+enum err team_model_delete(struct call *c)
+{
+	TRY(model_store_delete(c->app->models, http_param(c->q, "name"), &c->info));
+	tell_models(c->app->hub);
+	call_empty(c);
+	return OK;
+}
+
+enum err team_model_default(struct call *c)
+{
+	TRY(model_store_default_set(c->app->models, call_str(c, "name"),
+				    c->who.person[0] ? c->who.person : NULL, &c->info));
+	tell_models(c->app->hub);
+	call_empty(c);
+	return OK;
+}
+
+/* ---- pulls ---- */
+
+static void pull_json(const struct pull_progress *p, struct jw *w)
+{
+	static const char *const states[] = { [PULL_RUNNING] = "running", [PULL_DONE] = "done",
+					      [PULL_FAILED] = "failed" };
+	jw_obj(w);
+	jw_kstr(w, "id", str_from(p->id));
+	jw_kstr(w, "name", str_from(p->name));
+	jw_kstr(w, "state", str_from(states[p->state]));
+	jw_kstr(w, "status", str_from(p->status));
+	jw_ki64(w, "total", (int64_t)p->all_total);
+	jw_ki64(w, "completed", (int64_t)p->all_completed);
+	if (p->state == PULL_FAILED) {
+		jw_key(w, "error");
+		jw_obj(w);
+		jw_kstr(w, "slug", str_from(err_slug(p->error.code)));
+		jw_kstr(w, "text", str_from(p->error.detail[0] ? p->error.detail : err_text(p->error.code)));
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+/* Outlives the request: freed at the pull's last event. */
+struct teller {
+	struct chat_hub *hub;
+	char person[ID_LEN + 1];
+	int64_t told_ms;
+};
+
+static void on_pull(const struct pull_progress *p, void *arg)
+{
+	struct teller *t = arg;
+	bool last = p->state != PULL_RUNNING;
+	int64_t now = time_mono_ms();
+	if (t->person[0] && (last || now - t->told_ms >= TELL_EVERY_MS)) {
+		AUTO_BUF struct buf out = BUF(8 * 1024);
+		struct jw w;
+		t->told_ms = now;
+		jw_init(&w, &out);
+		jw_obj(&w);
+		jw_kstr(&w, "type", STR("pull"));
+		jw_key(&w, "pull");
+		pull_json(p, &w);
+		jw_end(&w);
+		if (!out.err)
+			hub_tell(t->hub, t->person, buf_str(&out));
+	}
+	if (p->state == PULL_DONE)
+		tell_models(t->hub);
+	if (last)
+		mem_free(t);
+}
+
+enum err team_pull(struct call *c)
+{
+	AUTO_BUF struct buf out = BUF(8 * 1024);
+	struct pull_request r = { .name = call_str(c, "name"), .as = call_str(c, "as") };
+	struct pull_progress p;
+	char id[ID_LEN + 1];
+	uint64_t watch;
+	struct jw w;
+	struct teller *t = mem_zalloc(1, sizeof *t);
+	if (!t)
+		return ERR_NOMEM;
+	t->hub = c->app->hub;
+	memcpy(t->person, c->who.person, sizeof t->person);
+	enum err e = pulls_start(c->app->pulls, &r, on_pull, t, id, &watch, &c->info);
+	if (e) {
+		mem_free(t);
+		return e;
+	}
+	TRY(pulls_get(c->app->pulls, id, &p));
+	jw_init(&w, &out);
+	pull_json(&p, &w);
+	call_json(c, 202, &out);
+	return OK;
+}
+
+enum err team_pulls(struct call *c)
+{
+	AUTO_BUF struct buf out = BUF(256 * 1024);
+	struct pull_progress *list = ARENA_ARRAY(c->arena, struct pull_progress, PULL_KEPT * 2);
+	struct jw w;
+	if (!list)
+		return ERR_NOMEM;
+	size_t n = pulls_list(c->app->pulls, list, PULL_KEPT * 2);
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_key(&w, "pulls");
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		pull_json(&list[i], &w);
+	jw_end(&w);
+	jw_end(&w);
+	call_json(c, 200, &out);
+	return OK;
+}
+
+enum err team_advise(struct call *c)
+{
+	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY);
+	struct machine m = *c->app->machine;
+	machine_refresh(c->app->config.data_dir, &m);
+	TRY(advise_json(c->app->advice, &m, &out));
+	call_json(c, 200, &out);
+	return OK;
+}
