@@ -116,7 +116,7 @@ const char *test_path(const char *below_source_root)
 const char *test_dir(void)
 {
 	if (!shared->dir[0]) {
-		strcpy(shared->dir, "/tmp/tresor-test-XXXXXX");
+		memcpy(shared->dir, "/tmp/tresor-test-XXXXXX", 24);
 		if (!mkdtemp(shared->dir))
 			test_fail_(__FILE__, __LINE__, "mkdtemp: %s", strerror(errno));
 	}

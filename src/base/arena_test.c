@@ -54,7 +54,7 @@ TEST(text_helpers_copy)
 }
 
 static char order[8];
-static void note(void *arg) { strncat(order, arg, 1); }
+static void note(void *arg) { order[strlen(order)] = *(char *)arg; }
 
 TEST(cleanups_run_last_first)
 {

@@ -108,8 +108,9 @@ enum err unseal(const uint8_t key[KEY_LEN], struct str ad, struct str sealed, st
 	return OK;
 }
 
-/* Passes and memory by password_strength. 1 is the second choice of RFC 9106 section 4 (with one
- * lane, which is what libsodium has), well over OWASP's 19 MiB and 2 passes; 2 runs once a start. */
+/* Passes and memory by password_strength. 1 is the second choice of RFC 9106 section 4 (with
+ * one lane, which is what libsodium has), well over OWASP's 19 MiB and 2 passes; 2 runs once a
+ * start. */
 static const struct {
 	unsigned long long passes;
 	size_t memory_bytes;

@@ -88,8 +88,8 @@ TEST(unseal_known_answer)
 	CHECK_OK(crypto_init());
 	CHECK_OK(unseal((uint8_t *)key.ptr, buf_str(&ad), buf_str(&sealed), &plain));
 	CHECK_EQ_STR(buf_str(&plain),
-		     STR("Ladies and Gentlemen of the class of '99: If I could offer you only one tip "
-			 "for the future, sunscreen would be it."));
+		STR("Ladies and Gentlemen of the class of '99: If I could offer you only one tip "
+		    "for the future, sunscreen would be it."));
 }
 
 TEST(a_seal_breaks_with_any_changed_bit)
@@ -108,7 +108,8 @@ TEST(a_seal_breaks_with_any_changed_bit)
 		sealed.ptr[bit / 8] ^= (char)(1 << bit % 8);
 	}
 	for (size_t n = 0; n < sealed.len; n++)
-		CHECK_ERR(unseal(key, STR("ad"), str_sub(buf_str(&sealed), 0, n), &plain), ERR_CORRUPT);
+		CHECK_ERR(unseal(key, STR("ad"), str_sub(buf_str(&sealed), 0, n), &plain),
+			ERR_CORRUPT);
 	CHECK_ERR(unseal(key, STR("aD"), buf_str(&sealed), &plain), ERR_CORRUPT);
 	key[31] = 1;
 	CHECK_ERR(unseal(key, STR("ad"), buf_str(&sealed), &plain), ERR_CORRUPT);

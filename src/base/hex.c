@@ -42,6 +42,8 @@ static enum err encode(struct buf *out, const uint8_t *src, size_t n, const char
 		return ERR_LIMIT;
 	size_t len = n / 3 * 4 + (n % 3 ? (pad ? 4 : n % 3 + 1) : 0);
 	TRY(buf_reserve(out, len));
+	if (n == 0)
+		return OK; /* an empty builder has no memory to point into */
 	char *dst = out->ptr + out->len;
 	for (size_t i = 0; i < n; i += 3) {
 		size_t have = n - i < 3 ? n - i : 3;

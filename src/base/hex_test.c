@@ -20,7 +20,8 @@ TEST(hex_both_ways)
 TEST(bad_hex_changes_nothing)
 {
 	uint8_t dst[2] = { 1, 2 };
-	static const char *const bad[] = { "", "00", "000", "00000", "00g0", "000 ", "0x00", "00\xc3\xbc" };
+	static const char *const bad[] = { "", "00", "000", "00000", "00g0", "000 ", "0x00",
+		"00\xc3\xbc" };
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		CHECK_ERR(hex_decode(str_from(bad[i]), dst, 2), ERR_INVALID);
 	CHECK(dst[0] == 1 && dst[1] == 2);
@@ -57,8 +58,9 @@ TEST(base64_known_answers)
 
 TEST(base64_has_one_spelling)
 {
-	static const char *const bad[] = { "Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zm9v=",
-					   "Zm 9v", "Zm9v\n", "Zm-v", "Zg==Zg==", "=m9v", "Zm=v" };
+	static const char *const bad[] = {
+		"Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zm9v=", "Zm 9v", "Zm9v\n",
+		"Zm-v", "Zg==Zg==", "=m9v", "Zm=v" };
 	static const char *const bad_url[] = { "Z", "Zg==", "Zh", "Zm9", "Zm+v", "Zm/v", "Zm9vY" };
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		AUTO_BUF struct buf b = BUF(64);

@@ -69,12 +69,14 @@ enum err json_read(struct str text, size_t max_bytes, unsigned max_depth, json_t
 	alloc_failed = false;
 	json_t *v = json_loadb(text.ptr ? text.ptr : "", text.len,
 			       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	if (alloc_failed) { /* even with a value: jansson's lexer then drops bytes of a string quietly */
+		json_decref(v);
+		return err_set(info, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	}
 	if (v) {
 		*ret = v;
 		return OK;
 	}
-	if (alloc_failed)
-		return err_set(info, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	/* jansson quotes the text around the place: that is content and does not go further. */
 	struct str why = str_from(error.text);
 	size_t quote = str_find(why, STR(" near '"), 0);
@@ -142,7 +144,8 @@ enum err json_want_f64(const json_t *obj, const char *key, bool required, double
 		return err_set(info, ERR_INVALID, "\"%s\" must be a number", key);
 	double d = json_number_value(v);
 	if (!isfinite(d) || d < min || d > max)
-		return err_set(info, ERR_INVALID, "\"%s\" must be between %g and %g", key, min, max);
+		return err_set(
+			info, ERR_INVALID, "\"%s\" must be between %g and %g", key, min, max);
 	*ret = d;
 	return OK;
 }
@@ -288,7 +291,8 @@ static void add_value(struct buf *out, const json_t *v, unsigned depth)
 		raw(out, STR("]"));
 		break;
 	case JSON_STRING:
-		(void)json_add_str(out, (struct str){ json_string_value(v), json_string_length(v) });
+		(void)json_add_str(
+			out, (struct str){ json_string_value(v), json_string_length(v) });
 		break;
 	case JSON_INTEGER:
 		(void)buf_addf(out, "%lld", (long long)json_integer_value(v));

@@ -1,7 +1,7 @@
 /* base/json.h - JSON from outside, read strictly; JSON for outside, written into a buf.
  *
  * Reading is jansson behind limits: depth, bytes, strict UTF-8, no duplicate keys, integers that
- * fit int64, no trailing bytes, no \u0000 in strings. Typed getters say the path of what is wrong. */
+ * fit int64, no trailing bytes, no \u0000 in strings. Typed getters say which field is wrong. */
 #pragma once
 
 #include <jansson.h>

@@ -41,11 +41,12 @@ TEST(whole_documents_are_read)
 TEST(everything_loose_is_refused)
 {
 	static const char *const bad[] = {
-		"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "{'a':1}", "[1] 2", "01", "1.", ".5", "+1",
-		"0x1", "NaN", "Infinity", "-", "1e", "tru", "nul", "\"\t\"", "\"\\x\"", "\"\\u12\"",
-		"\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "\"\\u0000\"", "{\"a\":1,\"a\":2}",
-		"{\"a\":{\"b\":1,\"b\":1}}", "9223372036854775808", "-9223372036854775809", "1e999",
-		"[1}", "/* c */ 1", "\xef\xbb\xbf{}", "[\"a\" \"b\"]", "{\"a\" 1}", "{\"\\u0000\":1}",
+		"", " ", "{", "[1,]", "{\"a\":1,}", "{a:1}", "{'a':1}", "[1] 2", "01", "1.",
+		".5", "+1", "0x1", "NaN", "Infinity", "-", "1e", "tru", "nul", "\"\t\"",
+		"\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"",
+		"\"\\u0000\"", "{\"a\":1,\"a\":2}", "{\"a\":{\"b\":1,\"b\":1}}",
+		"9223372036854775808", "-9223372036854775809", "1e999", "[1}", "/* c */ 1",
+		"\xef\xbb\xbf{}", "[\"a\" \"b\"]", "{\"a\" 1}", "{\"\\u0000\":1}",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		must_refuse(str_from(bad[i]), ERR_BAD_JSON);
@@ -91,7 +92,8 @@ TEST(a_million_brackets_are_only_a_limit)
 
 TEST(getters_check_type_and_range)
 {
-	AUTO_JSON json_t *v = must_read("{\"s\":\"x\",\"i\":5,\"f\":0.5,\"b\":true,\"o\":{},\"a\":[],\"n\":null}");
+	AUTO_JSON json_t *v = must_read(
+		"{\"s\":\"x\",\"i\":5,\"f\":0.5,\"b\":true,\"o\":{},\"a\":[],\"n\":null}");
 	struct str s = STR("old");
 	int64_t i = 1;
 	double f = 1;
@@ -169,9 +171,9 @@ TEST(writer_puts_the_commas)
 	jw_end(&w);
 	CHECK_OK(b.err);
 	CHECK_EQ_STR(buf_str(&b),
-		     STR("{\"s\":\"a\\\"b\\\\c\\n\\u0001\x7f/\",\"none\":null,"
-			 "\"i\":-9223372036854775808,\"u\":18446744073709551615,\"f\":0.1,\"b\":false,"
-			 "\"l\":[null,{},[],{\"r\":1},true]}"));
+		STR("{\"s\":\"a\\\"b\\\\c\\n\\u0001\x7f/\",\"none\":null,"
+		    "\"i\":-9223372036854775808,\"u\":18446744073709551615,\"f\":0.1,\"b\":false,"
+		    "\"l\":[null,{},[],{\"r\":1},true]}"));
 }
 
 TEST(invalid_utf8_is_replaced)
@@ -250,10 +252,11 @@ TEST(every_failed_allocation_of_the_parser_is_no_memory)
 	{
 		AUTO_JSON json_t *v = NULL;
 		struct err_info info = { 0 };
-		enum err e = json_read(STR("{\"a\":[1,2.5,{\"b\":\"text\\u00fc\"},\"y\",{}],\"k1\":1,"
-					   "\"k2\":1,\"k3\":1,\"k4\":1,\"k5\":1,\"k6\":1,\"k7\":1,"
-					   "\"k8\":1,\"k9\":[1,2,3,4,5,6,7,8,9,10,11]}"),
-				       1000, 8, &v, &info);
+		enum err e =
+			json_read(STR("{\"a\":[1,2.5,{\"b\":\"text\\u00fc\"},\"y\",{}],\"k1\":1,"
+				      "\"k2\":1,\"k3\":1,\"k4\":1,\"k5\":1,\"k6\":1,\"k7\":1,"
+				      "\"k8\":1,\"k9\":[1,2,3,4,5,6,7,8,9,10,11]}"),
+				1000, 8, &v, &info);
 		CHECK_EQ_INT(e, fault_fired(FAULT_ALLOC) ? ERR_NOMEM : OK);
 		CHECK((v != NULL) == (e == OK));
 	}
@@ -261,7 +264,8 @@ TEST(every_failed_allocation_of_the_parser_is_no_memory)
 
 TEST(every_failed_allocation_of_the_writer_sticks)
 {
-	AUTO_JSON json_t *v = must_read("[\"a long enough text to make the buffer grow a few times\",1,2]");
+	AUTO_JSON json_t *v =
+		must_read("[\"a long enough text to make the buffer grow a few times\",1,2]");
 	FOR_EACH_FAULT(FAULT_ALLOC, n)
 	{
 		AUTO_BUF struct buf b = BUF(4096);

@@ -23,9 +23,10 @@ struct log_kv {
 void log_init(const char *role, enum log_level max, int fd); /* role is kept, not copied */
 void log_request(struct str request_id); /* for this thread's next lines; empty clears; copied */
 void log_line(enum log_level l, const char *msg, const struct log_kv *kv, size_t n);
-#define LOG_(l, msg, ...)                                                                \
-	log_line((l), "" msg, (struct log_kv[]){ { .key = NULL }, ##__VA_ARGS__ },        \
-		 sizeof((struct log_kv[]){ { .key = NULL }, ##__VA_ARGS__ }) / sizeof(struct log_kv))
+#define LOG_(l, msg, ...)                                                                          \
+	log_line((l), "" msg, (struct log_kv[]){ { .key = NULL }, ##__VA_ARGS__ },                 \
+		sizeof((struct log_kv[]){ { .key = NULL }, ##__VA_ARGS__ }) /                      \
+			sizeof(struct log_kv))
 #define log_error(msg, ...) LOG_(LOG_ERROR_, msg, ##__VA_ARGS__)
 #define log_warn(msg, ...) LOG_(LOG_WARN_, msg, ##__VA_ARGS__)
 #define log_info(msg, ...) LOG_(LOG_INFO_, msg, ##__VA_ARGS__)

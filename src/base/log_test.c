@@ -32,7 +32,8 @@ TEST(a_line_is_logfmt)
 				   "msg=\"model loaded\" model=smollm2 ms=-12 error=busy\n"));
 	log_request(STR("01abc"));
 	log_error("x");
-	CHECK_EQ_STR(logged(), STR("t=2026-11-23T12:00:00.123Z level=error role=server msg=x req=01abc\n"));
+	CHECK_EQ_STR(logged(),
+		STR("t=2026-11-23T12:00:00.123Z level=error role=server msg=x req=01abc\n"));
 	log_request(STR_NONE);
 	log_warn("y");
 	CHECK(str_find(logged(), STR("req="), 0) == SIZE_MAX);
@@ -55,8 +56,9 @@ TEST(values_cannot_forge_a_line_or_a_key)
 		 KV_STR("e", STR("")), KV_STR("n", STR_NONE));
 	struct str l = logged();
 	CHECK_EQ_INT(str_find_byte(l, '\n', 0), l.len - 1);
-	CHECK(str_find(l, STR(" v=\"a\\x0at=1 level=error\" w=\"x\\\" role=keeper\" e=\"\" n=\"\"\n"), 0) !=
-	      SIZE_MAX);
+	CHECK(str_find(l,
+		      STR(" v=\"a\\x0at=1 level=error\" w=\"x\\\" role=keeper\" e=\"\" n=\"\"\n"),
+		      0) != SIZE_MAX);
 }
 
 TEST(long_values_are_cut_at_a_whole_character)

@@ -71,8 +71,8 @@ enum err fd_read_full(int fd, void *p, size_t n)
 enum err fd_write_full(int fd, const void *p, size_t n)
 {
 	for (size_t done = 0; done < n;) {
-		ssize_t put = fault_hit(FAULT_SYSCALL) ? -1 :
-							 write(fd, (const char *)p + done, n - done);
+		ssize_t put =
+			fault_hit(FAULT_SYSCALL) ? -1 : write(fd, (const char *)p + done, n - done);
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put <= 0)
@@ -100,9 +100,9 @@ enum err fd_pread_full(int fd, void *p, size_t n, uint64_t at)
 enum err fd_pwrite_full(int fd, const void *p, size_t n, uint64_t at)
 {
 	for (size_t done = 0; done < n;) {
-		ssize_t put = fault_hit(FAULT_SYSCALL) ?
-				      -1 :
-				      pwrite(fd, (const char *)p + done, n - done, (off_t)(at + done));
+		ssize_t put = fault_hit(FAULT_SYSCALL) ? -1
+						       : pwrite(fd, (const char *)p + done,
+								 n - done, (off_t)(at + done));
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put <= 0)
@@ -135,7 +135,8 @@ enum err fd_sync_dir(const char *path)
 enum err fd_memfd(const char *name, struct str content, int *ret)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	AUTO_FD int fd = fault_hit(FAULT_SYSCALL) ? -1 : memfd_create(name, flags | MFD_NOEXEC_SEAL);
+	AUTO_FD int fd =
+		fault_hit(FAULT_SYSCALL) ? -1 : memfd_create(name, flags | MFD_NOEXEC_SEAL);
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create(name, flags);
 	if (fd < 0)

@@ -7,7 +7,8 @@
 #include "base/buf.h"
 
 enum err fd_open(const char *path, int flags, mode_t mode, int *ret);
-enum err fd_openat(int dir, const char *name, int flags, mode_t mode, int *ret); /* no symlinks (RESOLVE_BENEATH) */
+enum err fd_openat(int dir, const char *name, int flags, mode_t mode,
+	int *ret); /* no symlinks (RESOLVE_BENEATH) */
 enum err fd_read(int fd, void *p, size_t n, size_t *ret_n);        /* one read; 0 = end */
 enum err fd_read_full(int fd, void *p, size_t n);                  /* ERR_IO when short */
 enum err fd_write_full(int fd, const void *p, size_t n);

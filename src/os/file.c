@@ -124,7 +124,8 @@ static enum err empty_dir(int dir, unsigned depth)
 			e = failed();
 			break;
 		}
-		int sub = openat(dirfd(d), f->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int sub = openat(
+			dirfd(d), f->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		e = sub < 0 ? failed() : empty_dir(sub, depth + 1);
 		if (!e && unlinkat(dirfd(d), f->d_name, AT_REMOVEDIR) < 0)
 			e = failed();

@@ -31,7 +31,8 @@ uint64_t ipc_protocol_hash(void) { return PROTOCOL_HASH; }
 
 enum err ipc_pair(int ret_fd[2])
 {
-	if (fault_hit(FAULT_SYSCALL) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_fd) < 0)
+	if (fault_hit(FAULT_SYSCALL) ||
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_fd) < 0)
 		return err_from_errno(errno);
 	return OK;
 }
@@ -156,7 +157,8 @@ enum err ipc_send(struct ipc *c, struct ipc_out *m)
 
 bool ipc_wants_write(const struct ipc *c)
 {
-	/* The lock is what makes "poll, then ask" safe against a sender between EAGAIN and queue. */
+	/* The lock is what makes "poll, then ask" safe against a sender between EAGAIN and
+	 * queue. */
 	struct ipc *locked = (struct ipc *)(uintptr_t)c;
 	(void)pthread_mutex_lock(&locked->lock);
 	bool wants = c->first != NULL && !c->closed;
@@ -182,8 +184,11 @@ static enum err wait_for(int fd, short events, int64_t until_ms, bool for_ever)
 	for (;;) {
 		int64_t left = until_ms - time_mono_ms();
 		struct pollfd p = { .fd = fd, .events = events };
-		int n = fault_hit(FAULT_SYSCALL) ? -1 :
-						   poll(&p, 1, for_ever ? -1 : left > 0 ? (int)left : 0);
+		int n = fault_hit(FAULT_SYSCALL) ? -1
+						 : poll(&p, 1,
+							   for_ever   ? -1
+							   : left > 0 ? (int)left
+								      : 0);
 		if (n > 0)
 			return OK;
 		if (n == 0)

@@ -70,8 +70,9 @@ int ipc_fd(const struct ipc *c); /* for poll; borrowed */
  * ipc_flush(). Errors: m's sticky error, ERR_LIMIT (queue full), ERR_CLOSED, ERR_NOMEM. */
 enum err ipc_send(struct ipc *c, struct ipc_out *m);
 bool ipc_wants_write(const struct ipc *c);
-/* `event_fd` (an eventfd, borrowed; -1: none) is written when a send of any thread had to queue, so
- * that the thread that sleeps in poll without POLLOUT learns of it. Set before other threads send. */
+/* `event_fd` (an eventfd, borrowed; -1: none) is written when a send of any thread had to
+ * queue, so that the thread that sleeps in poll without POLLOUT learns of it. Set before other
+ * threads send. */
 void ipc_set_wake(struct ipc *c, int event_fd);
 enum err ipc_flush(struct ipc *c);
 /* Blocks until the queue is empty or timeout. Errors: ERR_TIMEOUT, ERR_CLOSED. */

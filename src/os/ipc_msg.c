@@ -221,8 +221,8 @@ static int take_fd(struct ipc_in *m)
 	return m->fds[m->next_fd++];
 }
 
-/* Maps `len` bytes of the next descriptor. Only a memfd that can neither shrink (a read past its end
- * would kill us) nor change (what was checked must stay true) is taken. */
+/* Maps `len` bytes of the next descriptor. Only a memfd that can neither shrink (a read past
+ * its end would kill us) nor change (what was checked must stay true) is taken. */
 static const char *map_next(struct ipc_in *m, uint64_t len)
 {
 	const int need = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;

@@ -201,7 +201,9 @@ static void send_raw(struct ipc *c, const void *p, size_t n, const int *fds, siz
 TEST(a_bad_header_is_refused)
 {
 	AUTO_ENDS struct ends e = pair();
-	struct wire_header good = { .protocol = ipc_protocol_hash(), .type = 1, .bytes = sizeof good };
+	struct wire_header good = {
+		.protocol = ipc_protocol_hash(), .type = 1, .bytes = sizeof good
+	};
 	struct ipc_in i = { 0 };
 	send_raw(e.a, &good, sizeof good, NULL, 0);
 	CHECK_OK(ipc_recv(e.b, &i));
@@ -487,7 +489,8 @@ TEST(every_failed_allocation_and_call_is_reported_and_leaks_nothing)
 			}
 			bool hit = fault_fired((enum fault_kind)kind);
 			CHECK((err != OK) == hit);
-			CHECK(!hit || err != ERR_PROTOCOL); /* our own trouble is not the peer's fault */
+			CHECK(!hit ||
+				err != ERR_PROTOCOL); /* our own trouble is not the peer's fault */
 			ipc_in_done(&i);
 			part(&e);
 			CHECK_EQ_INT(open_fds(), before);

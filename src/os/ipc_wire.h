@@ -1,8 +1,8 @@
 /* os/ipc_wire.h - the bytes of a message; private to ipc.c, ipc_msg.c and their tests.
  *
- * A datagram is the header and then fields. A field is 8 bytes of struct wire_field and its payload,
- * filled up with zeros to a multiple of 8, so that everything in a message is aligned. Byte order is
- * the machine's: both ends are the same build on the same machine. */
+ * A datagram is the header and then fields. A field is 8 bytes of struct wire_field and its
+ * payload, filled up with zeros to a multiple of 8, so that everything in a message is aligned.
+ * Byte order is the machine's: both ends are the same build on the same machine. */
 #pragma once
 
 #include <assert.h>

@@ -1,8 +1,8 @@
 /* The system call filter of each role, as one table.
  *
- * Three answers: allowed; not in the table: ENOSYS, so that a library which tries something new falls
- * back; and calls whose use can only be an attack: the process is killed. A few calls that libraries
- * try in good faith get EACCES instead of a kill (opening a file, mapping code). */
+ * Three answers: allowed; not in the table: ENOSYS, so that a library which tries something
+ * new falls back; and calls whose use can only be an attack: the process is killed. A few calls
+ * that libraries try in good faith get EACCES instead of a kill (opening a file, mapping code). */
 #include "os/sandbox.h"
 
 #include <errno.h>
@@ -140,7 +140,7 @@ enum {
 static const struct special specials[] = {
 	/* threads of itself, no processes; clone3 hides its flags in memory, so it is not there */
 	{ "clone", THREADED, SCMP_ACT_ALLOW, 1,
-	  { BITS(0, CLONE_THREAD | CLONE_VM | NEW_NAMESPACES, CLONE_THREAD | CLONE_VM) } },
+		{ BITS(0, CLONE_THREAD | CLONE_VM | NEW_NAMESPACES, CLONE_THREAD | CLONE_VM) } },
 	{ "clone", ALL, SCMP_ACT_KILL_PROCESS, 1, { BITS(0, CLONE_THREAD, 0) } },
 	{ "clone", J, SCMP_ACT_KILL_PROCESS, 1, { BITS(0, CLONE_THREAD, CLONE_THREAD) } },
 	/* no new code after the lock; a driver may */
@@ -165,7 +165,8 @@ static const struct special specials[] = {
 	{ "socket", E, SCMP_ACT_ALLOW, 2, { IS(0, AF_INET6), BITS(1, SOCK_TYPE, SOCK_STREAM) } },
 	{ "socket", E, SCMP_ACT_ALLOW, 2, { IS(0, AF_INET6), BITS(1, SOCK_TYPE, SOCK_DGRAM) } },
 	{ "socket", E, SCMP_ACT_KILL_PROCESS, 2, { IS(0, AF_INET), BITS(1, SOCK_TYPE, SOCK_RAW) } },
-	{ "socket", E, SCMP_ACT_KILL_PROCESS, 2, { IS(0, AF_INET6), BITS(1, SOCK_TYPE, SOCK_RAW) } },
+	{ "socket", E, SCMP_ACT_KILL_PROCESS, 2,
+		{ IS(0, AF_INET6), BITS(1, SOCK_TYPE, SOCK_RAW) } },
 	/* glibc asks the kernel which addresses it has before it sorts a host's */
 	{ "socket", E, SCMP_ACT_ALLOW, 2, { IS(0, AF_NETLINK), IS(2, 0) } },
 	{ "socketpair", S | E, SCMP_ACT_ALLOW, 1, { IS(0, AF_UNIX) } },
@@ -180,8 +181,8 @@ static const struct special specials[] = {
 	{ "ioctl", ALL, SCMP_ACT_ERRNO(ENOTTY), 1, { IS(1, TCGETS) } },
 	{ "ioctl", S | E, SCMP_ACT_ALLOW, 1, { IS(1, FIONREAD) } },
 	{ "ioctl", S | E, SCMP_ACT_ALLOW, 1, { IS(1, FIONBIO) } },
-	/* ioctl classes of graphics drivers: NVIDIA (and its UVM, whose numbers have no class letter),
-	 * DRM, AMD's KFD, dma-buf, sync files */
+	/* ioctl classes of graphics drivers: NVIDIA (and its UVM, whose numbers have no class
+	 * letter), DRM, AMD's KFD, dma-buf, sync files */
 	{ "ioctl", G, SCMP_ACT_ALLOW, 1, { IOCTL_CLASS('F') } },
 	{ "ioctl", G, SCMP_ACT_ALLOW, 1, { IOCTL_CLASS(0) } },
 	{ "ioctl", G, SCMP_ACT_ALLOW, 1, { IOCTL_CLASS('d') } },
@@ -200,7 +201,8 @@ static enum err add(scmp_filter_ctx f, uint32_t action, const char *name, unsign
 	return rc == 0 ? OK : err_from_errno(-rc);
 }
 
-static const struct allowed *find(const struct allowed *list, size_t n, const char *name, unsigned bit)
+static const struct allowed *find(
+	const struct allowed *list, size_t n, const char *name, unsigned bit)
 {
 	for (size_t i = 0; i < n; i++)
 		if ((list[i].profiles & bit) && strcmp(list[i].name, name) == 0)
@@ -250,11 +252,12 @@ enum err sandbox_lock(enum sandbox_profile p)
 	if (!e)
 		e = add_own_signals(f);
 	int rc = 0;
-	if (!e && ((rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)) != 0 ||
-		   (rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_NNP, 1)) != 0 ||
-		   (rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1)) != 0 ||
-		   (rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2)) != 0 ||
-		   (rc = fault_hit(FAULT_SYSCALL) ? -EIO : seccomp_load(f)) != 0))
+	if (!e &&
+		((rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)) != 0 ||
+			(rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_NNP, 1)) != 0 ||
+			(rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1)) != 0 ||
+			(rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2)) != 0 ||
+			(rc = fault_hit(FAULT_SYSCALL) ? -EIO : seccomp_load(f)) != 0))
 		e = err_from_errno(-rc);
 	seccomp_release(f);
 	return e;

@@ -1,7 +1,7 @@
-/* Everything of os/sandbox.h but the system call filter: what is given up while there is one thread.
+/* All of os/sandbox.h but the system call filter: what is given up while there is one thread.
  *
- * Order matters: namespaces first (a process that is not dumpable cannot write its own uid_map), then
- * capabilities, limits, no_new_privs, Landlock. */
+ * Order matters: namespaces first (a process that is not dumpable cannot write its own uid_map),
+ * then capabilities, limits, no_new_privs, Landlock. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -21,7 +21,7 @@
 #include "os/fd.h"
 #include "os/sandbox.h"
 
-/* ---- Landlock by system call: glibc has no wrappers, and the header may be older than the kernel ---- */
+/* ---- Landlock by system call: glibc has no wrappers, the header may be older than the kernel - */
 
 struct ruleset_attr {
 	uint64_t fs, net, scoped;
@@ -77,7 +77,8 @@ static enum err allow_path(int ruleset, uint64_t handled, enum sandbox_profile p
 		return errno == ENOENT || errno == ENOTDIR ? OK : err_from_errno(errno);
 	if (fstat(fd, &st) < 0)
 		return err_from_errno(errno);
-	struct path_attr attr = { .allowed = rights_of(p, path->rights) & handled, .parent_fd = fd };
+	struct path_attr attr = { .allowed = rights_of(p, path->rights) & handled,
+		.parent_fd = fd };
 	if (!S_ISDIR(st.st_mode))
 		attr.allowed &= FS_FILE_ONLY;
 	if (!attr.allowed)
@@ -148,7 +149,7 @@ static enum err drop_capabilities(void)
 	struct __user_cap_data_struct none[2] = { { 0 } };
 	for (int cap = 0; cap < 64; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno == EINVAL)
-			break; /* past the last one; EPERM: an ordinary user, who has none to drop */
+			break; /* past the last one; EPERM: an ordinary user has none to drop */
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (fault_hit(FAULT_SYSCALL) || syscall(SYS_capset, &head, none) < 0)
 		return err_from_errno(errno);
@@ -183,16 +184,20 @@ static enum err set_limits(const struct sandbox_limits *l)
 }
 
 /* Threads of this process; 1 when /proc cannot say. */
-static long thread_count(void)
+static uint64_t thread_count(void)
 {
 	char text[4096];
 	AUTO_FD int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
 	if (n <= 0)
 		return 1;
-	text[n] = '\0';
-	const char *at = strstr(text, "\nThreads:");
-	return at ? strtol(at + 9, NULL, 10) : 1;
+	uint64_t count = 1;
+	struct str field, rest = { text, (size_t)n };
+	while (str_next(&rest, '\n', &field))
+		if (str_starts(field, STR("Threads:")) &&
+			str_to_u64(str_trim(str_sub(field, 8, SIZE_MAX)), &count) != OK)
+			count = 1;
+	return count;
 }
 
 enum err sandbox_enter(enum sandbox_profile p, const struct sandbox_path *paths, size_t n_paths,

@@ -28,6 +28,12 @@
 #include "os/threads.h"
 #include "tests/test.h"
 
+#ifdef __has_feature /* Clang's way of saying __SANITIZE_ADDRESS__ */
+#define ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define ADDRESS_SANITIZER 0
+#endif
+
 enum { SETUP_FAILED = 99, WORKED = 0 };
 static const enum sandbox_profile every[] = { SANDBOX_SERVER, SANDBOX_EGRESS, SANDBOX_ENGINE_CPU,
 					      SANDBOX_ENGINE_GPU, SANDBOX_JAIL };
@@ -179,9 +185,11 @@ static int ordinary_work(void)
 	struct ipc_out o;
 	struct ipc_in in;
 	static char big[100000];
-	if (p == MAP_FAILED || !m || munmap(p, 1 << 20) || mprotect(m, 1, PROT_READ | PROT_WRITE) < 0)
+	if (p == MAP_FAILED || !m || munmap(p, 1 << 20) ||
+		mprotect(m, 1, PROT_READ | PROT_WRITE) < 0)
 		(void)0;
-	if (!m || fstat(file_fd, &st) || pread(file_fd, b, 4, 0) != 4 || pwrite(file_fd, b, 4, 4) != 4)
+	if (!m || fstat(file_fd, &st) || pread(file_fd, b, 4, 0) != 4 ||
+		pwrite(file_fd, b, 4, 4) != 4)
 		return -1;
 	free(m);
 	ipc_out_init(&o, 7, 8);
@@ -292,7 +300,8 @@ TEST(files_open_only_below_the_listed_paths)
 	CHECK_EQ_INT(try_in(SANDBOX_SERVER, use_data_directory), 0);
 	CHECK_EQ_INT(try_in(SANDBOX_SERVER, read_outside), EACCES);
 	CHECK_EQ_INT(try_in(SANDBOX_SERVER, climb_out), EACCES);
-	CHECK_OK(file_write_atomic(strcat(strcpy(outside, inside), "/file"), STR("x"), 0644));
+	(void)snprintf(outside, sizeof outside, "%.100s/file", inside);
+	CHECK_OK(file_write_atomic(outside, STR("x"), 0644));
 	paths[0].rights = SANDBOX_READ;
 	CHECK_EQ_INT(try_in(SANDBOX_SERVER, read_listed), 0);
 	CHECK_EQ_INT(try_in(SANDBOX_SERVER, write_readable), EACCES);
@@ -315,12 +324,15 @@ static int entered(enum sandbox_profile p)
 {
 	/* /proc as this process sees it must be allowed for the look */
 	static const struct sandbox_path proc[] = { { "/proc", SANDBOX_READ } };
-	const struct sandbox_limits limits = { .open_files = 40, .file_bytes_mib = 3, .cpu_seconds = 50 };
+	const struct sandbox_limits limits = {
+		.open_files = 40, .file_bytes_mib = 3, .cpu_seconds = 50
+	};
 	struct rlimit l;
 	if (sandbox_enter(p, proc, 1, &limits) != OK)
 		return 1;
 	if (!status_has("\nNoNewPrivs:\t1") || !status_has("\nCapEff:\t0000000000000000") ||
-	    !status_has("\nCapBnd:\t0000000000000000") || !status_has("\nCapPrm:\t0000000000000000"))
+		!status_has("\nCapBnd:\t0000000000000000") ||
+		!status_has("\nCapPrm:\t0000000000000000"))
 		return 2;
 	if (prctl(PR_GET_DUMPABLE) != 0)
 		return 3;
@@ -457,7 +469,7 @@ static int memory_limit(enum sandbox_profile p)
 
 TEST(memory_is_limited)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || ADDRESS_SANITIZER
 	SKIP("the sanitizer's own memory is over any limit");
 #endif
 	CHECK_EQ_INT(exit_code_of(memory_limit, SANDBOX_JAIL), 0);

@@ -29,7 +29,8 @@ static void report(const char *role)
 	sigset_t mask;
 	(void)sigprocmask(SIG_BLOCK, NULL, &mask);
 	(void)prctl(PR_GET_PDEATHSIG, &death);
-	if (readlink("/proc/self/fd/0", link, sizeof link - 1) < 0 || ipc_new(SPAWN_KEEPER_FD, &c) != OK)
+	if (readlink("/proc/self/fd/0", link, sizeof link - 1) < 0 ||
+		ipc_new(SPAWN_KEEPER_FD, &c) != OK)
 		_exit(9);
 	ipc_out_init(&o, 1, 1);
 	ipc_put_str(&o, str_from(role));
@@ -115,7 +116,8 @@ TEST(low_descriptors_do_not_get_in_the_way)
 				if (k != 2)
 					(void)close(k);
 			ok = ok && (low == 2 || dup2(fd[1], low) == low);
-			ok = ok && spawn_role("x", low == 2 ? fd[1] : low, NULL, &pid, &pidfd) == OK;
+			ok = ok &&
+			     spawn_role("x", low == 2 ? fd[1] : low, NULL, &pid, &pidfd) == OK;
 			(void)close(fd[1]);
 			ok = ok && ipc_new(fd[0], &c) == OK && ipc_recv_wait(c, 10000, &m) == OK;
 			ok = ok && str_eq(ipc_get_str(&m), STR("x")) && ipc_get_u64(&m) == 0xf;

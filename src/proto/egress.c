@@ -45,7 +45,8 @@ void egress_policy_put(struct ipc_out *m, const struct egress_policy_entry *e, s
 	}
 }
 
-enum err egress_policy_get(struct ipc_in *m, struct egress_policy_entry *e, size_t max, size_t *ret_n)
+enum err egress_policy_get(
+	struct ipc_in *m, struct egress_policy_entry *e, size_t max, size_t *ret_n)
 {
 	uint64_t n = ipc_get_u64(m);
 	if (n > max || n > POLICY_MAX)

@@ -5,8 +5,8 @@
  * egress -> server   for each FETCH: at most one EGRESS_HEAD, EGRESS_DATA.. (inline body only),
  *                    EGRESS_MOVED.. (bytes gone to the sink, about every 200 ms), then exactly one
  *                    EGRESS_DONE or EGRESS_FAILED
- * The message header's id is the fetch's id, chosen by the server. Redirects are not followed: a 3xx
- * comes back as HEAD and the asker asks again, so each hop passes the allow-list. */
+ * The message header's id is the fetch's id, chosen by the server. Redirects are not followed: a
+ * 3xx comes back as HEAD and the asker asks again, so each hop passes the allow-list. */
 #pragma once
 
 #include "os/ipc.h"
@@ -34,7 +34,7 @@ struct egress_fetch {               /* strings borrowed */
 	bool has_range;
 	uint64_t from, to;          /* half open; sent as Range: bytes=from-(to-1) */
 	uint64_t max_bytes;         /* more is ERR_TOO_LARGE; for a range it is to - from */
-	int sink_fd;                /* -1: the body comes inline. Else 2xx bytes go there as the frames
+	int sink_fd; /* -1: the body comes inline. Else 2xx bytes go there as the frames
 	                             * of models/writer.h; owned by the struct's holder */
 	uint64_t sink_offset;       /* place of the body's first byte (= from for a range) */
 	uint32_t connect_ms, stall_ms, total_ms; /* 0: 10 s, 30 s, none */
@@ -51,7 +51,8 @@ struct egress_failed { enum err code; struct str detail; uint64_t bytes; }; /* b
 
 /* Each pair: put appends the fields, get reads them and checks the end. Errors: ERR_PROTOCOL. */
 void egress_policy_put(struct ipc_out *m, const struct egress_policy_entry *e, size_t n);
-enum err egress_policy_get(struct ipc_in *m, struct egress_policy_entry *e, size_t max, size_t *ret_n);
+enum err egress_policy_get(
+	struct ipc_in *m, struct egress_policy_entry *e, size_t max, size_t *ret_n);
 void egress_fetch_put(struct ipc_out *m, struct egress_fetch *f); /* takes sink_fd */
 enum err egress_fetch_get(struct ipc_in *m, struct egress_fetch *f);
 void egress_head_put(struct ipc_out *m, const struct egress_head *h);

@@ -47,7 +47,7 @@ struct gen_request {             /* strings are borrowed */
 	enum gen_kind kind;
 	struct str input;        /* GEN_CHAT: JSON array of {role, content}; GEN_PROMPT: text */
 	struct str tools;        /* JSON array or empty */
-	struct str schema;       /* JSON schema the answer must follow, or empty; "json" = any object */
+	struct str schema; /* JSON schema the answer must follow, or empty; "json" = any object */
 	struct str stop[16];
 	unsigned n_stop;
 	struct gen_sampling sampling;
@@ -55,9 +55,9 @@ struct gen_request {             /* strings are borrowed */
 	bool truncate;           /* drop oldest non-system messages instead of ERR_CONTEXT */
 	bool strict;             /* alone in the batch, fixed seed: the same bytes every time */
 	bool raw;                /* GEN_PROMPT without BOS and template */
-	/* Tokens already accepted: go on after them (after a crash). The text they stand for is sent
-	 * again from its first byte (deltas without tokens), so whoever resumes skips what it has:
-	 * text held back at the crash is neither lost nor doubled. */
+	/* Tokens already accepted: go on after them (after a crash). The text they stand for is
+	 * sent again from its first byte (deltas without tokens), so whoever resumes skips what
+	 * it has: text held back at the crash is neither lost nor doubled. */
 	const int32_t *resume;
 	size_t n_resume;
 	uint64_t person;         /* for fairness: a stable number per person */
@@ -77,7 +77,10 @@ struct gen_done {
 	int64_t queue_ns, prompt_ns, answer_ns;
 };
 struct gen_failed { enum err code; struct str detail; uint32_t prompt_tokens, context_tokens; };
-struct engine_stats { uint32_t active, waiting, cells_used, cells; uint64_t tokens_in, tokens_out; };
+struct engine_stats {
+	uint32_t active, waiting, cells_used, cells;
+	uint64_t tokens_in, tokens_out;
+};
 
 void gen_sampling_defaults(struct gen_sampling *s);
 

@@ -27,8 +27,14 @@ static void pass(struct ipc_out *o, struct ipc_in *i)
 
 TEST(load_comes_through_with_its_descriptor)
 {
-	struct engine_load l = { .model_fd = dup(2), .gpu = true, .n_ctx = 4096, .n_seq = 8,
-				 .n_threads = 2, .n_batch = 512, .n_ubatch = 256, .n_gpu_layers = -1 },
+	struct engine_load l = { .model_fd = dup(2),
+		.gpu = true,
+		.n_ctx = 4096,
+		.n_seq = 8,
+		.n_threads = 2,
+		.n_batch = 512,
+		.n_ubatch = 256,
+		.n_gpu_layers = -1 },
 			   got;
 	struct ipc_out o;
 	AUTO_IPC_IN struct ipc_in i = { 0 };
@@ -44,7 +50,8 @@ TEST(load_comes_through_with_its_descriptor)
 
 TEST(a_bad_load_closes_the_descriptor)
 {
-	struct engine_load l = { .model_fd = dup(2), .n_ctx = UINT32_MAX }, got = { .model_fd = -7 };
+	struct engine_load l = { .model_fd = dup(2), .n_ctx = UINT32_MAX },
+			   got = { .model_fd = -7 };
 	struct ipc_out o;
 	AUTO_IPC_IN struct ipc_in i = { 0 };
 	ipc_out_init(&o, ENGINE_LOAD, 0);
@@ -60,10 +67,19 @@ TEST(a_bad_load_closes_the_descriptor)
 
 TEST(info_comes_through)
 {
-	struct engine_info v = { .n_ctx = 1, .n_ctx_train = 2, .n_seq = 3, .n_vocab = 4, .n_threads = 5,
-				 .model_bytes = 6000000000, .kv_bytes = 7, .has_template = true,
-				 .build = STR("llama.cpp 0.5.0"), .template_hash = STR("ab"),
-				 .architecture = STR("llama"), .description = STR("d") }, got;
+	struct engine_info v = { .n_ctx = 1,
+		.n_ctx_train = 2,
+		.n_seq = 3,
+		.n_vocab = 4,
+		.n_threads = 5,
+		.model_bytes = 6000000000,
+		.kv_bytes = 7,
+		.has_template = true,
+		.build = STR("llama.cpp 0.5.0"),
+		.template_hash = STR("ab"),
+		.architecture = STR("llama"),
+		.description = STR("d") },
+			   got;
 	struct ipc_out o;
 	AUTO_IPC_IN struct ipc_in i = { 0 };
 	ipc_out_init(&o, ENGINE_READY, 0);
@@ -83,10 +99,19 @@ static const int32_t resume[] = { 5, 0, 70000 };
 
 static struct gen_request request(void)
 {
-	struct gen_request r = { .kind = GEN_CHAT, .input = STR("[{\"role\":\"user\"}]"), .tools = STR("[]"),
-				 .schema = STR("json"), .n_stop = 2, .max_context = 99, .truncate = true,
-				 .strict = true, .raw = true, .resume = resume, .n_resume = 3,
-				 .person = 1234567890123, .priority = 2 };
+	struct gen_request r = { .kind = GEN_CHAT,
+		.input = STR("[{\"role\":\"user\"}]"),
+		.tools = STR("[]"),
+		.schema = STR("json"),
+		.n_stop = 2,
+		.max_context = 99,
+		.truncate = true,
+		.strict = true,
+		.raw = true,
+		.resume = resume,
+		.n_resume = 3,
+		.person = 1234567890123,
+		.priority = 2 };
 	r.stop[0] = STR("END");
 	r.stop[1] = STR("\n\n");
 	gen_sampling_defaults(&r.sampling);
@@ -189,8 +214,8 @@ TEST(answers_come_through)
 		gen_begun_put(&o, &v);
 		pass(&o, &i);
 		CHECK_OK(gen_begun_get(&i, &got));
-		CHECK(got.prompt_tokens == 1 && got.cached_tokens == 2 && got.truncated_tokens == 3 &&
-		      got.seed == -4);
+		CHECK(got.prompt_tokens == 1 && got.cached_tokens == 2 &&
+			got.truncated_tokens == 3 && got.seed == -4);
 	}
 	{
 		struct gen_delta v = { resume, 3, STR("gr\xc3\xbc"), true }, got;
@@ -209,9 +234,9 @@ TEST(answers_come_through)
 		gen_done_put(&o, &v);
 		pass(&o, &i);
 		CHECK_OK(gen_done_get(&i, &got));
-		CHECK(got.reason == GEN_LENGTH && got.prompt_tokens == 1 && got.cached_tokens == 2 &&
-		      got.answer_tokens == 3 && got.queue_ns == 4 && got.prompt_ns == 5 &&
-		      got.answer_ns == 6);
+		CHECK(got.reason == GEN_LENGTH && got.prompt_tokens == 1 &&
+			got.cached_tokens == 2 && got.answer_tokens == 3 && got.queue_ns == 4 &&
+			got.prompt_ns == 5 && got.answer_ns == 6);
 	}
 	{
 		struct gen_failed v = { ERR_CONTEXT, STR("too long"), 9, 8 }, got;
@@ -230,8 +255,8 @@ TEST(answers_come_through)
 		engine_stats_put(&o, &v);
 		pass(&o, &i);
 		CHECK_OK(engine_stats_get(&i, &got));
-		CHECK(got.active == 1 && got.waiting == 2 && got.cells_used == 3 && got.cells == 4 &&
-		      got.tokens_in == 5 && got.tokens_out == 6);
+		CHECK(got.active == 1 && got.waiting == 2 && got.cells_used == 3 &&
+			got.cells == 4 && got.tokens_in == 5 && got.tokens_out == 6);
 	}
 }
 
@@ -240,9 +265,10 @@ TEST(bad_answers_are_refused)
 	struct ipc_out o;
 	for (int k = 0; k < 6; k++) {
 		AUTO_IPC_IN struct ipc_in i = { 0 };
-		struct gen_delta delta = { NULL, 0, k == 0 ? STR("\xc3") : STR("\xed\xa0\x80"), false };
-		struct gen_done done = { k == 2 ? (enum gen_reason)3 : GEN_STOP, 1, 1, 1, k == 3 ? -1 : 1,
-					 1, 1 };
+		struct gen_delta delta = { NULL, 0, k == 0 ? STR("\xc3") : STR("\xed\xa0\x80"),
+			false };
+		struct gen_done done = { k == 2 ? (enum gen_reason)3 : GEN_STOP, 1, 1, 1,
+			k == 3 ? -1 : 1, 1, 1 };
 		struct gen_failed failed = { k == 4 ? OK : (enum err)ERR_COUNT_, STR("x"), 0, 0 };
 		struct gen_delta got_delta;
 		struct gen_done got_done;

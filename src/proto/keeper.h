@@ -2,8 +2,8 @@
  *
  * keeper -> role     HELLO (server: server_hello), ATTACH (a channel to another role), TLS_NEW,
  *                    ENGINE_GONE, SHUTDOWN; and ANSWER to the role's requests (same header id)
- * role   -> keeper   READY, FATAL_ (why it cannot start), and the requests below
- * ANSWER = u64 err code, str detail, then what the request's comment says (only when code is OK). */
+ * role   -> keeper   READY, REFUSED (why it cannot start), and the requests below
+ * ANSWER = u64 err code, str detail, then what the request's comment says (when code is OK). */
 #pragma once
 
 #include "base/crypto.h"
@@ -42,7 +42,7 @@ enum role { ROLE_KEEPER, ROLE_SERVER, ROLE_EGRESS, ROLE_ENGINE, ROLE_JAIL };
 /* HELLO to the server. Strings borrowed; fds owned by the holder, -1 = none. */
 struct server_hello {
 	struct str data_dir;
-	struct str config;         /* JSON: limits, behind_proxy, public_url, build, local_only, trial */
+	struct str config; /* JSON: limits, behind_proxy, public_url, build, local_only, trial */
 	struct str tls_cert, tls_key; /* PEM; empty: plain (loopback only) */
 	uint8_t page_key[KEY_LEN], blob_key[KEY_LEN], name_key[KEY_LEN];
 	int listen_fd[8];
@@ -58,7 +58,7 @@ void answer_put(struct ipc_out *m, enum err code, struct str detail);
 /* Reads code and detail; returns OK also when *code is not OK. */
 enum err answer_get(struct ipc_in *m, enum err *code, struct str *detail);
 
-/* ---- the server's side: blocking calls on the keeper's channel, any thread but the IPC loop ---- */
+/* ---- the server's side: blocking calls on the keeper's channel, from any thread ---- */
 struct keeper_link;  /* owns the channel; one thread (keeper_link_pump) reads it */
 enum err keeper_link_new(struct ipc *c, struct keeper_link **ret); /* takes c */
 struct keeper_link *keeper_link_free(struct keeper_link *k);
@@ -66,7 +66,8 @@ DEFINE_AUTO(keeper_link)
 int keeper_link_fd(const struct keeper_link *k);
 /* Reads what is there: wakes callers whose ANSWER came; other messages go to `on`.
  * Errors: ERR_CLOSED (the keeper is gone: the role must end), ERR_PROTOCOL (fatal too). */
-enum err keeper_link_pump(struct keeper_link *k, void (*on)(struct ipc_in *m, void *arg), void *arg);
+enum err keeper_link_pump(struct keeper_link *k, void (*on)(struct ipc_in *m, void *arg),
+	void *arg);
 /* Sends `m` and waits for its ANSWER; *ret is positioned after code and detail. `m`'s id is set
  * here. Errors: the answer's code (info gets its detail), ERR_TIMEOUT, ERR_CLOSED. */
 enum err keeper_call(struct keeper_link *k, struct ipc_out *m, int timeout_ms, struct ipc_in *ret,

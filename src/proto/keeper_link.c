@@ -1,8 +1,9 @@
-/* Blocking calls over the keeper's channel, for many threads: the second half of proto/keeper.h.
+/* Blocking calls over the keeper's channel, for many threads: second half of proto/keeper.h.
  *
- * Whoever waits for an answer has a struct call on its stack, in the list `calls`. One thread at a
- * time reads the channel (`reading`): the one in keeper_link_pump(), or, before any pump ran, a
- * caller itself. Messages that are no answers and were read by a caller wait in `kept` for the pump. */
+ * Whoever waits for an answer has a struct call on its stack, in the list `calls`. One thread
+ * at a time reads the channel (`reading`): the one in keeper_link_pump(), or, before any pump
+ * ran, a caller itself. Messages that are no answers and were read by a caller wait in `kept`
+ * for the pump. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,7 +14,7 @@
 #include "base/time.h"
 #include "proto/keeper.h"
 
-enum { KEPT_MAX = 64, STEP_MS = 20 };
+enum { KEPT_MAX = 4096 /* the keeper sends a handful */, STEP_MS = 20 };
 
 struct call {
 	struct call *next;

@@ -33,8 +33,12 @@ static unsigned open_fds(void)
 
 static struct server_hello hello(void)
 {
-	struct server_hello h = { .data_dir = STR("/srv/tresor"), .config = STR("{}"), .tls_cert = STR("C"),
-				  .tls_key = STR("K"), .n_listen = 2, .local_fd = dup(2) };
+	struct server_hello h = { .data_dir = STR("/srv/tresor"),
+		.config = STR("{}"),
+		.tls_cert = STR("C"),
+		.tls_key = STR("K"),
+		.n_listen = 2,
+		.local_fd = dup(2) };
 	h.listen_fd[0] = dup(2);
 	h.listen_fd[1] = dup(2);
 	memset(h.page_key, 1, KEY_LEN);
@@ -121,7 +125,8 @@ TEST(attach_names_the_peer)
 
 static atomic_bool stop;
 
-/* A keeper that answers id + 1000 to even ids and refuses odd ones; also sends a notice each time. */
+/* A keeper that answers id + 1000 to even ids and refuses odd ones; also sends a notice each
+ * time. */
 static void *keeper(void *arg)
 {
 	unsigned *limit = arg;
@@ -330,7 +335,8 @@ TEST(failures_are_reported_and_leave_nothing)
 				e = keeper_link_new(c, &link_);
 			if (!e) {
 				struct ipc_out o;
-				ipc_out_init(&o, ANSWER, 1); /* waits there before it is asked for */
+				ipc_out_init(
+					&o, ANSWER, 1); /* waits there before it is asked for */
 				answer_put(&o, OK, STR(""));
 				e = ipc_send(keeper_end, &o);
 			}

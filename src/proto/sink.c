@@ -42,7 +42,8 @@ enum err sink_send(int fd, uint64_t offset, const void *data, size_t n, bool wai
 			continue;
 		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
 			return ERR_AGAIN;
-		return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN ? ERR_CLOSED : ERR_IO;
+		return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN ? ERR_CLOSED
+										  : ERR_IO;
 	}
 }
 

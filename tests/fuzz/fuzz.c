@@ -150,9 +150,10 @@ int main(int argc, char **argv)
 			(void)signal(sig, on_crash);
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--mutate") == 0 && i + 1 < argc) {
-			rounds = strtoul(argv[++i], NULL, 10);
-			if (i + 1 < argc && argv[i + 1][0] >= '0' && argv[i + 1][0] <= '9')
-				seed = strtoul(argv[++i], NULL, 10);
+			if (sscanf(argv[++i], "%lu", &rounds) != 1)
+				return 2;
+			if (i + 1 < argc && sscanf(argv[i + 1], "%lu", &seed) == 1)
+				i++;
 		} else {
 			load(argv[i]);
 		}
