@@ -34,9 +34,10 @@ enum { FILE_BYTES = 8 * 1024 * 1024, SEALED_TEXT_MAX = AUDIT_SEALED_MAX };
 
 static enum err bad_record(struct err_info *info, uint64_t seq)
 {
-	err_hint(info, "run `tresor audit verify`, keep a copy of the folder, restore a backup");
-	return err_set(info, ERR_CORRUPT, "record %" PRIu64 " of the audit log is damaged or missing",
+	(void)err_set(info, ERR_CORRUPT, "record %" PRIu64 " of the audit log is damaged or missing",
 		       seq);
+	err_hint(info, "run `tresor audit verify`, keep a copy of the folder, restore a backup");
+	return ERR_CORRUPT;
 }
 
 /* ---- opening ---- */
@@ -165,9 +166,10 @@ static enum err check(struct audit_log *l, uint64_t *ret_end, struct err_info *i
 		TRY(check_file(l, at, ret_end, info));
 	uint64_t last = audit_chain_head(l->chain).seq;
 	if (last < l->checkpoint.seq) {
-		err_hint(info, "records were cut off: run `tresor audit verify`, restore a backup");
-		return err_set(info, ERR_CORRUPT, "the audit log ends at record %" PRIu64
+		(void)err_set(info, ERR_CORRUPT, "the audit log ends at record %" PRIu64
 			       ", its checkpoint knows %" PRIu64, last, l->checkpoint.seq);
+		err_hint(info, "records were cut off: run `tresor audit verify`, restore a backup");
+		return ERR_CORRUPT;
 	}
 	if (l->first[l->files - 1] == 0 || *ret_end == 0)
 		l->first[l->files - 1] = last + 1;

@@ -43,8 +43,9 @@ static enum err key_file_of(const struct keyring *k, const char *asked, char ret
 		return str_copy(str_from(asked), ret, KEYRING_PATH_MAX);
 	enum err e = keyring_default_file(k->env.instance, ret, KEYRING_PATH_MAX);
 	if (e == ERR_NOT_FOUND) {
+		(void)err_set(info, e, "there is no home directory to keep the key file in");
 		err_hint(info, "set HOME or give --key-file");
-		return err_set(info, e, "there is no home directory to keep the key file in");
+		return e;
 	}
 	return e;
 }
@@ -62,7 +63,7 @@ static enum err store(const struct keyring *k, const struct envelope *e)
 	AUTO_BUF struct buf text = BUF(ENVELOPE_MAX);
 	char path[KEYRING_PATH_MAX];
 	struct envelope env = *e;
-	envelope_mac(&env, k->master, env.mac);
+	TRY(envelope_mac(&env, k->master, env.mac));
 	TRY(envelope_text(&env, &text));
 	TRY(envelope_path(k->dir, path));
 	return file_write_atomic(path, buf_str(&text), 0600);
@@ -180,8 +181,9 @@ static enum err unwrap_master(struct keyring *k, enum key_slot kind)
 
 static enum err wrong(struct err_info *info, const char *what, const char *hint)
 {
+	(void)err_set(info, ERR_KEY, "%s", what);
 	err_hint(info, "%s", hint);
-	return err_set(info, ERR_KEY, "%s", what);
+	return ERR_KEY;
 }
 
 static enum err by_recovery(struct keyring *k, struct str code, struct err_info *info)
@@ -218,14 +220,16 @@ static enum err by_file(struct keyring *k, const char *asked, struct err_info *i
 	TRY(key_file_of(k, asked, path, info));
 	enum err e = key_file_read(path, k->dir, k->wrap, info);
 	if (e == ERR_NOT_FOUND) {
+		(void)err_set(info, ERR_KEY, "the key file \"%s\" is missing", path);
 		err_hint(info, "put the key file back, or open with the recovery code");
-		return err_set(info, ERR_KEY, "the key file \"%s\" is missing", path);
+		return ERR_KEY;
 	}
 	TRY(e);
 	e = unwrap_master(k, SLOT_FILE);
 	if (e == ERR_KEY) {
+		(void)err_set(info, e, "the key file \"%s\" does not open this data", path);
 		err_hint(info, "it belongs to another instance, or keys.json is damaged");
-		return err_set(info, e, "the key file \"%s\" does not open this data", path);
+		return e;
 	}
 	return e;
 }
@@ -260,19 +264,22 @@ static enum err open_master(struct keyring *k, const struct key_source *s, struc
 		     "start it as the service that has its credential, or use the recovery code");
 }
 
+static enum err envelope_damaged(struct err_info *info)
+{
+	(void)err_set(info, ERR_CORRUPT, "the file of keys was changed or is damaged");
+	err_hint(info, "put keys.json of a backup of the same instance in its place");
+	return ERR_CORRUPT;
+}
+
 static enum err open_keys(struct keyring *k, struct err_info *info)
 {
 	uint8_t mac[SHA256_LEN];
-	envelope_mac(&k->env, k->master, mac);
+	TRY(envelope_mac(&k->env, k->master, mac));
 	enum err e = ct_equal(mac, k->env.mac, sizeof mac) ? OK : ERR_CORRUPT;
 	for (int i = 0; i < DATA_KEY_COUNT_ && !e; i++)
 		e = envelope_unwrap(&k->env, k->master, "key", data_key_names[i], k->env.keys[i],
 				    k->keys[i]);
-	if (e == ERR_CORRUPT || e == ERR_KEY) {
-		err_hint(info, "put keys.json of a backup of the same instance in its place");
-		return err_set(info, ERR_CORRUPT, "the file of keys was changed or is damaged");
-	}
-	return e;
+	return e == ERR_CORRUPT || e == ERR_KEY ? envelope_damaged(info) : e;
 }
 
 enum err keyring_open(const char *data_dir, const struct key_source *s, struct keyring **ret,
@@ -285,11 +292,12 @@ enum err keyring_open(const char *data_dir, const struct key_source *s, struct k
 	TRY(envelope_path(data_dir, path));
 	enum err e = file_read(path, &text);
 	if (e == ERR_NOT_FOUND) {
+		(void)err_set(info, e, "there is no file of keys in this data directory");
 		err_hint(info, "restore it from a backup: without it the data cannot be read");
-		return err_set(info, e, "there is no file of keys in this data directory");
+		return e;
 	}
 	if (e == ERR_LIMIT)
-		return err_set(info, ERR_CORRUPT, "the file of keys is damaged");
+		return envelope_damaged(info);
 	TRY(e);
 	TRY(envelope_parse(buf_str(&text), &k->env, info));
 	TRY(open_master(k, s, info));
@@ -406,8 +414,9 @@ enum err keyring_remove(struct keyring *k, enum key_slot kind, struct err_info *
 	for (enum key_slot i = SLOT_FILE; i < SLOT_RECOVERY; i++)
 		others += i != kind && k->env.slots[i].there;
 	if (kind != SLOT_RECOVERY && others == 0) {
+		(void)err_set(info, ERR_CONFLICT, "nothing but the recovery code would be left");
 		err_hint(info, "add another way to open it first");
-		return err_set(info, ERR_CONFLICT, "nothing but the recovery code would be left");
+		return ERR_CONFLICT;
 	}
 	return put_slot(k, kind, NULL, NULL);
 }

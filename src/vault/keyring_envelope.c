@@ -60,7 +60,8 @@ enum err envelope_text(const struct envelope *e, struct buf *out)
 	return buf_add_byte(out, '\n');
 }
 
-void envelope_mac(const struct envelope *e, const uint8_t master[KEY_LEN], uint8_t ret[SHA256_LEN])
+enum err envelope_mac(const struct envelope *e, const uint8_t master[KEY_LEN],
+		      uint8_t ret[SHA256_LEN])
 {
 	AUTO_BUF struct buf body = BUF(ENVELOPE_MAX);
 	uint8_t key[KEY_LEN];
@@ -69,9 +70,11 @@ void envelope_mac(const struct envelope *e, const uint8_t master[KEY_LEN], uint8
 	jw_obj(&w);
 	put_body(&w, e);
 	jw_end(&w);
+	TRY(body.err);
 	key_derive(master, "tresor envelope", key);
-	hmac_of(key, body.ptr, body.err ? 0 : body.len, ret);
+	hmac_of(key, body.ptr, body.len, ret);
 	wipe(key, sizeof key);
+	return OK;
 }
 
 static enum err get_bytes(const json_t *obj, const char *key, uint8_t *dst, size_t n,
@@ -140,16 +143,18 @@ enum err envelope_parse(struct str text, struct envelope *ret, struct err_info *
 	if (!r)
 		r = json_want_i64(root, "version", true, 1, INT64_MAX, &version, info);
 	if (!r && version > ENVELOPE_VERSION) {
+		(void)err_set(info, ERR_SCHEMA, "the file of keys was written by a newer version");
 		err_hint(info, "use the version of Tresor that wrote it, or a newer one");
-		return err_set(info, ERR_SCHEMA, "the file of keys was written by a newer version");
+		return ERR_SCHEMA;
 	}
 	if (!r)
 		r = get_all(root, &e, info);
 	if (r == ERR_NOMEM)
 		return r;
 	if (r) {
+		(void)err_set(info, ERR_CORRUPT, "the file of keys is damaged");
 		err_hint(info, "put keys.json of a backup of the same instance in its place");
-		return err_set(info, ERR_CORRUPT, "the file of keys is damaged");
+		return ERR_CORRUPT;
 	}
 	*ret = e;
 	return OK;

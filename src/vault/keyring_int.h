@@ -35,7 +35,8 @@ extern const char *const data_key_names[DATA_KEY_COUNT_];
 /* Errors: ERR_CORRUPT, ERR_SCHEMA, ERR_NOMEM. */
 enum err envelope_parse(struct str text, struct envelope *ret, struct err_info *info);
 enum err envelope_text(const struct envelope *e, struct buf *out);
-void envelope_mac(const struct envelope *e, const uint8_t master[KEY_LEN], uint8_t ret[SHA256_LEN]);
+enum err envelope_mac(const struct envelope *e, const uint8_t master[KEY_LEN],
+		      uint8_t ret[SHA256_LEN]);
 /* Wraps and unwraps KEY_LEN bytes; `kind` and `name` are authenticated with the instance's id.
  * Errors: ERR_KEY (wrong key, or other bytes), ERR_NOMEM. */
 enum err envelope_wrap(const struct envelope *e, const uint8_t wrap[KEY_LEN], const char *kind,

@@ -70,8 +70,9 @@ static enum err refuse_inside(const char *path, const char *data_dir, struct err
 {
 	if (!inside(path, data_dir))
 		return OK;
+	(void)err_set(info, ERR_INVALID, "the key file \"%s\" lies inside the data directory", path);
 	err_hint(info, "give --key-file a place outside: whoever copies the data must not get its key");
-	return err_set(info, ERR_INVALID, "the key file \"%s\" lies inside the data directory", path);
+	return ERR_INVALID;
 }
 
 static enum err key_file_parse(struct str text, uint8_t ret[KEY_LEN])
@@ -96,8 +97,9 @@ enum err key_file_read(const char *path, const char *data_dir, uint8_t ret_wrap[
 	TRY(refuse_inside(path, data_dir, info));
 	if (!S_ISREG(st.st_mode) || st.st_mode & 077 ||
 	    (st.st_uid != geteuid() && st.st_uid != 0)) {
+		(void)err_set(info, ERR_DENIED, "others may read the key file \"%s\"", path);
 		err_hint(info, "chown it to the user that runs Tresor and chmod it to 600");
-		return err_set(info, ERR_DENIED, "others may read the key file \"%s\"", path);
+		return ERR_DENIED;
 	}
 	TRY(buf_add_zeros(&text, SECRET_FILE_MAX));
 	TRY(fd_read(fd, text.ptr, text.len, &got));
@@ -191,6 +193,8 @@ static enum err run_tool(char *const argv[], struct str input, struct buf *outpu
 	pid_t pid;
 	posix_spawn_file_actions_t fa;
 	TRY(fd_memfd("tresor-secret", input, &in));
+	if (lseek(in, 0, SEEK_SET) < 0)
+		return err_from_errno(errno);
 	if (pipe2(out, O_CLOEXEC) != 0)
 		return err_from_errno(errno);
 	(void)posix_spawn_file_actions_init(&fa);
@@ -221,8 +225,9 @@ enum err credential_seal(const char *out_path, const char *tool, uint8_t ret_wra
 	if (!e && !str_eq(buf_str(&text), buf_str(&again)))
 		e = ERR_CORRUPT;
 	if (e) {
+		(void)err_set(info, e, "systemd-creds could not seal a key to the TPM");
 		err_hint(info, "it needs systemd 250 or newer and a TPM 2; see `systemd-creds has-tpm2`");
-		return err_set(info, e, "systemd-creds could not seal a key to the TPM");
+		return e;
 	}
 	return secret_wrap(buf_str(&text), ret_wrap, info);
 }

@@ -32,10 +32,11 @@ static enum err purpose(const char *name, struct buf *ad)
 
 static enum err damaged(struct err_info *info, const char *name, enum err e)
 {
+	(void)err_set(info, e, "the stored \"%s\" of the certificate is damaged, or of another key",
+		       name);
 	err_hint(info, "put it back from a backup; or remove the folder tls, then a new CA is made "
 		       "that every browser must trust again");
-	return err_set(info, e, "the stored \"%s\" of the certificate is damaged, or of another key",
-		       name);
+	return e;
 }
 
 /* Key first, certificate second: a key without certificate is a start that was cut short. */
@@ -191,8 +192,9 @@ static enum err given_key(const struct tls_options *o, gnutls_x509_privkey_t *re
 						    "no key: name its file", o->cert_file) : e;
 	}
 	if (stat(o->key_file, &st) == 0 && st.st_mode & 007) {
+		(void)err_set(info, ERR_DENIED, "everybody may read the key \"%s\"", o->key_file);
 		err_hint(info, "chmod it to 600");
-		return err_set(info, ERR_DENIED, "everybody may read the key \"%s\"", o->key_file);
+		return ERR_DENIED;
 	}
 	enum err e = file_read(o->key_file, &pem);
 	if (e)
@@ -210,9 +212,10 @@ static enum err check_given(const struct tls_options *o, const struct tls_names 
 	int64_t from = gnutls_x509_crt_get_activation_time(leaf);
 	int64_t to = gnutls_x509_crt_get_expiration_time(leaf);
 	if (!x509_key_fits(leaf, key)) {
-		err_hint(info, "the server's own certificate must be the first one in the file");
-		return err_set(info, ERR_INVALID, "the key does not belong to the certificate \"%s\"",
+		(void)err_set(info, ERR_INVALID, "the key does not belong to the certificate \"%s\"",
 			       o->cert_file);
+		err_hint(info, "the server's own certificate must be the first one in the file");
+		return ERR_INVALID;
 	}
 	if (to <= now_s) {
 		time_rfc3339(to * 1000, when);

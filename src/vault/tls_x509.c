@@ -106,11 +106,12 @@ static enum err cert_begin(struct x509_id *id, const char *cn, int64_t from_s, i
 }
 
 /* Only these host names and addresses. A kind of name of which none is given must be shut out by
- * hand: RFC 5280 leaves a kind without any constraint open. */
+ * hand: RFC 5280 leaves a kind without any constraint open, and checkers (GnuTLS among them) take
+ * IPv4 and IPv6 for two kinds. */
 static enum err add_constraints(gnutls_x509_name_constraints_t nc, const struct tls_names *names)
 {
 	static const uint8_t all4[8] = { 0 }, all6[32] = { 0 };
-	bool dns = false, ip = false;
+	bool dns = false, four = false, six = false;
 	for (size_t i = 0; i < names->n; i++) {
 		unsigned len = names->name[i].ip_len;
 		uint8_t range[32];
@@ -122,7 +123,8 @@ static enum err add_constraints(gnutls_x509_name_constraints_t nc, const struct 
 			d = (gnutls_datum_t){ range, 2 * len };
 		}
 		dns = dns || !len;
-		ip = ip || len;
+		four = four || len == 4;
+		six = six || len == 16;
 		G(gnutls_x509_name_constraints_add_permitted(
 			nc, len ? GNUTLS_SAN_IPADDRESS : GNUTLS_SAN_DNSNAME, &d));
 	}
@@ -130,10 +132,10 @@ static enum err add_constraints(gnutls_x509_name_constraints_t nc, const struct 
 		       v6 = { (uint8_t *)all6, sizeof all6 };
 	if (!dns)
 		G(gnutls_x509_name_constraints_add_excluded(nc, GNUTLS_SAN_DNSNAME, &none));
-	if (!ip) {
+	if (!four)
 		G(gnutls_x509_name_constraints_add_excluded(nc, GNUTLS_SAN_IPADDRESS, &v4));
+	if (!six)
 		G(gnutls_x509_name_constraints_add_excluded(nc, GNUTLS_SAN_IPADDRESS, &v6));
-	}
 	return OK;
 }
 
