@@ -51,7 +51,7 @@ def build(args) -> int:
     want, mark = repr([prefix, SETUP]), BUILD / "run-setup"
     if not (BUILD / "build.ninja").exists() or not mark.is_file() or mark.read_text() != want:
         setup = ["meson", "setup", BUILD, ROOT, f"-Ddeps={prefix}", *SETUP]
-        if (BUILD / "meson-private").is_dir():
+        if (BUILD / "build.ninja").exists():
             setup.insert(2, "--wipe")
         steps.insert(0, ("configure", setup))
     with open(log, "w", encoding="utf-8") as f:

@@ -103,10 +103,8 @@ def setup(build: pathlib.Path, prefix: str, log) -> bool:
     want = build / "tresor-setup"
     if (build / "build.ninja").exists() and want.is_file() and want.read_text() == repr(args):
         return True
-    cmd = ["meson", "setup", str(build), str(ROOT), *args]
-    if (build / "meson-private").is_dir():
-        cmd.insert(2, "--wipe")
-    if progress.run(cmd, log, env=env):
+    shutil.rmtree(build, ignore_errors=True) # other options: nothing of the old build is worth keeping
+    if progress.run(["meson", "setup", str(build), str(ROOT), *args], log, env=env):
         return False
     want.write_text(repr(args))
     return True
