@@ -2,6 +2,7 @@
 #pragma once
 
 #include "http/http.h"
+#include "http/test_client.h"
 #include "tests/test.h"
 
 struct fixture {
@@ -15,17 +16,8 @@ void fixture_start(struct fixture *f);
 void fixture_stop(struct fixture *f);
 int fixture_connect(const struct fixture *f);
 int local_connect(const struct fixture *f);
-void send_all(int fd, struct str s);
-void send_z(int fd, const char *z);
-/* Reads until the peer closes, or `ms` passed without a byte. */
-struct str recv_all(int fd, int ms, struct buf *b);
-/* Reads one answer with Content-Length or chunked body; returns the status, 0 if none came. */
-int recv_answer(int fd, struct buf *head, struct buf *body);
-bool closed_within(int fd, int ms);
 /* One request on its own connection: status. */
 int ask(const struct fixture *f, const char *request, struct buf *body);
-/* A header's value in a head; STR_NONE. */
-struct str head_value(const struct buf *head, const char *name);
 
 /* What the test handlers saw. */
 struct seen {
