@@ -88,6 +88,14 @@ static enum err allow_path(int ruleset, uint64_t handled, enum sandbox_profile p
 	return OK;
 }
 
+/* What libraries open behind our back and must get: without it SQLite would seed its random numbers
+ * from the clock, and times would be told in UTC. */
+static const struct sandbox_path always[] = {
+	{ "/dev/urandom", SANDBOX_READ },
+	{ "/etc/localtime", SANDBOX_READ },
+	{ "/usr/share/zoneinfo", SANDBOX_READ },
+};
+
 static enum err enter_landlock(enum sandbox_profile p, const struct sandbox_path *paths, size_t n)
 {
 	int abi = landlock_abi();
@@ -106,6 +114,8 @@ static enum err enter_landlock(enum sandbox_profile p, const struct sandbox_path
 	AUTO_FD int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
 	if (ruleset < 0 || fcntl(ruleset, F_SETFD, FD_CLOEXEC) < 0)
 		return err_from_errno(errno);
+	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+		TRY(allow_path(ruleset, attr.fs, p, &always[i]));
 	for (size_t i = 0; i < n; i++)
 		TRY(allow_path(ruleset, attr.fs, p, &paths[i]));
 	if (fault_hit(FAULT_SYSCALL) || syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
