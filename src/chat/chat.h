@@ -39,6 +39,7 @@ struct chat_change { struct str title, model; int label; /* -1 = leave */ };
 enum err chat_change(struct chats *c, struct str id, const struct chat_change *ch,
 		     struct buf *ret_json, struct err_info *info);
 enum err chat_delete(struct chats *c, struct str id, struct err_info *info); /* stops its answers */
+/* parent: a message of the conversation, "root" for another first question, empty: the last one. */
 struct chat_send { struct str content, parent, client_id, model; };
 /* Durable, then starts the answer. The same client_id again returns what is there. */
 enum err chat_send(struct chats *c, const char *person, struct str conversation,

@@ -120,7 +120,9 @@ static enum err send_run(struct db_conn *conn, void *arg)
 		return OK;
 	s->at_ms = time_now_ms();
 	TRY(parent_row(conn, s, &Q_MESSAGE_LAST, false));
-	if (s->in->parent.len)
+	if (str_eq(s->in->parent, STR("root")))
+		s->parent[0] = 0;
+	else if (s->in->parent.len)
 		TRY(parent_row(conn, s, &Q_MESSAGE_IN, true));
 	TRY(add_row(conn, s, false));
 	TRY(add_row(conn, s, true));

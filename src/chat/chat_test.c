@@ -270,5 +270,9 @@ TEST(an_engine_gets_the_branch_it_is_asked_in)
 	CHECK_OK(ask(&f, id, &s));
 	CHECK_EQ_Z(fake_at(f.fleet, 3)->input, "[{\"role\":\"user\",\"content\":\"one\"},"
 		"{\"role\":\"assistant\",\"content\":\"1\"},{\"role\":\"user\",\"content\":\"other\"}]");
+	/* another first question */
+	s = (struct chat_send){ .content = STR("anew"), .parent = STR("root") };
+	CHECK_OK(ask(&f, id, &s));
+	CHECK_EQ_Z(fake_at(f.fleet, 4)->input, "[{\"role\":\"user\",\"content\":\"anew\"}]");
 	fixture_close(&f);
 }

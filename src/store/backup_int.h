@@ -40,6 +40,9 @@ enum err manifest_write(struct manifest *m, const char *target, const char *buil
 enum err manifest_read(const char *source, const char *name, const uint8_t *key,
 		       struct manifest **ret, char ret_name[BACKUP_MANIFEST_NAME]);
 
+/* The text of a manifest, any bytes. Errors: ERR_CORRUPT, ERR_NOMEM. */
+enum err manifest_parse(struct str text, struct manifest **ret);
+
 /* Path of an object below a backup folder, and of the folder it lies in. */
 enum err object_path(const char *backup, const char *sha256, char *folder, char *path);
 /* Copies `from` (at most max_bytes, 0: all) to the descriptor `to` (-1: only reads); gives size and

@@ -193,7 +193,7 @@ static enum err read_file(struct manifest *m, const json_t *v)
 	return manifest_add(m, name, (uint64_t)size, hex);
 }
 
-static enum err parse(struct manifest *m, struct str text)
+static enum err parse_into(struct manifest *m, struct str text)
 {
 	AUTO_JSON json_t *j = NULL;
 	json_t *files = NULL;
@@ -211,10 +211,20 @@ static enum err parse(struct manifest *m, struct str text)
 	return OK;
 }
 
+enum err manifest_parse(struct str text, struct manifest **ret)
+{
+	AUTO(manifest) struct manifest *m = NULL;
+	TRY(manifest_new(&m));
+	enum err e = parse_into(m, text);
+	if (e)
+		return e == ERR_NOMEM ? e : ERR_CORRUPT;
+	*ret = TAKE(m);
+	return OK;
+}
+
 enum err manifest_read(const char *source, const char *name, const uint8_t *key,
 		       struct manifest **ret, char ret_name[BACKUP_MANIFEST_NAME])
 {
-	AUTO(manifest) struct manifest *m = NULL;
 	AUTO_BUF struct buf text = BUF(BACKUP_MANIFEST_MAX);
 	char path[BACKUP_PATH_MAX];
 	if (name) {
@@ -227,12 +237,7 @@ enum err manifest_read(const char *source, const char *name, const uint8_t *key,
 	TRY(file_read(path, &text));
 	if (key)
 		TRY(authentic(buf_str(&text), key));
-	TRY(manifest_new(&m));
-	enum err e = parse(m, buf_str(&text));
-	if (e)
-		return e == ERR_NOMEM ? e : ERR_CORRUPT;
-	*ret = TAKE(m);
-	return OK;
+	return manifest_parse(buf_str(&text), ret);
 }
 
 /* ---- objects ---- */

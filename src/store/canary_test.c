@@ -2,6 +2,7 @@
  * clear: known words go in by every door of the store, then every byte on the disk is searched. */
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,13 +74,14 @@ static void search(const char *dir)
 		char path[1200];
 		struct stat st;
 		snprintf(path, sizeof path, "%s/%s", dir, list[i]->d_name);
-		if (!strcmp(list[i]->d_name, ".") || !strcmp(list[i]->d_name, "..") || lstat(path, &st))
-			continue;
-		if (S_ISDIR(st.st_mode))
+		bool skip = list[i]->d_name[0] == '.' || lstat(path, &st);
+		free(list[i]);
+		if (!skip && S_ISDIR(st.st_mode))
 			search(path);
-		else
+		else if (!skip)
 			search_file(path);
 	}
+	free(list);
 }
 
 static void live(const char *dir)
