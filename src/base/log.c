@@ -118,3 +118,12 @@ void log_line(enum log_level level, const char *msg, const struct log_kv *kv, si
 		(void)0;
 	errno = keep;
 }
+
+enum log_level log_level_from(const char *text)
+{
+	static const char *const names[] = { "error", "warn", "info", "debug" };
+	for (int i = 0; text && i < 4; i++)
+		if (!strcmp(text, names[i]))
+			return (enum log_level)i;
+	return LOG_INFO_;
+}

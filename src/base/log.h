@@ -20,6 +20,8 @@ struct log_kv {
 #define KV_I64(k, v) ((struct log_kv){ .key = "" k, .kind = LOG_KV_I64, .i = (int64_t)(v) })
 #define KV_ERR(e) ((struct log_kv){ .key = "error", .kind = LOG_KV_ERR, .i = (e) })
 
+/* "error", "warn", "info", "debug" as in $TRESOR_LOG; anything else and NULL: info. */
+enum log_level log_level_from(const char *text);
 void log_init(const char *role, enum log_level max, int fd); /* role is kept, not copied */
 void log_request(struct str request_id); /* for this thread's next lines; empty clears; copied */
 void log_line(enum log_level l, const char *msg, const struct log_kv *kv, size_t n);

@@ -53,7 +53,7 @@ int cmd_audit(const struct args *a)
 		(void)cli_fail(a, "audit verify", e, &why);
 		return 2;
 	}
-	printf("%.*s\n", STR_ARG(buf_str(&report)));
+	printf("%.*s\n", STR_ARG(str_trim(buf_str(&report))));
 	return intact ? 0 : 1;
 }
 

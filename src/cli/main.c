@@ -36,7 +36,7 @@ static int serve(const struct args *a)
 			return usage_error(&why);
 	}
 	o.config.local_only = args_get(a, "--local-only") != NULL;
-	log_init("keeper", LOG_INFO_, 2);
+	log_init("keeper", log_level_from(getenv("TRESOR_LOG")), 2);
 	return keeper_run(&o);
 }
 

@@ -93,8 +93,7 @@ static enum err keeper_list(void *arg, enum err (*fn)(const char *digest, uint64
 	AUTO_IPC_IN struct ipc_in a = { 0 };
 	ipc_out_init(&q, ASK_BLOBS, 0);
 	TRY(keeper_call(arg, &q, ASK_MS, &a, NULL));
-	uint64_t n = ipc_get_u64(&a);
-	for (uint64_t i = 0; i < n && !a.err; i++) {
+	while (a.rest.len && !a.err) {
 		char hex[65];
 		struct str digest = ipc_get_str(&a);
 		uint64_t size = ipc_get_u64(&a);

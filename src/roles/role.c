@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/crypto.h"
 #include "base/log.h"
@@ -29,7 +30,7 @@ static int module_run(const char *file, const char *symbol, struct ipc *keeper)
 int role_run(const char *name)
 {
 	struct ipc *keeper = NULL;
-	log_init(name, LOG_INFO_, 2);
+	log_init(name, log_level_from(getenv("TRESOR_LOG")), 2);
 	if (crypto_init() || ipc_new(SPAWN_KEEPER_FD, &keeper))
 		return 1;
 	if (!strcmp(name, "server"))
