@@ -132,6 +132,15 @@ static bool add_headers(const struct http_req *q, struct MHD_Response *r)
 	return ok;
 }
 
+static void cut_locked(struct http_req *q)
+{
+	if (!q->conn)
+		return;
+	pthread_mutex_lock(&q->server->lock);
+	conn_cut(q->conn);
+	pthread_mutex_unlock(&q->server->lock);
+}
+
 /* MHD wants more of a stream: gives what is there, or goes to sleep until http_write(). */
 static ssize_t read_stream(void *arg, uint64_t at, char *dst, size_t max)
 {
@@ -141,7 +150,11 @@ static ssize_t read_stream(void *arg, uint64_t at, char *dst, size_t max)
 	pthread_mutex_lock(&q->lock);
 	size_t have = q->out.len - q->out_at;
 	if (q->gone || q->server->aborting) {
-		rc = MHD_CONTENT_READER_END_WITH_ERROR;
+		/* The socket is cut (cut_locked), so the last chunk reaches nobody, and MHD closes on
+		 * the failed write. END_WITH_ERROR would leave the connection open until its
+		 * timeout: MHD 0.9.75 forgets to clean up on that path when it was suspended. */
+		cut_locked(q);
+		rc = MHD_CONTENT_READER_END_OF_STREAM;
 	} else if (have) {
 		size_t n = have < max ? have : max;
 		memcpy(dst, q->out.ptr + q->out_at, n);
@@ -280,9 +293,7 @@ enum err http_write(struct http_req *q, struct str bytes)
 	}
 	if (e == ERR_LIMIT || e == ERR_NOMEM) { /* a reader this slow is cut; on_close comes from MHD */
 		q->gone = true;
-		pthread_mutex_lock(&q->server->lock);
-		conn_cut(q->conn);
-		pthread_mutex_unlock(&q->server->lock);
+		cut_locked(q);
 	}
 	if (e != ERR_CLOSED)
 		req_resume_locked(q);
