@@ -69,7 +69,7 @@ enum err json_read(struct str text, size_t max_bytes, unsigned max_depth, json_t
 	alloc_failed = false;
 	json_t *v = json_loadb(text.ptr ? text.ptr : "", text.len,
 			       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	if (alloc_failed) { /* even with a value: jansson's lexer then drops bytes of a string quietly */
+	if (alloc_failed) { /* even with a value: jansson's lexer drops bytes of a string then */
 		json_decref(v);
 		return err_set(info, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	}

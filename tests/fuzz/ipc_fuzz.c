@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "os/fd.h"
+#include "proto/egress.h"
 #include "proto/engine.h"
 #include "proto/keeper.h"
 #include "tests/fuzz/fuzz.h"
@@ -80,28 +81,90 @@ static void read_answer(struct ipc_in *m)
 	(void)answer_get(m, &code, &detail);
 }
 
+static void read_policy(struct ipc_in *m)
+{
+	struct egress_policy_entry e[8];
+	size_t n = 0;
+	if (egress_policy_get(m, e, 8, &n) == OK && n > 8)
+		DIE("more entries than there is room for");
+}
+
+static void read_fetch(struct ipc_in *m)
+{
+	struct egress_fetch f;
+	if (egress_fetch_get(m, &f) != OK)
+		return;
+	if (f.n_headers > EGRESS_HEADERS_MAX || (f.has_range && f.from >= f.to))
+		DIE("a fetch out of range was taken");
+	close_if_open(f.sink_fd);
+}
+
+static void read_head(struct ipc_in *m)
+{
+	struct egress_head h;
+	if (egress_head_get(m, &h) == OK && h.n_headers > EGRESS_HEADERS_MAX)
+		DIE("too many headers were taken");
+}
+
+static void read_fetched(struct ipc_in *m) { (void)egress_done_get(m, &(struct egress_done){ 0 }); }
+
+static void read_not_fetched(struct ipc_in *m)
+{
+	(void)egress_failed_get(m, &(struct egress_failed){ 0 });
+}
+
 static void read_anything(struct ipc_in *m)
 {
 	size_t n;
 	while (ipc_more(m)) {
 		switch (m->rest.ptr[0]) { /* the tag, so that most are read as what they are */
-		case 1: (void)ipc_get_u64(m); break;
-		case 2: (void)ipc_get_i64(m); break;
-		case 3: (void)ipc_get_f64(m); break;
-		case 4: (void)ipc_get_bool(m); break;
-		case 5: (void)ipc_get_str(m); break;
-		case 6: (void)ipc_get_str(m); break;
+		case 1:
+			(void)ipc_get_u64(m);
+			break;
+		case 2:
+			(void)ipc_get_i64(m);
+			break;
+		case 3:
+			(void)ipc_get_f64(m);
+			break;
+		case 4:
+			(void)ipc_get_bool(m);
+			break;
+		case 5:
+			(void)ipc_get_str(m);
+			break;
+		case 6:
+			(void)ipc_get_str(m);
+			break;
 		case 7:
-		case 8: (void)ipc_get_i32s(m, &n); break;
-		default: close_if_open(ipc_get_fd(m));
+		case 8:
+			(void)ipc_get_i32s(m, &n);
+			break;
+		default:
+			close_if_open(ipc_get_fd(m));
 		}
 	}
 	(void)ipc_end(m);
 }
 
 static void (*const readers[])(struct ipc_in *) = {
-	read_load,  read_info,	read_request, read_begun,  read_delta,	read_done,
-	read_failed, read_stats, read_hello,  read_attach, read_answer, read_anything,
+	read_load,
+	read_info,
+	read_request,
+	read_begun,
+	read_delta,
+	read_done,
+	read_failed,
+	read_stats,
+	read_hello,
+	read_attach,
+	read_answer,
+	read_anything,
+	read_policy,
+	read_fetch,
+	read_head,
+	read_fetched,
+	read_not_fetched,
 };
 
 FUZZ
