@@ -22,7 +22,8 @@ static const struct sql Q_CONVERSATION = { "bench.conversation",
 	"INSERT INTO conversation (id, person, title, model, created_ms, changed_ms)"
 	" VALUES (?1, 'p', 'A title of usual length for a chat', 'm', ?2, ?2)" };
 static const struct sql Q_MESSAGE = { "bench.message",
-	"INSERT INTO message (id, conversation, parent, role, content, state, created_ms, changed_ms)"
+	"INSERT INTO message (id, conversation, parent, role, content, state, created_ms, "
+	"changed_ms)"
 	" VALUES (?1, 'c0', ?2, ?3, ?4, 'done', ?5, ?5)" };
 
 /* The bench asks nothing of engines. */
@@ -75,8 +76,9 @@ static int by_size(const void *a, const void *b)
 static void print(const char *what, double *ms, unsigned runs, size_t bytes)
 {
 	qsort(ms, runs, sizeof ms[0], by_size);
-	printf("{\"what\":\"%s\",\"ms\":%.2f,\"min\":%.2f,\"max\":%.2f,\"bytes\":%zu,\"runs\":%u}\n", what,
-	       ms[runs / 2], ms[0], ms[runs - 1], bytes, runs);
+	printf("{\"what\":\"%s\",\"ms\":%.2f,\"min\":%.2f,\"max\":%.2f,"
+	       "\"bytes\":%zu,\"runs\":%u}\n",
+		what, ms[runs / 2], ms[0], ms[runs - 1], bytes, runs);
 }
 
 static enum err measure(struct chats *chats, unsigned runs)
@@ -104,12 +106,15 @@ static enum err measure(struct chats *chats, unsigned runs)
 
 int main(int argc, char **argv)
 {
-	struct amount n = { argc > 2 ? atoll(argv[2]) : 10000, argc > 3 ? atoll(argv[3]) : 10000 };
-	unsigned runs = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 21;
+	struct amount n = { 10000, 10000 };
+	int64_t runs = 21;
 	char path[1024];
 	struct chat_options c = { 0 };
 	struct chats *chats = NULL;
-	if (argc < 2 || runs < 1 || runs > RUNS_MAX || crypto_init()) {
+	bool ok = (argc <= 2 || !str_to_i64(str_from(argv[2]), &n.messages)) &&
+		  (argc <= 3 || !str_to_i64(str_from(argv[3]), &n.conversations)) &&
+		  (argc <= 4 || !str_to_i64(str_from(argv[4]), &runs));
+	if (argc < 2 || !ok || runs < 1 || runs > RUNS_MAX || crypto_init()) {
 		fprintf(stderr, "usage: chat_bench DIR [MESSAGES] [CONVERSATIONS] [RUNS]\n");
 		return 2;
 	}
@@ -124,7 +129,7 @@ int main(int argc, char **argv)
 	if (!e)
 		e = chats_new(&c, &chats);
 	if (!e)
-		e = measure(chats, runs);
+		e = measure(chats, (unsigned)runs);
 	chats_free(chats);
 	chat_hub_free(c.hub);
 	db_close(c.db);

@@ -10,12 +10,15 @@
 
 int main(int argc, char **argv)
 {
-	uint64_t cuts = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+	uint64_t cuts = 1000, seed = 1;
 	struct powercut_figures f = { 0 };
 	int64_t begun = time_mono_ms();
-	if (crypto_init())
-		return 1;
+	bool ok = (argc <= 1 || !str_to_u64(str_from(argv[1]), &cuts)) &&
+		  (argc <= 2 || !str_to_u64(str_from(argv[2]), &seed));
+	if (!ok || crypto_init()) {
+		fprintf(stderr, "usage: powercut_bench [CUTS] [SEED]\n");
+		return 2;
+	}
 	for (; f.cuts < cuts; seed++) {
 		const char *why = powercut_round(seed, &f);
 		if (why) {

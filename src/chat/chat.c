@@ -56,7 +56,8 @@ struct choice {
 
 static bool chosen(const struct answer *a, const struct choice *which)
 {
-	return (!which->conversation.ptr || str_eq(str_from(a->conversation), which->conversation)) &&
+	return (!which->conversation.ptr ||
+		       str_eq(str_from(a->conversation), which->conversation)) &&
 	       (!which->person.ptr || str_eq(str_from(a->person), which->person));
 }
 
@@ -100,7 +101,8 @@ struct chats *chats_free(struct chats *c)
 		pthread_mutex_unlock(&c->lock);
 	}
 	if (!all_gone)
-		return NULL; /* the fleet still points to it: better lost than freed under its feet */
+		/* the fleet still points to it: better lost than freed under its feet */
+		return NULL;
 	if (c->cond_up) {
 		pthread_mutex_destroy(&c->lock);
 		pthread_cond_destroy(&c->wake);
@@ -200,7 +202,8 @@ static enum err list_run(struct db_conn *conn, void *arg)
 	struct db_row r;
 	unsigned n = 0;
 	char next[ID_LEN + 32] = "", last[ID_LEN + 32] = "";
-	TRY(db_query(conn, l->before_id.ptr ? &Q_CONVERSATION_LIST_BEFORE : &Q_CONVERSATION_LIST, &r));
+	TRY(db_query(
+		conn, l->before_id.ptr ? &Q_CONVERSATION_LIST_BEFORE : &Q_CONVERSATION_LIST, &r));
 	db_bind_str(&r, 1, l->person);
 	db_bind_i64(&r, 2, (int64_t)l->limit + 1);
 	if (l->before_id.ptr) {
@@ -464,6 +467,7 @@ enum err chat_stop(struct chats *c, struct str id, struct buf *ret_json, struct 
 	bool stored = wait_gone(c, still_listed, &id, CHAT_STOP_WAIT_MS);
 	pthread_mutex_unlock(&c->lock);
 	if (!stored)
-		return err_set(info, ERR_BUSY, "the answer was stopped but could not be stored yet");
+		return err_set(
+			info, ERR_BUSY, "the answer was stopped but could not be stored yet");
 	return chat_message(c, id, ret_json, info); /* one that had ended is returned as it is */
 }

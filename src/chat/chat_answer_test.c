@@ -15,7 +15,10 @@ static int64_t jint(const json_t *j, const char *key)
 	return json_integer_value(json_object_get(j, key));
 }
 
-static void rest_ms(long ms) { nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL); }
+static void rest_ms(long ms)
+{
+	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000 }, NULL);
+}
 
 TEST(offsets_count_what_javascript_counts)
 {
@@ -55,7 +58,8 @@ TEST(an_answer_streams_and_ends_durably)
 	CHECK_EQ_Z(jstr(m, "state"), "streaming");
 	CHECK(json_is_true(json_object_get(json_object_get(now, "conversation"), "generating")));
 	fake_done(f.fleet, 0, GEN_STOP);
-	AUTO_JSON json_t *end = fixture_event(&f, "message", 2); /* after question and empty answer */
+	AUTO_JSON json_t *end =
+		fixture_event(&f, "message", 2); /* after question and empty answer */
 	const json_t *e = json_object_get(end, "message");
 	CHECK_EQ_Z(jstr(e, "state"), "done");
 	CHECK_EQ_Z(jstr(e, "content"), "H\xc3\xa4 \xf0\x9f\x98\x80!");
@@ -63,7 +67,8 @@ TEST(an_answer_streams_and_ends_durably)
 	CHECK_EQ_Z(jstr(e, "model_digest"), "d1gest");
 	CHECK_EQ_Z(jstr(e, "engine_build"), "fake 1");
 	CHECK_EQ_Z(jstr(e, "template_hash"), "abcd");
-	CHECK_EQ_Z(json_string_value(json_array_get(json_object_get(e, "warnings"), 0)), "truncated_tokens:17");
+	CHECK_EQ_Z(json_string_value(json_array_get(json_object_get(e, "warnings"), 0)),
+		"truncated_tokens:17");
 	CHECK_EQ_INT(jint(json_object_get(e, "stats"), "prompt_ms"), 2);
 	fixture_close(&f);
 	fixture_open(&f); /* from the disk alone */
@@ -126,8 +131,11 @@ TEST(a_fleet_that_refuses_leaves_a_failed_answer)
 
 static enum err stored_lengths(struct db_conn *c, void *arg)
 {
-	static const struct sql q = { "test.lengths",
-		"SELECT length(content), length(coalesce(tokens, x'')) FROM message WHERE role = 'assistant'" };
+	static const struct sql q = {
+		"test.lengths",
+		"SELECT length(content), length(coalesce(tokens, x'')) FROM message WHERE role = "
+		"'assistant'"
+	};
 	struct db_row r;
 	int64_t *ret = arg;
 	TRY(db_query(c, &q, &r));

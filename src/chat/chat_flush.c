@@ -107,8 +107,9 @@ static bool due(const struct answer *a, int64_t now, bool all)
 		return false;
 	if (a->phase == ANSWER_ENDED)
 		return true;
-	return a->dirty && (all || now - a->dirty_since_ms >= CHAT_FLUSH_MS ||
-			    a->tokens.len - a->tokens_stored >= CHAT_FLUSH_TOKENS * sizeof(int32_t));
+	return a->dirty &&
+	       (all || now - a->dirty_since_ms >= CHAT_FLUSH_MS ||
+		       a->tokens.len - a->tokens_stored >= CHAT_FLUSH_TOKENS * sizeof(int32_t));
 }
 
 static struct stored *collect(struct chats *c, bool all)

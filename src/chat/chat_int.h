@@ -22,9 +22,9 @@
  *  - after ENDED or DROPPED the fleet's events change nothing any more;
  *  - `refs` counts the list, the fleet (until its last event), and threads that hold a pointer.
  *
- * Threads: requests come from any thread; the fleet's thread runs the sink (memory and the hub only,
- * never the database); one thread of ours (flush) does all writes of answers. hub_tell() is called
- * without the lock; one answer's deltas come from one thread, so they stay in order. */
+ * Threads: requests come from any thread; the fleet's thread runs the sink (memory and the hub
+ * only, never the database); one thread of ours (flush) does all writes of answers. hub_tell() is
+ * called without the lock; one answer's deltas come from one thread, so they stay in order. */
 #pragma once
 
 #include <pthread.h>
@@ -106,8 +106,8 @@ void answer_end(struct answer *a, const char *state, enum err error, struct str 
 void answer_warn(struct answer *a, const char *what, uint64_t n);
 
 /* ---- chat_sink.c: what the fleet says ---- */
-/* Starts the engine's work on `a` (listed, STARTING), with `input` as history. Without lock. On error
- * the answer is ENDED as failed. */
+/* Starts the engine's work on `a` (listed, STARTING), with `input` as history. Without lock. On
+ * error the answer is ENDED as failed. */
 void answer_start(struct answer *a, struct str input);
 /* Sends an event to the answer's person. Without lock. */
 void tell_delta(struct answer *a, uint64_t offset, struct str text, bool thinking);

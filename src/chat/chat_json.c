@@ -26,8 +26,9 @@ static bool running_text(struct jw *w, struct chats *c, struct db_row *r)
 		/* while an engine repeats stored text after a restart, the stored text stands */
 		jw_kstr(w, "content", (struct str){ a->content.text.len ? a->content.text.ptr : "",
 						    a->content.text.len });
-		jw_kstr(w, "thinking", (struct str){ a->thinking.text.len ? a->thinking.text.ptr : "",
-						     a->thinking.text.len });
+		jw_kstr(w, "thinking",
+			(struct str){ a->thinking.text.len ? a->thinking.text.ptr : "",
+				a->thinking.text.len });
 		if (a->warnings.len) {
 			jw_key(w, "warnings");
 			jw_arr(w);
@@ -113,8 +114,8 @@ enum err load_message(struct chats *c, struct str id, struct buf *out)
 	TRY(db_read(c->opt.db, load_message_run, &l));
 	if (!l.orphan)
 		return OK;
-	/* It ended between the row and the look into memory: the row says so by now. (Or nobody works on
-	 * it, before chats_recover(): then the second look says the same.) */
+	/* It ended between the row and the look into memory: the row says so by now. (Or nobody
+	 * works on it, before chats_recover(): then the second look says the same.) */
 	buf_cut(out, start);
 	return db_read(c->opt.db, load_message_run, &l);
 }

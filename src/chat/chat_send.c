@@ -31,7 +31,8 @@ static enum err find_known(struct db_conn *conn, struct send *s)
 	db_bind_str(&r, 1, s->conversation);
 	db_bind_str(&r, 2, s->in->client_id);
 	s->known = db_next(&r);
-	enum err e = s->known ? str_copy(db_col_str(&r, 0), s->old_message, sizeof s->old_message) : OK;
+	enum err e =
+		s->known ? str_copy(db_col_str(&r, 0), s->old_message, sizeof s->old_message) : OK;
 	enum err end = db_end(&r);
 	if (e || end || !s->known)
 		return e ? e : end;
@@ -164,7 +165,8 @@ static enum err about_run(struct db_conn *conn, void *arg)
 	if (db_next(&r)) {
 		e = str_copy(db_col_str(&r, C_PERSON), b->a->person, sizeof b->a->person);
 		if (!e)
-			e = str_copy(db_col_str(&r, C_ID), b->a->conversation, sizeof b->a->conversation);
+			e = str_copy(db_col_str(&r, C_ID), b->a->conversation,
+				sizeof b->a->conversation);
 		if (!e && !b->model->len)
 			e = buf_add(b->model, db_col_str(&r, C_MODEL));
 	}
@@ -227,8 +229,8 @@ static void release(struct chats *c, struct answer *a)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* Writes question and answer row in one transaction. The answer is listed before the commit, so that
- * no reader finds a streaming row that nobody works on. Takes one reference of `a`. */
+/* Writes question and answer row in one transaction. The answer is listed before the commit, so
+ * that no reader finds a streaming row that nobody works on. Takes one reference of `a`. */
 static enum err commit(struct chats *c, struct answer *a, struct send *s)
 {
 	pthread_mutex_lock(&c->lock);
@@ -306,7 +308,8 @@ static enum err fill(struct answer *a, struct db_row *r)
 	TRY(str_copy(db_col_str(r, 2), a->person, sizeof a->person));
 	TRY(buf_add(&a->content.text, db_col_str(r, 3)));
 	TRY(buf_add(&a->thinking.text, db_col_str(r, 4)));
-	TRY(buf_add(&a->tokens, str_sub(tokens, 0, tokens.len / sizeof(int32_t) * sizeof(int32_t))));
+	TRY(buf_add(
+		&a->tokens, str_sub(tokens, 0, tokens.len / sizeof(int32_t) * sizeof(int32_t))));
 	TRY(str_copy(db_col_str(r, 6), a->model.name, sizeof a->model.name));
 	a->seed = stored_seed(db_col_str(r, 7));
 	if (warnings.len > 2)

@@ -37,8 +37,11 @@ const struct sql Q_MESSAGES = { "message.list",
 	"SELECT " MESSAGE_COLUMNS " FROM message WHERE conversation = ?1 ORDER BY created_ms, id" };
 const struct sql Q_MESSAGE_GET = { "message.get",
 	"SELECT " MESSAGE_COLUMNS " FROM message WHERE id = ?1" };
-const struct sql Q_MESSAGE_OWNER = { "message.owner",
-	"SELECT c.person FROM message m JOIN conversation c ON c.id = m.conversation WHERE m.id = ?1" };
+const struct sql Q_MESSAGE_OWNER = {
+	"message.owner",
+	"SELECT c.person FROM message m JOIN conversation c ON c.id = m.conversation WHERE m.id = "
+	"?1"
+};
 const struct sql Q_MESSAGE_LAST = { "message.last",
 	"SELECT id, state, created_ms FROM message WHERE conversation = ?1"
 	" ORDER BY created_ms DESC, id DESC LIMIT 1" };
@@ -64,17 +67,21 @@ const struct sql Q_ANSWER_FLUSH = { "answer.flush",
 	" WHERE id = ?1 AND state = 'streaming'" };
 const struct sql Q_ANSWER_END = { "answer.end",
 	"UPDATE message SET content = ?2, thinking = ?3, tokens = NULL, engine_build = ?5,"
-	" template_hash = ?6, options = ?7, warnings = ?8, changed_ms = ?9, state = ?10, error = ?11,"
+	" template_hash = ?6, options = ?7, warnings = ?8, changed_ms = ?9, state = ?10, error = "
+	"?11,"
 	" stats = ?12 WHERE id = ?1 AND state = 'streaming'" };
 const struct sql Q_ANSWERS_UNFINISHED = { "answer.unfinished",
-	"SELECT m.id, m.conversation, c.person, m.content, m.thinking, m.tokens, m.model, m.options,"
+	"SELECT m.id, m.conversation, c.person, m.content, m.thinking, m.tokens, m.model, "
+	"m.options,"
 	" m.warnings, m.parent FROM message m JOIN conversation c ON c.id = m.conversation"
 	" WHERE m.state = 'streaming' ORDER BY m.created_ms, m.id" };
-/* From a message up to the beginning, newest first. A tree has no rings; LIMIT is for a damaged one. */
+/* From a message up to the beginning, newest first. A tree has no rings; LIMIT is for a damaged
+ * one. */
 const struct sql Q_HISTORY = { "message.history",
 	"WITH RECURSIVE up(parent, role, content) AS ("
 	"SELECT parent, role, content FROM message WHERE id = ?1 UNION ALL "
-	"SELECT m.parent, m.role, m.content FROM up JOIN message m ON m.id = up.parent LIMIT 100000)"
+	"SELECT m.parent, m.role, m.content FROM up JOIN message m ON m.id = up.parent LIMIT "
+	"100000)"
 	" SELECT role, content FROM up" };
 
 const struct sql *const chat_sql_all[] = {

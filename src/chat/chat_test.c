@@ -36,7 +36,8 @@ TEST(the_list_reads_one_index_and_sorts_nothing)
 	struct fixture f;
 	fixture_open(&f);
 	CHECK_OK(db_read(f.db, explain, &plan));
-	CHECK(str_find(buf_str(&plan), STR("USING COVERING INDEX conversation_recent"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&plan), STR("USING COVERING INDEX conversation_recent"), 0) !=
+		SIZE_MAX);
 	CHECK(str_find(buf_str(&plan), STR("TEMP B-TREE"), 0) == SIZE_MAX);
 	fixture_close(&f);
 }
@@ -90,12 +91,15 @@ TEST(a_label_only_rises_and_takes_the_messages_with_it)
 	CHECK_ERR(chat_change(f.chats, str_from(id), &down, &out, NULL), ERR_CONFLICT);
 	CHECK_ERR(chat_change(f.chats, str_from(id), &much, &out, NULL), ERR_INVALID);
 	CHECK_OK(chat_change(f.chats, str_from(id), &name, &out, NULL));
-	CHECK_ERR(chat_change(f.chats, STR("01aaaaaaaaaaaaaaaaaaaaaaaa"), &name, &out, NULL), ERR_NOT_FOUND);
+	CHECK_ERR(chat_change(f.chats, STR("01aaaaaaaaaaaaaaaaaaaaaaaa"), &name, &out, NULL),
+		ERR_NOT_FOUND);
 	AUTO_JSON json_t *m = fixture_message(&f, answer);
 	CHECK_EQ_INT(json_integer_value(json_object_get(m, "label")), 3);
 	AUTO_JSON json_t *c = fixture_get(&f, id);
 	CHECK_EQ_Z(jstr(json_object_get(c, "conversation"), "title"), "Neu");
-	CHECK_EQ_INT(json_integer_value(json_object_get(json_object_get(c, "conversation"), "label")), 3);
+	CHECK_EQ_INT(
+		json_integer_value(json_object_get(json_object_get(c, "conversation"), "label")),
+		3);
 	fixture_close(&f);
 }
 
@@ -162,22 +166,25 @@ TEST(a_title_is_the_questions_first_words)
 {
 	title_is("Hello", "Hello");
 	title_is("  \n\n Was  ist\tdas?\nMehr Text", "Was ist das?");
-	title_is("eins zwei drei vier f\xc3\xbcnf sechs sieben acht neun zehn elf zw\xc3\xb6lf dreizehn",
-		 "eins zwei drei vier f\xc3\xbcnf sechs sieben acht neun zehn elf\xe2\x80\xa6");
+	title_is(
+		"eins zwei drei vier f\xc3\xbcnf sechs sieben acht neun zehn elf zw\xc3\xb6lf "
+		"dreizehn",
+		"eins zwei drei vier f\xc3\xbcnf sechs sieben acht neun zehn elf\xe2\x80\xa6");
 	/* one long word is cut inside, at 60 characters, never inside a character */
-	title_is("\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4z",
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
-		 "\xe2\x80\xa6");
+	title_is(
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4z",
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
+		"\xe2\x80\xa6");
 }
 
 TEST(the_first_question_names_a_conversation_until_it_is_renamed)
@@ -213,15 +220,18 @@ TEST(bad_questions_are_refused_and_leave_nothing)
 	CHECK_ERR(ask(&f, id, &(struct chat_send){ .content = STR(" \n") }), ERR_INVALID);
 	CHECK_ERR(ask(&f, id, &(struct chat_send){ .content = STR("a\xff") }), ERR_INVALID);
 	CHECK_ERR(ask(&f, id, &(struct chat_send){ .content = STR("a\0b") }), ERR_INVALID);
-	CHECK_ERR(ask(&f, id, &(struct chat_send){ .content = STR("a"), .model = STR("gone") }), ERR_NOT_FOUND);
+	CHECK_ERR(ask(&f, id, &(struct chat_send){ .content = STR("a"), .model = STR("gone") }),
+		ERR_NOT_FOUND);
 	CHECK_ERR(ask(&f, id, &(struct chat_send){ .content = STR("a"),
 		.parent = STR("01aaaaaaaaaaaaaaaaaaaaaaaa") }), ERR_NOT_FOUND);
-	CHECK_ERR(ask(&f, "01aaaaaaaaaaaaaaaaaaaaaaaa", &(struct chat_send){ .content = STR("a") }), ERR_NOT_FOUND);
+	CHECK_ERR(ask(&f, "01aaaaaaaaaaaaaaaaaaaaaaaa", &(struct chat_send){ .content = STR("a") }),
+		ERR_NOT_FOUND);
 	AUTO_JSON json_t *empty = fixture_get(&f, id);
 	CHECK_EQ_INT(json_array_size(json_object_get(empty, "messages")), 0);
 	CHECK(json_is_false(json_object_get(json_object_get(empty, "conversation"), "generating")));
 	fixture_ask(&f, id, "first", answer);
-	CHECK_ERR(ask(&f, id, &(struct chat_send){ .content = STR("b") }), ERR_CONFLICT); /* one at a time */
+	CHECK_ERR(ask(&f, id, &(struct chat_send){ .content = STR("b") }),
+		ERR_CONFLICT); /* one at a time */
 	CHECK_EQ_INT(fake_count(f.fleet), 1);
 	fixture_close(&f);
 }
@@ -254,8 +264,10 @@ TEST(an_engine_gets_the_branch_it_is_asked_in)
 	fake_done(f.fleet, 0, GEN_STOP);
 	json_decref(fixture_wait_state(&f, first, "done"));
 	fixture_ask(&f, id, "two \"q\"", second);
-	CHECK_EQ_Z(fake_at(f.fleet, 1)->input, "[{\"role\":\"user\",\"content\":\"one\"},"
-		"{\"role\":\"assistant\",\"content\":\"1\"},{\"role\":\"user\",\"content\":\"two \\\"q\\\"\"}]");
+	CHECK_EQ_Z(fake_at(f.fleet, 1)->input,
+		"[{\"role\":\"user\",\"content\":\"one\"},"
+		"{\"role\":\"assistant\",\"content\":\"1\"},{\"role\":\"user\",\"content\":\"two "
+			"\\\"q\\\"\"}]");
 	fake_failed(f.fleet, 1, ERR_ENGINE, "died");
 	json_decref(fixture_wait_state(&f, second, "failed"));
 	/* the failed answer said nothing: the two questions become one turn */
@@ -268,8 +280,10 @@ TEST(an_engine_gets_the_branch_it_is_asked_in)
 	/* another branch from the first answer */
 	struct chat_send s = { .content = STR("other"), .parent = str_from(first) };
 	CHECK_OK(ask(&f, id, &s));
-	CHECK_EQ_Z(fake_at(f.fleet, 3)->input, "[{\"role\":\"user\",\"content\":\"one\"},"
-		"{\"role\":\"assistant\",\"content\":\"1\"},{\"role\":\"user\",\"content\":\"other\"}]");
+	CHECK_EQ_Z(fake_at(f.fleet, 3)->input,
+		"[{\"role\":\"user\",\"content\":\"one\"},"
+		"{\"role\":\"assistant\",\"content\":\"1\"},"
+		"{\"role\":\"user\",\"content\":\"other\"}]");
 	/* another first question */
 	s = (struct chat_send){ .content = STR("anew"), .parent = STR("root") };
 	CHECK_OK(ask(&f, id, &s));

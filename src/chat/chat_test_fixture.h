@@ -29,7 +29,8 @@ size_t fixture_count(struct fixture *f, const char *type);
 /* A conversation of Anna's; its id lives until the test ends. */
 const char *fixture_conversation(struct fixture *f);
 /* Asks; *ret_answer gets the answer's id. */
-void fixture_ask(struct fixture *f, const char *conversation, const char *text, char ret_answer[27]);
+void fixture_ask(
+	struct fixture *f, const char *conversation, const char *text, char ret_answer[27]);
 /* The message or conversation as JSON. New reference. */
 json_t *fixture_message(struct fixture *f, const char *id);
 json_t *fixture_get(struct fixture *f, const char *conversation);

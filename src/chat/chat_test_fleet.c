@@ -78,16 +78,22 @@ static void send_event(struct fleet *f, size_t i, const struct fleet_event *e)
 
 void fake_done(struct fleet *f, size_t i, enum gen_reason reason)
 {
-	struct fleet_event e = { .kind = FLEET_DONE, .done = { .reason = reason, .prompt_tokens = 12,
-		.cached_tokens = 5, .answer_tokens = 7, .queue_ns = 1000000, .prompt_ns = 2000000,
-		.answer_ns = 3000000 } };
+	struct fleet_event e = { .kind = FLEET_DONE,
+		.done = { .reason = reason,
+			.prompt_tokens = 12,
+			.cached_tokens = 5,
+			.answer_tokens = 7,
+			.queue_ns = 1000000,
+			.prompt_ns = 2000000,
+			.answer_ns = 3000000 } };
 	if (take_over(f, i))
 		send_event(f, i, &e);
 }
 
 void fake_failed(struct fleet *f, size_t i, enum err err, const char *text)
 {
-	struct fleet_event e = { .kind = FLEET_FAILED, .failed = { .code = err, .detail = str_from(text) } };
+	struct fleet_event e = { .kind = FLEET_FAILED,
+		.failed = { .code = err, .detail = str_from(text) } };
 	if (take_over(f, i))
 		send_event(f, i, &e);
 }

@@ -1,4 +1,5 @@
-/* chat/chat_test_fleet.h - a fleet for tests: it answers what the test says, when the test says it. */
+/* chat/chat_test_fleet.h - a fleet for tests: it answers what the test says, when the test says it.
+ * */
 #pragma once
 
 #include "models/fleet.h"

@@ -56,7 +56,8 @@ struct chat_hub *chat_hub_free(struct chat_hub *h)
 	return NULL;
 }
 
-enum err hub_join(struct chat_hub *h, const char *person, hub_sink sink, void *arg, uint64_t *ret_id)
+enum err hub_join(
+	struct chat_hub *h, const char *person, hub_sink sink, void *arg, uint64_t *ret_id)
 {
 	struct stream *s = mem_zalloc(1, sizeof *s), **at = &h->buckets[bucket_of(person)];
 	unsigned same = 0;

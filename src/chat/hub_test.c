@@ -6,7 +6,10 @@
 #include "os/threads.h"
 #include "tests/test.h"
 
-static void count(struct str event, void *arg) { atomic_fetch_add((atomic_int *)arg, (int)event.len); }
+static void count(struct str event, void *arg)
+{
+	atomic_fetch_add((atomic_int *)arg, (int)event.len);
+}
 
 TEST(events_reach_every_stream_of_a_person_and_nobody_else)
 {

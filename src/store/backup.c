@@ -163,8 +163,9 @@ static enum err open_target(struct run *r)
 	if (e == ERR_NOT_FOUND || e == ERR_CORRUPT)
 		return OK; /* none: everything is read */
 	if (e == ERR_KEY) {
-		(void)err_set(r->info, e, "the newest backup in this folder was made with another key, "
-					  "or its list was changed");
+		(void)err_set(r->info, e,
+			"the newest backup in this folder was made with another key, "
+			"or its list was changed");
 		err_hint(r->info, "use an empty folder for this instance's backups");
 	}
 	return e;
@@ -185,7 +186,8 @@ enum err backup_run(const struct backup_options *o, struct backup_result *ret,
 	if (!e)
 		e = manifest_write(made, o->target, o->build, o->hmac_key, res.manifest);
 	if (e)
-		return info && info->code ? e : err_set(info, e, "the backup failed: %s", err_text(e));
+		return info && info->code ? e
+					  : err_set(info, e, "the backup failed: %s", err_text(e));
 	*ret = res;
 	(void)earlier;
 	return OK;

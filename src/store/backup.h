@@ -45,13 +45,13 @@ enum err backup_run(const struct backup_options *o, struct backup_result *ret,
 		    struct err_info *info);
 
 /* Reads every object of a manifest (NULL: the newest). `report` gets one line a missing, short or
- * changed object. Errors: ERR_NOT_FOUND (no manifest), ERR_KEY (not made with this key, or changed),
- * ERR_CORRUPT (the report says what), ERR_IO. */
+ * changed object. Errors: ERR_NOT_FOUND (no manifest), ERR_KEY (not made with this key, or
+ * changed), ERR_CORRUPT (the report says what), ERR_IO. */
 enum err backup_check(const char *source, const char *manifest, const uint8_t hmac_key[KEY_LEN],
 		      struct backup_result *ret, struct buf *report, struct err_info *info);
 
-/* Checks everything, then puts the files into `dest`, which must be missing or empty. They are built
- * beside it (DEST.restoring) and appear by one rename, or not at all.
+/* Checks everything, then puts the files into `dest`, which must be missing or empty. They are
+ * built beside it (DEST.restoring) and appear by one rename, or not at all.
  * Errors: as backup_check, and ERR_EXISTS (dest is not empty), ERR_NOSPACE. */
 enum err backup_restore(const char *source, const char *manifest, const uint8_t hmac_key[KEY_LEN],
 			const char *dest, struct backup_result *ret, struct buf *report,
@@ -61,8 +61,8 @@ enum err backup_restore(const char *source, const char *manifest, const uint8_t 
 enum err backup_read_file(const char *source, const char *manifest, const char *name,
 			  struct buf *out, struct err_info *info);
 
-/* One small file of a backup without any key, appended to `out`: for the envelope of the keys, which
- * carries its own MAC. Its bytes match the manifest's digest; the manifest itself is not
+/* One small file of a backup without any key, appended to `out`: for the envelope of the keys,
+ * which carries its own MAC. Its bytes match the manifest's digest; the manifest itself is not
  * authenticated here. Errors: ERR_NOT_FOUND (no backup, no such file), ERR_CORRUPT, ERR_LIMIT. */
 enum err backup_read_file(const char *source, const char *manifest, const char *name,
 			  struct buf *out, struct err_info *info);

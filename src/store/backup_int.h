@@ -36,7 +36,8 @@ bool manifest_name_ok(struct str name);
 /* Writes TARGET/manifest-TIME.json whole and durable; *ret_name gets the file name. */
 enum err manifest_write(struct manifest *m, const char *target, const char *build,
 			const uint8_t key[KEY_LEN], char ret_name[BACKUP_MANIFEST_NAME]);
-/* `name` NULL: the newest. `key` NULL: not authenticated. Errors: ERR_NOT_FOUND, ERR_KEY, ERR_CORRUPT (shape), ERR_IO. */
+/* `name` NULL: the newest. `key` NULL: not authenticated. Errors: ERR_NOT_FOUND, ERR_KEY,
+ * ERR_CORRUPT (shape), ERR_IO. */
 enum err manifest_read(const char *source, const char *name, const uint8_t *key,
 		       struct manifest **ret, char ret_name[BACKUP_MANIFEST_NAME]);
 

@@ -50,7 +50,9 @@ static enum err run(struct backup_result *r, struct err_info *info)
 		items[i] = (struct backup_item){ .path = path[i], .name = names[i],
 			.max_bytes = i == 2 ? 8 : 0, .immutable = i == 3 };
 	}
-	items[4] = (struct backup_item){ .path = "/nowhere/models", .name = "models", .optional = true };
+	items[4] = (struct backup_item){
+		.path = "/nowhere/models", .name = "models", .optional = true
+	};
 	struct backup_options o = { .target = target, .items = items, .n_items = 5, .build = "test",
 		.hmac_key = { 9, 9, 9 } };
 	return backup_run(&o, r, info);
@@ -107,7 +109,8 @@ TEST(the_second_backup_copies_only_what_changed)
 	CHECK_OK(run(&r, NULL));
 	CHECK_EQ_INT(r.files, 7);
 	CHECK_EQ_INT(r.new_objects, 2);
-	CHECK_OK(backup_restore(target, first, key, dest, &back, NULL, NULL)); /* the older one stays good */
+	CHECK_OK(backup_restore(
+		target, first, key, dest, &back, NULL, NULL)); /* the older one stays good */
 	restored_is("tresor.db", STR("a database"));
 	CHECK_OK(dir_remove_tree(dest));
 	CHECK_OK(backup_restore(target, NULL, key, dest, &back, NULL, NULL));
@@ -190,7 +193,9 @@ TEST(a_backup_of_another_instance_is_not_mixed_with_ours)
 	char path[700];
 	snprintf(path, sizeof path, "%s/tresor.db", data);
 	struct backup_item item = { .path = path, .name = "tresor.db" };
-	struct backup_options o = { .target = target, .items = &item, .n_items = 1, .hmac_key = { 3 } };
+	struct backup_options o = {
+		.target = target, .items = &item, .n_items = 1, .hmac_key = { 3 }
+	};
 	CHECK_ERR(backup_run(&o, &r, &info), ERR_KEY);
 	item.name = "../evil";
 	memcpy(o.hmac_key, key, KEY_LEN);
@@ -210,7 +215,8 @@ TEST_TIMEOUT(backing_up_and_restoring_survive_every_call_that_fails, 60)
 			fault_arm(k, 0);
 			CHECK(e == OK || hit);
 			if (e) /* no list, or a whole one: never a list of what is not there */
-				CHECK(backup_check(target, NULL, key, &r, NULL, NULL) != ERR_CORRUPT);
+				CHECK(backup_check(target, NULL, key, &r, NULL, NULL) !=
+					ERR_CORRUPT);
 			CHECK_OK(run(&r, NULL));
 			CHECK_OK(backup_check(target, NULL, key, &r, NULL, NULL));
 			if (!hit)
@@ -224,7 +230,8 @@ TEST_TIMEOUT(backing_up_and_restoring_survive_every_call_that_fails, 60)
 			fault_arm(k, 0);
 			CHECK(e == OK || hit);
 			if (e && access(dest, F_OK) == 0)
-				restored_is("blobs/12/3456", STR("blob two")); /* whole, or not there */
+				restored_is(
+					"blobs/12/3456", STR("blob two")); /* whole, or not there */
 			if (!hit)
 				break;
 		}

@@ -12,7 +12,8 @@
 
 /* File: 8 bytes of magic, then chunks of at most 64 KiB plain text, each sealed on its own. The
  * authenticated data of a chunk is the blob's id, the chunk's number and whether it is the last, so
- * chunks cannot be cut off, swapped, or taken from another blob. An empty blob has one empty chunk. */
+ * chunks cannot be cut off, swapped, or taken from another blob. An empty blob has one empty chunk.
+ * */
 
 enum { CHUNK = 64 * 1024, MAGIC_LEN = 8, PATH_MAX_ = 1024 };
 static const char magic[MAGIC_LEN] = { 'T', 'R', 'B', 'L', 'O', 'B', '0', '1' };
@@ -84,7 +85,8 @@ static enum err write_chunks(const struct blobs *b, const char *id, struct str c
 		struct str part = str_sub(content, at, CHUNK);
 		at += part.len;
 		buf_clear(&sealed);
-		TRY(seal(b->blob_key, chunk_ad(&ad, id, number++, at == content.len), part, &sealed));
+		TRY(seal(b->blob_key, chunk_ad(&ad, id, number++, at == content.len), part,
+			&sealed));
 		TRY(fd_write_full(fd, sealed.ptr, sealed.len));
 	} while (at < content.len);
 	return fd_sync(fd);
@@ -141,7 +143,8 @@ static enum err read_chunks(const struct blobs *b, const char *id, int fd, uint6
 		TRY(buf_add_zeros(&sealed, n));
 		TRY(fd_read_full(fd, sealed.ptr, n));
 		left -= n;
-		TRY(unseal(b->blob_key, chunk_ad(&ad, id, number++, left == 0), buf_str(&sealed), out));
+		TRY(unseal(b->blob_key, chunk_ad(&ad, id, number++, left == 0), buf_str(&sealed),
+			out));
 	} while (left);
 	return OK;
 }

@@ -1,8 +1,9 @@
 /* store/blob.h - people's files: content-addressed by a keyed hash, encrypted, immutable.
  *
  * DIR/blobs/ab/cdef...: name = HMAC-SHA256(name key, content) in hex; content in 64 KiB chunks,
- * each sealed with XChaCha20-Poly1305 (blob key; id, chunk number and last-chunk flag authenticated).
- * A file appears whole (temporary name, fsync, rename) or not at all. May be used by any thread. */
+ * each sealed with XChaCha20-Poly1305 (blob key; id, chunk number and last-chunk flag
+ * authenticated). A file appears whole (temporary name, fsync, rename) or not at all. May be used
+ * by any thread. */
 #pragma once
 
 #include "base/auto.h"

@@ -47,7 +47,8 @@ TEST(contents_of_every_size_come_back)
 		CHECK_OK(buf_add(&out, STR("before")));
 		CHECK_OK(blob_get(b, id, &out));
 		CHECK_EQ_INT(out.len, 6 + sizes[i]);
-		CHECK(sizes[i] == 0 || memcmp(out.ptr + 6, content_of(sizes[i]).ptr, sizes[i]) == 0);
+		CHECK(sizes[i] == 0 ||
+			memcmp(out.ptr + 6, content_of(sizes[i]).ptr, sizes[i]) == 0);
 		CHECK_OK(blob_delete(b, id));
 		CHECK_ERR(blob_get(b, id, &out), ERR_NOT_FOUND);
 		CHECK_ERR(blob_delete(b, id), ERR_NOT_FOUND);
@@ -75,7 +76,8 @@ TEST(changed_cut_swapped_and_foreign_chunks_are_found)
 {
 	enum { CHUNK = 65536 + SEAL_EXTRA };
 	AUTO(blobs) struct blobs *b = open_blobs();
-	AUTO_BUF struct buf raw = BUF(1 << 20), bad = BUF(1 << 20), out = BUF(1 << 20), other = BUF(1 << 20);
+	AUTO_BUF struct buf raw = BUF(1 << 20), bad = BUF(1 << 20), out = BUF(1 << 20),
+			    other = BUF(1 << 20);
 	char id[BLOB_ID_LEN + 1], id2[BLOB_ID_LEN + 1];
 	CHECK_OK(blob_put(b, content_of(200000), id));
 	CHECK_OK(file_read(file_of(id), &raw));
@@ -119,7 +121,8 @@ TEST(putting_survives_every_call_that_fails)
 			bool hit = fault_fired(k);
 			fault_arm(k, 0);
 			CHECK(e == OK || hit);
-			CHECK_OK(blob_put(b, content_of(100000), id)); /* nothing half is in the way */
+			CHECK_OK(blob_put(
+				b, content_of(100000), id)); /* nothing half is in the way */
 			buf_clear(&out);
 			CHECK_OK(blob_get(b, id, &out));
 			CHECK_EQ_INT(out.len, 100000);

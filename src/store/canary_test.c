@@ -18,8 +18,11 @@
 static const struct sql Q_PERSON = { "canary.person",
 	"INSERT INTO person (id, email, email_key, name, role, state, created_ms, changed_ms)"
 	" VALUES (?1, ?2, ?2, ?3, 'member', 'active', 1, 1)" };
-static const struct sql Q_CONVERSATION = { "canary.conversation",
-	"INSERT INTO conversation (id, person, title, created_ms, changed_ms) VALUES (?1, ?1, ?2, 1, 1)" };
+static const struct sql Q_CONVERSATION = {
+	"canary.conversation",
+	"INSERT INTO conversation (id, person, title, created_ms, changed_ms) VALUES (?1, ?1, ?2, "
+	"1, 1)"
+};
 static const struct sql Q_MESSAGE = { "canary.message",
 	"INSERT INTO message (id, conversation, role, content, state, created_ms, changed_ms)"
 	" VALUES (?1, ?2, 'user', ?3, 'done', 1, 1)" };
@@ -46,7 +49,8 @@ static enum err fill(struct db_conn *c, void *arg)
 		TRY(db_query(c, &Q_MESSAGE, &r));
 		db_bind_str(&r, 1, str_from(message));
 		db_bind_str(&r, 2, str_from(id));
-		db_bind_str(&r, 3, STR(WORD_1 " " WORD_2 " and a long text around it, so that pages fill"));
+		db_bind_str(&r, 3,
+			STR(WORD_1 " " WORD_2 " and a long text around it, so that pages fill"));
 		TRY(db_run(&r));
 	}
 	return OK;
@@ -96,8 +100,14 @@ static void live(const char *dir)
 	snprintf(copy, sizeof copy, "%s/copy.db", dir);
 	static struct migration steps[2];
 	steps[0] = db_schema[0];
-	struct db_options o = { .path = path, .snapshot_dir = snapshots, .readers = 1, .create = true,
-		.migrations = steps, .n_migrations = 1, .build = "b", .page_key = { 2 } };
+	struct db_options o = { .path = path,
+		.snapshot_dir = snapshots,
+		.readers = 1,
+		.create = true,
+		.migrations = steps,
+		.n_migrations = 1,
+		.build = "b",
+		.page_key = { 2 } };
 	CHECK_OK(db_open(&o, &d, NULL));
 	for (int i = 0; i < 20; i++)
 		CHECK_OK(db_write(d, fill, &i));

@@ -32,7 +32,8 @@ static enum err open_failed(enum err e, struct err_info *info)
 		err_hint(info, "stop the other server or command that uses this data directory");
 		break;
 	case ERR_DENIED:
-		(void)err_set(info, e, "the database file cannot be opened for reading and writing");
+		(void)err_set(
+			info, e, "the database file cannot be opened for reading and writing");
 		err_hint(info, "check the owner and the rights of the data directory");
 		break;
 	case ERR_CORRUPT:

@@ -2,9 +2,9 @@
  *
  * SQLite3 Multiple Ciphers, WAL, synchronous=FULL, foreign keys, temp_store=MEMORY, no mmap.
  * Writing: db_write() hands a function to the writer thread and waits; the functions that arrived
- * meanwhile (and, where there was company before, within 1 ms) share one transaction, each in its own
- * savepoint: one that fails is undone alone. db_write() returns only after the commit is durable; a
- * lone write is not delayed. Reading: db_read() runs a function on a
+ * meanwhile (and, where there was company before, within 1 ms) share one transaction, each in its
+ * own savepoint: one that fails is undone alone. db_write() returns only after the commit is
+ * durable; a lone write is not delayed. Reading: db_read() runs a function on a
  * pooled read connection, on the caller's thread. The only folder that includes sqlite3.h. */
 #pragma once
 
@@ -33,7 +33,7 @@ struct db_options {
 };
 struct migration {
 	unsigned number;               /* 1, 2, .. without gaps */
-	const char *name, *sql;        /* forward only; a changed text is refused (SHA-256 stored) */
+	const char *name, *sql; /* forward only; a changed text is refused (SHA-256 stored) */
 };
 /* The schema of this build, made by the build from store/migrations/NNNN_name.sql. */
 extern const struct migration db_schema[];
@@ -65,8 +65,10 @@ struct db_row {
 	enum err err; /* sticky */
 	bool done;    /* no more rows: db_next() stays false */
 };
-enum err db_query(struct db_conn *c, const struct sql *q, struct db_row *ret); /* cached statement */
-void db_bind_str(struct db_row *r, int at, struct str s);  /* STR_NONE binds NULL; bytes are copied */
+/* The statement is kept prepared for the next time. */
+enum err db_query(struct db_conn *c, const struct sql *q, struct db_row *ret);
+/* STR_NONE binds NULL; bytes are copied. */
+void db_bind_str(struct db_row *r, int at, struct str s);
 void db_bind_blob(struct db_row *r, int at, struct str s);
 void db_bind_i64(struct db_row *r, int at, int64_t v);
 void db_bind_f64(struct db_row *r, int at, double v);
@@ -85,7 +87,8 @@ int64_t db_changes(struct db_conn *c); /* rows changed by the last statement */
 /* Registers a statement list so that a test can prepare all of them. */
 enum err db_prepare_check(struct db *d, const struct sql *const *list, size_t n);
 
-/* Online copy (encrypted with the same key) into `path`. Errors: ERR_IO, ERR_NOSPACE, ERR_CORRUPT. */
+/* Online copy, encrypted with the same key, into `path`.
+ * Errors: ERR_IO, ERR_NOSPACE, ERR_CORRUPT. */
 enum err db_snapshot(struct db *d, const char *path);
 /* Reads every page and foreign key. `report` gets a line per problem. */
 enum err db_check(struct db *d, struct buf *report);

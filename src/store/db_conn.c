@@ -143,7 +143,8 @@ struct db_conn *db_conn_free(struct db_conn *c)
 
 /* ---- statements ---- */
 
-/* The cache entry of `q`, or the entry to replace: unused or the longest unused one. NULL: all busy. */
+/* The cache entry of `q`, or the entry to replace: unused or the longest unused one. NULL: all
+ * busy. */
 static struct db_stmt *cache_find(struct db_conn *c, const struct sql *q, bool *ret_hit)
 {
 	struct db_stmt *oldest = NULL;

@@ -6,9 +6,9 @@
 #include "store/db_int.h"
 
 /* Looking at a database without writing: SQLite reads it through a VFS that opens the file and its
- * log read-only, refuses every write, takes no locks (the data directory's lock is the caller's) and
- * shows an empty log where there is none. With locking_mode=EXCLUSIVE the index of the log lives on
- * the heap, so not even a -shm file appears. */
+ * log read-only, refuses every write, takes no locks (the data directory's lock is the caller's)
+ * and shows an empty log where there is none. With locking_mode=EXCLUSIVE the index of the log
+ * lives on the heap, so not even a -shm file appears. */
 
 struct peek_file {
 	sqlite3_file base;
@@ -56,7 +56,8 @@ static int peek_reserved(sqlite3_file *f, int *ret)
 static int peek_control(sqlite3_file *f, int op, void *arg) { return SQLITE_NOTFOUND; }
 static int peek_sector(sqlite3_file *f) { return 512; }
 static int peek_character(sqlite3_file *f) { return 0; }
-/* Version 2 with these two is what makes SQLite accept a log at all; never called (exclusive mode). */
+/* Version 2 with these two is what makes SQLite accept a log at all; never called (exclusive mode).
+ * */
 static int peek_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **ret)
 {
 	return SQLITE_IOERR_SHMMAP;
@@ -201,7 +202,7 @@ static enum err raw_open(const char *vfs, const char *path, bool wal, struct raw
 		return ERR_NOMEM;
 	}
 	int rc = v->xOpen(v, wal ? sqlite3_filename_wal(r->name) : r->name, r->file,
-			  SQLITE_OPEN_READONLY | (wal ? SQLITE_OPEN_WAL : SQLITE_OPEN_MAIN_DB), NULL);
+		SQLITE_OPEN_READONLY | (wal ? SQLITE_OPEN_WAL : SQLITE_OPEN_MAIN_DB), NULL);
 	sqlite3_int64 size = 0;
 	if (!rc)
 		rc = r->file->pMethods->xFileSize(r->file, &size);
@@ -229,8 +230,9 @@ static enum err peek_log(const char *vfs, const char *path, struct err_info *inf
 	if (e == ERR_CORRUPT) {
 		(void)err_set(info, e, "the database's write-ahead log is damaged: "
 				       "saved changes in it cannot be read");
-		err_hint(info, "keep a copy of the data directory; restore the newest backup, or "
-			       "move the file that ends in -wal away to go on without its last changes");
+		err_hint(info,
+			"keep a copy of the data directory; restore the newest backup, or "
+			"move the file that ends in -wal away to go on without its last changes");
 	}
 	return e;
 }
@@ -240,7 +242,8 @@ static enum err peek_header(const uint8_t h[24], struct err_info *info)
 {
 	static const uint8_t want[8] = { 0x10, 0x00, 2, 2, DB_RESERVED_BYTES, 64, 32, 32 };
 	if (memcmp(h, "SQLite format 3", 16) == 0) {
-		(void)err_set(info, ERR_KEY, "the database is not encrypted: it is not one of Tresor's");
+		(void)err_set(
+			info, ERR_KEY, "the database is not encrypted: it is not one of Tresor's");
 		err_hint(info, "check the path given with --data");
 		return ERR_KEY;
 	}
@@ -268,8 +271,9 @@ static enum err peek_content(const struct db_options *o, const char *base, unsig
 	if (e == ERR_CORRUPT) {
 		(void)err_set(info, ERR_KEY, "the key does not open the database, "
 					     "or its first page is damaged");
-		err_hint(info, "check that this instance's key file or passphrase belongs to this data "
-			       "directory; if it does, restore the newest backup");
+		err_hint(info,
+			"check that this instance's key file or passphrase belongs to this data "
+			"directory; if it does, restore the newest backup");
 		return ERR_KEY;
 	}
 	TRY(e);

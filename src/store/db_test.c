@@ -13,10 +13,13 @@
 #include "tests/test.h"
 
 static const struct migration notes[] = {
-	{ 1, "notes", "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT UNIQUE, data BLOB, f REAL) STRICT;"
-		      "CREATE TABLE child (note INTEGER NOT NULL REFERENCES note(id)) STRICT;" },
+	{ 1, "notes",
+		"CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT UNIQUE, data BLOB, f REAL) "
+		"STRICT;"
+		"CREATE TABLE child (note INTEGER NOT NULL REFERENCES note(id)) STRICT;" },
 	{ 2, "more", "ALTER TABLE note ADD COLUMN extra TEXT;" },
-	{ 3, "broken", "ALTER TABLE note ADD COLUMN x TEXT; ALTER TABLE nothing ADD COLUMN y TEXT;" },
+	{ 3, "broken",
+		"ALTER TABLE note ADD COLUMN x TEXT; ALTER TABLE nothing ADD COLUMN y TEXT;" },
 };
 static const struct sql Q_ADD = { "note.add", "INSERT INTO note (id, text) VALUES (?, ?)" };
 static const struct sql Q_ALL = { "note.all", "SELECT id, text, data, f FROM note ORDER BY id" };
@@ -31,8 +34,13 @@ static struct db_options options(unsigned n_migrations)
 {
 	snprintf(path, sizeof path, "%s/t.db", test_dir());
 	snprintf(snapshots, sizeof snapshots, "%s/snapshots", test_dir());
-	struct db_options o = { .path = path, .snapshot_dir = snapshots, .readers = 2, .create = true,
-		.migrations = notes, .n_migrations = n_migrations, .build = "test 1" };
+	struct db_options o = { .path = path,
+		.snapshot_dir = snapshots,
+		.readers = 2,
+		.create = true,
+		.migrations = notes,
+		.n_migrations = n_migrations,
+		.build = "test 1" };
 	for (size_t i = 0; i < KEY_LEN; i++)
 		o.page_key[i] = (uint8_t)(i * 7 + 1);
 	return o;
@@ -165,7 +173,8 @@ TEST(errors_of_statements_have_names_and_undo_their_write)
 	CHECK_ERR(db_write(d, leave_open, NULL), ERR_INVALID);
 	CHECK_ERR(db_read(d, leave_open, NULL), ERR_INVALID);
 	CHECK_EQ_INT(count(d), 1);
-	CHECK_ERR(db_read(d, add_note, &(struct note){ 3, "three" }), ERR_DENIED); /* readers read */
+	CHECK_ERR(
+		db_read(d, add_note, &(struct note){ 3, "three" }), ERR_DENIED); /* readers read */
 	CHECK_OK(db_write(d, add_note, &(struct note){ 3, "three" }));
 	CHECK_EQ_INT(count(d), 2);
 	CHECK(!db_damaged(d));
@@ -178,7 +187,8 @@ TEST(every_statement_of_a_list_is_prepared)
 	static const struct sql two = { "two", "SELECT 1; SELECT 2" };
 	struct db *d = open_db(1);
 	CHECK_OK(db_prepare_check(d, (const struct sql *const[]){ &Q_ADD, &Q_ALL }, 2));
-	CHECK_ERR(db_prepare_check(d, (const struct sql *const[]){ &Q_ADD, &bad }, 2), ERR_INTERNAL);
+	CHECK_ERR(
+		db_prepare_check(d, (const struct sql *const[]){ &Q_ADD, &bad }, 2), ERR_INTERNAL);
 	CHECK_ERR(db_prepare_check(d, (const struct sql *const[]){ &two }, 1), ERR_INTERNAL);
 	db_close(d);
 }
@@ -311,8 +321,8 @@ TEST(wrong_keys_and_foreign_files_are_refused_unwritten)
 	poke(path, 20, "\x20", 1);
 	poke(path, 3000, "damage", 6);
 	refused(&o, ERR_KEY, "first page is damaged");
-	CHECK_OK(file_write_atomic(path, STR("SQLite format 3\0 and so on, but long enough to be read "),
-				   0600));
+	CHECK_OK(file_write_atomic(
+		path, STR("SQLite format 3\0 and so on, but long enough to be read "), 0600));
 	refused(&o, ERR_CORRUPT, "cut off");
 }
 

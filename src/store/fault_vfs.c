@@ -42,7 +42,7 @@ static struct disk {
 	pthread_mutex_t lock;
 	struct node nodes[FILES_MAX];
 	uint64_t operations, cut_at;
-	bool cut;
+	bool cut, cut_in_sync;
 } disk = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- images ---- */
@@ -135,12 +135,12 @@ static struct node *node_find(const char *name, bool make)
 }
 
 /* Counts a call that changes the disk. SQLITE_OK, or the error it gets. */
-static int operation(void)
+static int operation(bool sync)
 {
 	if (disk.cut)
 		return SQLITE_IOERR;
 	disk.operations++;
-	if (disk.cut_at && disk.operations >= disk.cut_at) {
+	if (disk.cut_at && disk.operations >= disk.cut_at && (sync || !disk.cut_in_sync)) {
 		disk.cut = true;
 		return SQLITE_IOERR;
 	}
@@ -182,7 +182,7 @@ static int f_read(sqlite3_file *f, void *dst, int n, sqlite3_int64 at)
 static int do_write(struct node *n, const void *src, uint64_t len, uint64_t at)
 {
 	bool was_cut = disk.cut;
-	int rc = operation();
+	int rc = operation(false);
 	if (rc && (was_cut || !disk.cut))
 		return rc;
 	/* a write during which the power goes is as uncertain as the ones before it */
@@ -198,7 +198,7 @@ static int f_write(sqlite3_file *f, const void *src, int n, sqlite3_int64 at)
 
 static int do_truncate(struct node *n, uint64_t len)
 {
-	int rc = operation();
+	int rc = operation(false);
 	if (rc)
 		return rc;
 	changes_add(n, len, NULL, 0);
@@ -213,7 +213,7 @@ static int f_truncate(sqlite3_file *f, sqlite3_int64 len)
 
 static int do_sync(struct node *n)
 {
-	int rc = operation();
+	int rc = operation(true);
 	if (!rc)
 		node_sync(n);
 	return rc;
@@ -418,7 +418,7 @@ static int v_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, 
 static int do_delete(const char *name, bool sync)
 {
 	struct node *n = node_find(name, false);
-	int rc = operation();
+	int rc = operation(false);
 	if (rc)
 		return rc;
 	if (!n || !n->exists)
@@ -553,9 +553,10 @@ enum err fault_vfs_reset(void)
 	return rc ? ERR_INTERNAL : OK;
 }
 
-void fault_vfs_cut_after(uint64_t operations)
+void fault_vfs_cut_after(uint64_t operations, bool in_sync)
 {
 	pthread_mutex_lock(&disk.lock);
+	disk.cut_in_sync = in_sync;
 	disk.cut_at = operations ? disk.operations + operations : 0;
 	pthread_mutex_unlock(&disk.lock);
 }

@@ -2,9 +2,10 @@
  *
  * Files live in memory. What was written since a file's last sync is only promised: when the power
  * goes, each 512-byte sector of it is kept in an old, a new or an intermediate version, as the seed
- * says (dropped, torn and reordered writes); new bytes past the old end may hold garbage. A file that
- * was never synced may vanish, a deletion without a synced folder may come back. Writes are atomic
- * per sector, which is what SQLite expects of a disk. Only in builds with failure injection. */
+ * says (dropped, torn and reordered writes); new bytes past the old end may hold garbage. A file
+ * that was never synced may vanish, a deletion without a synced folder may come back. Writes are
+ * atomic per sector, which is what SQLite expects of a disk. Only in builds with failure injection.
+ * */
 #pragma once
 
 #include "base/str.h"
@@ -15,9 +16,10 @@
 enum err fault_vfs_reset(void);
 /* Everything so far is durable: the disk before the test begins. */
 void fault_vfs_settle(void);
-/* The power goes during the n-th write, sync, truncate or delete from now on (1: the next one). Then
- * every call fails until fault_vfs_power_on(). 0: never. */
-void fault_vfs_cut_after(uint64_t operations);
+/* The power goes during the n-th write, sync, truncate or delete from now on (1: the next one), or,
+ * with `in_sync`, during the first sync from there on: then a whole transaction may be on the disk
+ * although nobody was told. Every call fails until fault_vfs_power_on(). 0: never. */
+void fault_vfs_cut_after(uint64_t operations, bool in_sync);
 bool fault_vfs_is_cut(void);
 uint64_t fault_vfs_operations(void); /* counted since the reset */
 /* Decides by `seed` what the disk holds now, and switches it on. All handles must be closed. */

@@ -13,8 +13,10 @@ static const struct sql Q_TABLES = { "schema.tables",
 	"SELECT count(*), count(*) FILTER (WHERE name = 'schema_migration') FROM sqlite_schema" };
 static const struct sql Q_LIST = { "schema.list",
 	"SELECT number, sha256, name, build FROM schema_migration ORDER BY number" };
-static const struct sql Q_ADD = { "schema.add",
-	"INSERT INTO schema_migration (number, name, sha256, build, applied_ms) VALUES (?,?,?,?,?)" };
+static const struct sql Q_ADD = {
+	"schema.add",
+	"INSERT INTO schema_migration (number, name, sha256, build, applied_ms) VALUES (?,?,?,?,?)"
+};
 static const struct sql Q_REFERENCES = { "schema.references", "PRAGMA foreign_key_check" };
 static const char create_table[] =
 	"CREATE TABLE IF NOT EXISTS schema_migration ("
@@ -63,8 +65,8 @@ static enum err compare_row(struct db_row *r, const struct db_options *o, unsign
 	const struct migration *m = &o->migrations[number - 1];
 	sha256_of(m->sql, strlen(m->sql), sum);
 	if (stored.len != SHA256_LEN || !ct_equal(stored.ptr, sum, SHA256_LEN)) {
-		(void)err_set(info, ERR_SCHEMA, "migration %u (%s) is not the one that made this data",
-			      m->number, m->name);
+		(void)err_set(info, ERR_SCHEMA,
+			"migration %u (%s) is not the one that made this data", m->number, m->name);
 		err_hint(info, "use an official build: a migration must not be edited once it ran");
 		return ERR_SCHEMA;
 	}
@@ -139,8 +141,8 @@ static enum err snapshot_path(const struct db_options *o, unsigned number, char 
 {
 	char at[TIME_RFC3339_LEN], name[UPGRADE_NAME_MAX];
 	time_rfc3339(time_now_ms(), at); /* 2026-11-23T12:00:00.123Z */
-	int n = snprintf(name, sizeof name, "before-%04u-%.4s%.2s%.2sT%.2s%.2s%.2s%.3sZ.db", number, at,
-			 at + 5, at + 8, at + 11, at + 14, at + 17, at + 20);
+	int n = snprintf(name, sizeof name, "before-%04u-%.4s%.2s%.2sT%.2s%.2s%.2s%.3sZ.db", number,
+		at, at + 5, at + 8, at + 11, at + 14, at + 17, at + 20);
 	if (n < 0 || (size_t)n >= sizeof name)
 		return ERR_LIMIT;
 	return path_join(dst, size, o->snapshot_dir, name);
@@ -151,7 +153,8 @@ enum err migrate_run(struct db_conn *c, const struct db_options *o, unsigned ver
 {
 	char copy[DB_PATH_MAX];
 	bool with_content = version > 0;
-	if (o->n_migrations && version < o->n_migrations) /* tables may be rebuilt; checked at the end */
+	if (o->n_migrations &&
+		version < o->n_migrations) /* tables may be rebuilt; checked at the end */
 		TRY(db_conn_exec(c, "PRAGMA foreign_keys=OFF"));
 	for (unsigned i = version; i < o->n_migrations; i++) {
 		enum err e = OK;
@@ -165,7 +168,8 @@ enum err migrate_run(struct db_conn *c, const struct db_options *o, unsigned ver
 		if (e) {
 			(void)err_set(info, e, "the copy before migration %u could not be made: %s",
 				      i + 1, err_text(e));
-			err_hint(info, "free disk space as large as the database; nothing was changed");
+			err_hint(info,
+				"free disk space as large as the database; nothing was changed");
 			return e;
 		}
 		e = run_one(c, o, &o->migrations[i]);

@@ -129,7 +129,8 @@ static const char *compare(struct look *l)
 			if (r->fate[id] == TRIED)
 				*(l->seen[id] ? &l->f->kept_unacknowledged
 					      : &l->f->lost_unacknowledged) += 1;
-			/* from now on what is there must stay, and what is not must not come back */
+			/* from now on what is there must stay, and what is not must not come back
+			 * */
 			r->fate[id] = l->seen[id] ? ACKNOWLEDGED : NEVER;
 		}
 	}
@@ -170,7 +171,8 @@ static const char *one_cut(struct round *r, struct powercut_figures *f)
 	unsigned started = 0;
 	/* mostly within a few groups, sometimes behind a checkpoint */
 	uint64_t span = next_random(&r->seed) % 4 ? 400 : 6000;
-	fault_vfs_cut_after(1 + next_random(&r->seed) % span);
+	uint64_t at = 1 + next_random(&r->seed) % span;
+	fault_vfs_cut_after(at, next_random(&r->seed) & 1);
 	while (started < THREADS &&
 	       !thread_start("powercut", 256 * 1024, write_until_dark, r, &t[started]))
 		started++;

@@ -15,7 +15,8 @@ static enum err read_failed(enum err e, struct err_info *info)
 		err_hint(info, "give the folder that holds manifest-...json and objects/");
 		break;
 	case ERR_KEY:
-		(void)err_set(info, e, "the backup's list was not made with this key, or was changed");
+		(void)err_set(
+			info, e, "the backup's list was not made with this key, or was changed");
 		err_hint(info, "use the recovery sheet of the instance that made the backup, or an "
 			       "older manifest of it");
 		break;
@@ -80,7 +81,8 @@ static enum err check_objects(const char *source, const struct manifest *m, stru
 		return OK;
 	(void)err_set(info, ERR_CORRUPT, "%llu of %zu files in the backup are missing or damaged",
 		      (unsigned long long)bad, m->n);
-	err_hint(info, "nothing was restored; use an older manifest of this backup, or another copy");
+	err_hint(info,
+		"nothing was restored; use an older manifest of this backup, or another copy");
 	return ERR_CORRUPT;
 }
 
@@ -203,7 +205,9 @@ static enum err build(const char *source, const struct manifest *m, const char *
 	if (e) {
 		(void)dir_remove_tree(into);
 		(void)err_set(info, e, "the files could not be put back: %s", err_text(e));
-		err_hint(info, "nothing was restored; check the space and the rights of the folder above it");
+		err_hint(info,
+			"nothing was restored; check the space and the rights of the folder above "
+			"it");
 		return e;
 	}
 	snprintf(parent, sizeof parent, "%s", dest);

@@ -36,7 +36,8 @@ static enum err paths_of(const char *db, struct paths *p)
 	snprintf(p->wal, sizeof p->wal, "%s-wal", db);
 	snprintf(p->shm, sizeof p->shm, "%s-shm", db);
 	const char *slash = strrchr(db, '/');
-	snprintf(p->folder, sizeof p->folder, "%.*s", slash ? (int)(slash - db) : 1, slash ? db : ".");
+	snprintf(p->folder, sizeof p->folder, "%.*s", slash ? (int)(slash - db) : 1,
+		slash ? db : ".");
 	return OK;
 }
 
@@ -46,8 +47,9 @@ static bool is_snapshot(const char *name, unsigned *ret_before)
 {
 	struct str s = str_from(name);
 	uint64_t n;
-	if (!str_starts(s, STR("before-")) || !str_ends(s, STR("Z.db")) || s.len >= UPGRADE_NAME_MAX ||
-	    s.len < sizeof "before-0001-" || str_to_u64(str_sub(s, 7, 4), &n) || s.ptr[11] != '-')
+	if (!str_starts(s, STR("before-")) || !str_ends(s, STR("Z.db")) ||
+		s.len >= UPGRADE_NAME_MAX || s.len < sizeof "before-0001-" ||
+		str_to_u64(str_sub(s, 7, 4), &n) || s.ptr[11] != '-')
 		return false;
 	*ret_before = (unsigned)n;
 	return true;
@@ -125,9 +127,10 @@ static void aside(const char *db, char as[UPGRADE_PATH_MAX], char as_wal[UPGRADE
 	int64_t ms = time_now_ms();
 	do {
 		time_rfc3339(ms++, at);
-		snprintf(as, UPGRADE_PATH_MAX, "%s.undone-%.4s%.2s%.2sT%.2s%.2s%.2s%.3sZ", db, at, at + 5,
-			 at + 8, at + 11, at + 14, at + 17, at + 20);
-		snprintf(as_wal, UPGRADE_PATH_MAX + 8, "%s-wal", as); /* SQLite finds the two together */
+		snprintf(as, UPGRADE_PATH_MAX, "%s.undone-%.4s%.2s%.2sT%.2s%.2s%.2s%.3sZ", db, at,
+			at + 5, at + 8, at + 11, at + 14, at + 17, at + 20);
+		snprintf(as_wal, UPGRADE_PATH_MAX + 8, "%s-wal",
+			as); /* SQLite finds the two together */
 	} while (access(as, F_OK) == 0 || access(as_wal, F_OK) == 0);
 }
 
@@ -183,7 +186,8 @@ enum err store_undo_upgrade(const char *db_path, const char *snapshot_dir,
 	if (e) {
 		(void)err_set(info, e, "the upgrade could not be undone: %s", err_text(e));
 		if (e == ERR_NOSPACE)
-			err_hint(info, "free disk space as large as the database; nothing was changed");
+			err_hint(info,
+				"free disk space as large as the database; nothing was changed");
 		return e;
 	}
 	/* used up: a second undo goes to the upgrade before this one */

@@ -1,10 +1,10 @@
 /* store/upgrade.h - the way back from an upgrade.
  *
  * Before a migration of a database with content db_open() puts a copy into the snapshot folder,
- * `before-NNNN-TIME.db` (NNNN: the migration); when an upgrade of several migrations succeeded, only
- * the first of its copies stays. Undoing puts the newest copy back; the database as it was is kept
- * beside it, `FILE.undone-TIME` with its write-ahead log. No key is needed. The database must not be
- * open: the caller holds the data directory's lock. */
+ * `before-NNNN-TIME.db` (NNNN: the migration); when an upgrade of several migrations succeeded,
+ * only the first of its copies stays. Undoing puts the newest copy back; the database as it was is
+ * kept beside it, `FILE.undone-TIME` with its write-ahead log. No key is needed. The database must
+ * not be open: the caller holds the data directory's lock. */
 #pragma once
 
 #include "base/str.h"

@@ -24,8 +24,13 @@ static char path[600], snapshots[600];
 
 static struct db *open_at(unsigned version)
 {
-	struct db_options o = { .path = path, .snapshot_dir = snapshots, .readers = 1, .create = true,
-		.migrations = steps, .n_migrations = version, .build = "b" };
+	struct db_options o = { .path = path,
+		.snapshot_dir = snapshots,
+		.readers = 1,
+		.create = true,
+		.migrations = steps,
+		.n_migrations = version,
+		.build = "b" };
 	struct err_info info = { 0 };
 	struct db *d = NULL;
 	snprintf(path, sizeof path, "%s/t.db", test_dir());
@@ -120,7 +125,7 @@ TEST(the_log_of_the_undone_database_never_meets_the_old_one)
 	/* what was undone is whole too, with its log */
 	snprintf(kept, sizeof kept, "%s/%s", test_dir(), u.kept_as);
 	CHECK(rename(kept, path) == 0);
-	strncat(kept, "-wal", sizeof kept - strlen(kept) - 1);
+	snprintf(kept, sizeof kept, "%s/%s-wal", test_dir(), u.kept_as);
 	CHECK(rename(kept, wal) == 0);
 	value_is(2, "newer");
 }
@@ -163,8 +168,8 @@ TEST(old_snapshots_are_cleared_away)
 	for (int i = 0; i < 6; i++) {
 		char at[TIME_RFC3339_LEN];
 		time_rfc3339(now += 86400000, at);
-		snprintf(name, sizeof name, "%s/before-0001-%.4s%.2s%.2sT120000000Z.db", snapshots, at, at + 5,
-			 at + 8);
+		snprintf(name, sizeof name, "%s/before-0001-%.4s%.2s%.2sT120000000Z.db", snapshots,
+			at, at + 5, at + 8);
 		CHECK_OK(dir_make(snapshots, 0700));
 		CHECK_OK(file_write_atomic(name, STR("old"), 0600));
 	}

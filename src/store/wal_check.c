@@ -3,17 +3,18 @@
 #include "base/fault.h"
 #include "store/db_int.h"
 
-/* The write-ahead log of SQLite (https://www.sqlite.org/fileformat2.html, section 4): a header of 32
- * bytes, then frames of 24 + page bytes. Each frame repeats the header's salts and carries a
+/* The write-ahead log of SQLite (https://www.sqlite.org/fileformat2.html, section 4): a header of
+ * 32 bytes, then frames of 24 + page bytes. Each frame repeats the header's salts and carries a
  * checksum that goes on from the frame before it (of the stored, encrypted bytes).
  *
  * SQLite takes the first frame that does not fit as the end of the log. After a power cut that is
  * right: the last transaction was never acknowledged. But when bytes in the middle were damaged, it
  * would silently forget acknowledged transactions. The two differ: with synchronous=FULL a
  * transaction's frames are durable before the next one's are written. So when a commit frame at or
- * after the first bad frame is directly continued by a frame whose checksum builds on it, everything
- * up to that commit was durable once, and the bad frame is damage. What is left of older, longer,
- * never finished transactions cannot look like that: its frames do not build on a newer commit. */
+ * after the first bad frame is directly continued by a frame whose checksum builds on it,
+ * everything up to that commit was durable once, and the bad frame is damage. What is left of
+ * older, longer, never finished transactions cannot look like that: its frames do not build on a
+ * newer commit. */
 
 enum { WAL_HEADER = 32, FRAME_HEADER = 24, FRAME = FRAME_HEADER + DB_PAGE_BYTES };
 enum { WAL_MAGIC = 0x377f0682 }; /* lowest bit: checksums over big-endian words */

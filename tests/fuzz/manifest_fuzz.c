@@ -1,5 +1,5 @@
-/* A backup's list whose authenticity nobody has checked yet (backup_read_file reads one before there
- * is a key): only names that stay inside the folder may come out of it. */
+/* A backup's list whose authenticity nobody has checked yet (backup_read_file reads one before
+ * there is a key): only names that stay inside the folder may come out of it. */
 #include "store/backup_int.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -27,7 +27,8 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 static enum err add_people(struct db_conn *c, void *arg)
 {
 	static const struct sql q = { "test.person",
-		"INSERT OR IGNORE INTO person (id, email, email_key, name, role, state, created_ms, changed_ms)"
+		"INSERT OR IGNORE INTO person (id, email, email_key, name, role, state, "
+		"created_ms, changed_ms)"
 		" VALUES (?1, ?1, ?1, ?1, 'member', 'active', 0, 0)" };
 	static const char *const ids[] = { ANNA, BERT };
 	for (size_t i = 0; i < 2; i++) {
@@ -53,8 +54,9 @@ void fixture_open(struct fixture *f)
 	f->fleet = fake_fleet_new();
 	CHECK_OK(chat_hub_new(&f->hub));
 	CHECK_OK(hub_join(f->hub, ANNA, on_event, f, &f->stream));
-	struct chat_options c = { .db = f->db, .fleet = f->fleet, .hub = f->hub, .model = find_model,
-		.model_arg = f };
+	struct chat_options c = {
+		.db = f->db, .fleet = f->fleet, .hub = f->hub, .model = find_model, .model_arg = f
+	};
 	CHECK_OK(chats_new(&c, &f->chats));
 }
 
