@@ -254,13 +254,13 @@ static void drop_meta(struct model_store *s, const char *digest)
 		(void)unlink(path);
 }
 
-/* The empty folders of a name that went, up to the host's. */
+/* The empty folders of a name that went, up to the host's. `path` ends as a folder that is there. */
 static void drop_folders(struct model_store *s, char *path)
 {
 	size_t root = strlen(s->dir);
-	for (char *slash; (slash = strrchr(path, '/')) && (size_t)(slash - path) > root;) {
+	for (char *slash; (slash = strrchr(path, '/')) && (size_t)(slash - path) >= root;) {
 		*slash = '\0';
-		if (rmdir(path))
+		if ((size_t)(slash - path) == root || rmdir(path))
 			return;
 	}
 }

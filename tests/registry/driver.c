@@ -141,7 +141,6 @@ static enum err list_blobs(struct mini *k, struct ipc_out *m)
 	static struct listing l;
 	l.n = 0;
 	TRY(blobdir_list(k->blobs, take_item, &l));
-	ipc_put_u64(m, l.n);
 	for (unsigned i = 0; i < l.n; i++) {
 		ipc_put_str(m, str_from(l.item[i].digest));
 		ipc_put_u64(m, l.item[i].size);
@@ -174,8 +173,11 @@ static void mini_keeper(struct mini *k)
 		struct err_info info = { 0 };
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
-		if (ipc_recv_wait(k->server, -1, &q))
+		if (ipc_recv_wait(k->server, -1, &q)) {
+			while (waitpid(-1, NULL, 0) > 0)
+				; /* writers note what they have */
 			_exit(0);
+		}
 		struct ipc_out a, trial;
 		/* code and detail come first, so the body is made twice: once to learn them */
 		ipc_out_init(&trial, ANSWER, q.id);
@@ -419,7 +421,8 @@ int main(int argc, char **argv)
 	}
 	need(blobdir_open(argv[1], &k.blobs), "blobs");
 	need(ipc_pair(pair), "pair");
-	if (fork() == 0) {
+	pid_t keeper = fork();
+	if (keeper == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)close(pair[0]);
 		need(ipc_new(pair[1], &k.server), "keeper");
@@ -448,6 +451,7 @@ int main(int argc, char **argv)
 	(void)pthread_join(t, NULL);
 	s.egress = egress_client_free(s.egress);
 	s.link = keeper_link_free(s.link);
+	(void)waitpid(keeper, NULL, 0);
 	(void)ipc_free(control);
 	k.blobs = blobdir_free(k.blobs);
 	return status;
