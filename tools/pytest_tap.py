@@ -1,10 +1,10 @@
 """pytest plugin: prints TAP on stdout (tests/README.md) and everything else on stderr."""
 import os
-import sys
 
 import pytest
 
-REAL_STDOUT = os.fdopen(os.dup(1), "w", buffering=1) # before pytest captures descriptor 1
+REAL_STDOUT = os.fdopen(os.dup(1), "w", buffering=1) # only TAP goes there,
+os.dup2(2, 1) # and pytest's own report beside it to stderr
 
 
 class Tap:
