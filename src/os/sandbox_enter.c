@@ -213,13 +213,18 @@ static uint64_t thread_count(void)
 enum err sandbox_enter(enum sandbox_profile p, const struct sandbox_path *paths, size_t n_paths,
 		       const struct sandbox_limits *limits)
 {
+	int death_signal = 0;
 	if (thread_count() > 1)
 		return ERR_INTERNAL; /* Landlock would bind this thread only */
+	(void)prctl(PR_GET_PDEATHSIG, &death_signal);
 	leave_network(p);
 	TRY(drop_capabilities());
 	TRY(set_limits(limits));
 	if (fault_hit(FAULT_SYSCALL) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_from_errno(errno);
+	/* the kernel may forget it when rights change; the role must still end with the keeper */
+	if (prctl(PR_SET_PDEATHSIG, death_signal) < 0)
 		return err_from_errno(errno);
 	return enter_landlock(p, paths, n_paths);
 }

@@ -58,7 +58,8 @@ void answer_put(struct ipc_out *m, enum err code, struct str detail);
 /* Reads code and detail; returns OK also when *code is not OK. */
 enum err answer_get(struct ipc_in *m, enum err *code, struct str *detail);
 
-/* ---- the server's side: blocking calls on the keeper's channel, from any thread ---- */
+/* ---- the server's side: blocking calls on the keeper's channel. Before the first pump from any
+ * thread, then from any but the one that pumps (it would wait for itself) ---- */
 struct keeper_link;  /* owns the channel; one thread (keeper_link_pump) reads it */
 enum err keeper_link_new(struct ipc *c, struct keeper_link **ret); /* takes c */
 struct keeper_link *keeper_link_free(struct keeper_link *k);
