@@ -376,11 +376,15 @@ TEST_TIMEOUT(every_flipped_bit_of_the_envelope_is_found_or_without_meaning, 120)
 	AUTO(keyring) struct keyring *a = create(&p);
 	AUTO_BUF struct buf text = BUF(TEXT_MAX);
 	unsigned harmless = 0;
+	char path[PATH * 2];
+	AUTO_FD int fd = -1;
+	(void)snprintf(path, sizeof path, "%s/keys.json", p.data);
+	CHECK_OK(fd_open(path, O_WRONLY, 0, &fd));
 	read_envelope(&p, &text);
 	for (size_t bit = 0; bit < 8 * text.len; bit++) {
 		AUTO(keyring) struct keyring *b = NULL;
-		text.ptr[bit / 8] ^= (char)(1 << bit % 8);
-		write_envelope(&p, buf_str(&text));
+		char c = (char)(text.ptr[bit / 8] ^ 1 << bit % 8);
+		CHECK_OK(fd_pwrite_full(fd, &c, 1, bit / 8));
 		enum err e = try_open(&p, &s, &b, &info);
 		if (!e) { /* a blank for the last newline, A for a in hex */
 			same_keys(a, b);
@@ -388,7 +392,7 @@ TEST_TIMEOUT(every_flipped_bit_of_the_envelope_is_found_or_without_meaning, 120)
 		} else {
 			CHECK(e == ERR_CORRUPT || e == ERR_KEY || e == ERR_SCHEMA);
 		}
-		text.ptr[bit / 8] ^= (char)(1 << bit % 8);
+		CHECK_OK(fd_pwrite_full(fd, text.ptr + bit / 8, 1, bit / 8));
 	}
 	CHECK(harmless < text.len); /* fewer than one in eight */
 }
@@ -402,8 +406,10 @@ TEST(a_cut_envelope_or_one_of_a_newer_version_is_refused)
 	AUTO(keyring) struct keyring *b = NULL;
 	AUTO_BUF struct buf text = BUF(TEXT_MAX);
 	read_envelope(&p, &text);
-	for (size_t n = 0; n < text.len - 1; n++) {
-		write_envelope(&p, str_sub(buf_str(&text), 0, n));
+	for (size_t n = text.len - 1; n-- > 0;) {
+		char path[PATH * 2];
+		(void)snprintf(path, sizeof path, "%s/keys.json", p.data);
+		CHECK(truncate(path, (off_t)n) == 0);
 		CHECK_ERR(try_open(&p, &s, &b, &info), ERR_CORRUPT);
 	}
 	CHECK(str_starts(buf_str(&text), STR("{\"version\":1,")));
@@ -478,7 +484,7 @@ TEST(memory_that_runs_out_is_reported)
 		AUTO(keyring) struct keyring *k = NULL;
 		enum err e = keyring_open(p.data, &s, &k, &info);
 		if (e)
-			if (e != ERR_NOMEM) FAIL("%u %s: %s", n, err_slug(e), info.detail);
+			CHECK_ERR(e, ERR_NOMEM);
 		CHECK(e == OK || fault_fired(FAULT_ALLOC));
 	}
 }

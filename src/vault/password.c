@@ -10,7 +10,8 @@ enum { HASHING_MAX = 2, WAITING_MAX = 3, WAIT_MS = 2000, PASSWORD_MIN = 10 };
 /* The most common ones that are long enough, in lower case (public breach statistics, English and
  * German). Repetitions and runs are caught by rule below. */
 static const char *const common[] = {
-	"1q2w3e4r5t", "1q2w3e4r5t6z", "1q2w3e4r5t6y", "1qaz2wsx3edc", "1qaz2wsx3e", "q1w2e3r4t5",
+	"1234567890", "12345678910", "1q2w3e4r5t", "1q2w3e4r5t6z", "1q2w3e4r5t6y",
+	"1qaz2wsx3edc", "1qaz2wsx3e", "q1w2e3r4t5",
 	"q1w2e3r4t5z6", "q1w2e3r4t5y6", "qwertyuiop", "qwertzuiop", "qwertyuiop123", "qwerty12345",
 	"qwerty123456", "qwertz12345", "qwertz123456", "qwerty1234", "qwertz1234", "asdfghjkl123",
 	"asdfghjkl1", "yxcvbnm123", "zxcvbnm123", "zxcvbnm1234", "password12", "password123",
