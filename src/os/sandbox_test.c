@@ -346,7 +346,7 @@ static int entered(enum sandbox_profile p)
 	if (!status_has("\nNoNewPrivs:\t1") || !status_has("\nCapEff:\t0000000000000000") ||
 		!status_has("\nCapPrm:\t0000000000000000"))
 		return 2;
-	/* an ordinary user may not shrink the bounding set; with no_new_privs it is only a number */
+	/* an ordinary user may not shrink the bounding set; no_new_privs makes it harmless */
 	if (geteuid() == 0 && !status_has("\nCapBnd:\t0000000000000000"))
 		return 2;
 	int death_signal = 0;
