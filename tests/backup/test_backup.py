@@ -28,7 +28,7 @@ def fill(i, questions=3):
         status, sent = b.call("POST", f"/team/v1/conversations/{conversation['id']}/messages",
                               {"content": text, "client_id": f"c{n}"})
         assert status == 201, sent
-        wait_answer(b.call, sent["answer"]["id"])
+        wait_answer(b.call, sent["answer"]["id"], stop_after=1.5)
         texts.append(text)
     return conversation["id"], texts
 

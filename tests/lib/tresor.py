@@ -160,10 +160,14 @@ def context_for(ca_pem):
     return c
 
 
-def wait_answer(call, message, seconds=120):
-    """Polls a message until its answer has ended."""
+def wait_answer(call, message, seconds=120, stop_after=None):
+    """Polls a message until its answer has ended; a small model may talk on and on, so it can be stopped."""
     end = time.monotonic() + seconds
+    stop_at = time.monotonic() + stop_after if stop_after else None
     while time.monotonic() < end:
+        if stop_at and time.monotonic() > stop_at:
+            call("POST", f"/team/v1/messages/{message}/stop", {})
+            stop_at = None
         status, m = call("GET", f"/team/v1/messages/{message}")
         if status != 200:
             raise Failed(f"message {message}: {status} {m}")

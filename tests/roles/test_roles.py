@@ -88,7 +88,7 @@ ALLOWED = {
                r"/models/blobs$", r"^/proc/\d+/fd$", r"/data$", r"/models(/.*)?$", r"/audit(/.*)?$"],
     "server": [r"^socket:", r"/db/tresor\.db(-wal|-shm)?$", r"eventfd", r"eventpoll", r"^/memfd:", r"/db$",
                r"^pipe:", r"timerfd"],
-    "egress": [r"^socket:", r"eventfd", r"eventpoll", r"^pipe:", r"timerfd"],
+    "egress": [r"^socket:", r"^/memfd:ca ", r"eventfd", r"eventpoll", r"^pipe:", r"timerfd"],
     "engine": [r"^socket:", r"/models/blobs/sha256-[0-9a-f]{64}$", r"eventfd", r"eventpoll", r"^/memfd:", r"timerfd"],
 }
 
