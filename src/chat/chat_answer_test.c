@@ -343,3 +343,49 @@ TEST_TIMEOUT(many_conversations_at_once_mix_nothing_up, 60)
 	CHECK_EQ_INT(bad, 0);
 	fixture_close(&f);
 }
+
+/* ---- without memory ---- */
+
+TEST_TIMEOUT(a_question_survives_every_allocation_that_fails, 120)
+{
+	struct fixture f;
+	size_t asked = 0;
+	fixture_open(&f);
+	for (unsigned n = 1;; n++) {
+		const char *id = fixture_conversation(&f);
+		AUTO_BUF struct buf out = BUF(1 << 20);
+		struct chat_send s = { .content = STR("hello"), .client_id = STR("1") };
+		fault_arm(FAULT_ALLOC, n);
+		enum err e = chat_send(f.chats, ANNA, str_from(id), &s, &out, NULL);
+		if (fake_count(f.fleet) > asked) {
+			fake_say(f.fleet, asked, "text", 1);
+			fake_done(f.fleet, asked, GEN_STOP);
+		}
+		bool hit = fault_fired(FAULT_ALLOC);
+		fault_arm(FAULT_ALLOC, 0);
+		asked = fake_count(f.fleet);
+		CHECK(e == OK || hit);
+		/* asked again, as a page does: nothing is doubled, nothing hangs */
+		buf_clear(&out);
+		CHECK_OK(chat_send(f.chats, ANNA, str_from(id), &s, &out, NULL));
+		if (fake_count(f.fleet) > asked)
+			fake_done(f.fleet, asked, GEN_STOP);
+		asked = fake_count(f.fleet);
+		AUTO_JSON json_t *c = fixture_get(&f, id);
+		const json_t *messages = json_object_get(c, "messages");
+		CHECK_EQ_INT(json_array_size(messages), 2);
+		char answer[27];
+		CHECK_OK(str_copy(str_from(jstr(json_array_get(messages, 1), "id")), answer, 27));
+		/* done, or failed for want of memory: never streaming for ever */
+		for (int i = 0;; i++) {
+			AUTO_JSON json_t *m = fixture_message(&f, answer);
+			if (strcmp(jstr(m, "state"), "streaming") != 0)
+				break;
+			CHECK(i < 500);
+			rest_ms(10);
+		}
+		if (!hit)
+			break;
+	}
+	fixture_close(&f);
+}

@@ -128,7 +128,8 @@ static void on_delta(struct answer *a, const struct gen_delta *d)
 	if (!e)
 		e = grow(d->thinking ? &a->thinking : &a->content, d->text, &g);
 	if (e) {
-		answer_end(a, "failed", e, STR("the answer became too long"));
+		struct str why = e == ERR_LIMIT ? STR("the answer became too long") : STR_NONE;
+		answer_end(a, "failed", e, why);
 		cancel = a->fleet_id;
 		g.text = STR_NONE;
 	} else {

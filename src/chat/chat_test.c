@@ -147,7 +147,7 @@ TEST(a_forgotten_person_has_nothing_left)
 	fixture_ask(&f, id, "hello", answer);
 	CHECK_OK(chat_forget_person(f.chats, ANNA));
 	CHECK(fake_at(f.fleet, 0)->cancelled);
-	AUTO_JSON json_t *e = fixture_event(&f, "session_ended", 0);
+	json_decref(fixture_event(&f, "session_ended", 0));
 	AUTO_BUF struct buf out = BUF(1 << 20);
 	CHECK_ERR(chat_get(f.chats, str_from(id), &out, NULL), ERR_NOT_FOUND);
 	fixture_close(&f);

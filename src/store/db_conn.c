@@ -98,13 +98,18 @@ enum err db_conn_exec(struct db_conn *c, const char *sql)
 	return db_conn_error(c, sqlite3_exec(c->h, sql, NULL, NULL, NULL));
 }
 
+#define READER_PRAGMAS "PRAGMA cache_size=-512; PRAGMA query_only=ON;"
+#define WRITER_PRAGMAS                                                       \
+	"PRAGMA cache_size=-2048; PRAGMA page_size=4096;"                    \
+	"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"                  \
+	"PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=8388608;"
+#define COPY_PRAGMAS                                                         \
+	"PRAGMA cache_size=-512; PRAGMA page_size=4096;"                     \
+	"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
 static const char *const role_pragmas[] = {
-	[DB_ROLE_READER] = "PRAGMA cache_size=-512; PRAGMA query_only=ON;",
-	[DB_ROLE_WRITER] = "PRAGMA cache_size=-2048; PRAGMA page_size=4096;"
-			   "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-			   "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=8388608;",
-	[DB_ROLE_COPY] = "PRAGMA cache_size=-512; PRAGMA page_size=4096;"
-			 "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;",
+	[DB_ROLE_READER] = READER_PRAGMAS,
+	[DB_ROLE_WRITER] = WRITER_PRAGMAS,
+	[DB_ROLE_COPY] = COPY_PRAGMAS,
 };
 _Static_assert(DB_READER_CACHE_KIB == 512 && DB_WRITER_CACHE_KIB == 2048 && DB_PAGE_BYTES == 4096 &&
 		       DB_WAL_KEEP_BYTES == 8388608,
