@@ -13,7 +13,9 @@ struct machine {
 	unsigned cores;                          /* usable by us: affinity and cgroup */
 	uint64_t gpu_memory, gpu_memory_free;
 	double bandwidth;                        /* bytes/s, measured; 0: not measured */
-	double gpu_bandwidth;                    /* bytes/s, from a table by card; 0 unknown */
+	double gpu_bandwidth;                    /* bytes/s, from a table by card */
+	uint64_t cgroup_memory;                  /* limit of our control group; 0: none */
+	int meminfo_fd;                          /* /proc/meminfo, held open over the lock; 0: none */
 };
 /* Reads /proc, /sys, cgroups, and asks the NVIDIA driver in a short-lived child. Call it before
  * the sandbox and before threads start. Never fails: what is not known stays 0 or empty. */

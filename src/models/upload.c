@@ -9,7 +9,7 @@
 #include "models/writer.h"
 #include "proto/sink.h"
 
-enum { WRITER_WAIT_MS = 60000, HASH_WAIT_MS = 3600 * 1000 };
+enum { WRITER_WAIT_MS = 60000, HASH_WAIT_MS = 3600 * 1000, LOCKED_TRIES = 100, LOCKED_WAIT_MS = 100 };
 
 struct model_upload {
 	struct model_store *store;
@@ -153,7 +153,14 @@ enum err store_text_layer(struct model_store *s, enum layer_kind kind, struct st
 	sha256_of(text.ptr, text.len, sum);
 	hex_encode(sum, sizeof sum, l.digest);
 	TRY(model_store_pin(s, l.digest));
-	enum err e = model_upload_begin(s, str_from(l.digest), text.len, &u, info);
+	enum err e;
+	/* The same text of another model may be under way at this moment: it will be there soon. */
+	for (unsigned tries = 0;; tries++) {
+		e = model_upload_begin(s, str_from(l.digest), text.len, &u, info);
+		if (e != ERR_LOCKED || tries == LOCKED_TRIES)
+			break;
+		(void)poll(NULL, 0, LOCKED_WAIT_MS);
+	}
 	*ret_new = !e;
 	if (!e)
 		e = model_upload_add(u, text, info);
