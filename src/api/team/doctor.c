@@ -41,7 +41,7 @@ static void check_key(struct call *c, struct check *k)
 	} else if (strcmp(i.kind, "file") == 0) {
 		say(k, CHECK_WARN, "the master key lies in a file on this machine: it protects copied data and "
 				   "backups, not a stolen machine");
-		cure(k, "tresor key passphrase, or tresor key tpm");
+		cure(k, "tresor vault passphrase, or tresor vault tpm");
 	} else {
 		snprintf(k->text, sizeof k->text, "the master key is kept by %s", i.kind);
 	}
@@ -56,7 +56,7 @@ static void check_recovery(struct call *c, struct check *k)
 		say(k, CHECK_OK, "there is a recovery sheet");
 	else {
 		say(k, CHECK_WARN, "there is no recovery sheet: if this machine is lost, backups cannot be opened");
-		cure(k, "make one on the page, or with: tresor recovery");
+		cure(k, "make one on the page, or with: tresor recovery-sheet");
 	}
 }
 

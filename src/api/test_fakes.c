@@ -1,0 +1,442 @@
+/* The parts that src/api asks, played. */
+#include <stdio.h>
+#include <time.h>
+
+#include "api/test_app.h"
+#include "base/fault.h"
+#include "base/time.h"
+#include "models/advise.h"
+#include "models/fleet.h"
+#include "models/pull.h"
+#include "models/store.h"
+#include "net/egress_client.h"
+#include "os/threads.h"
+#include "proto/keeper.h"
+
+struct fakes fakes;
+
+void fakes_reset(void)
+{
+	memset(&fakes, 0, sizeof fakes);
+}
+
+static void nap(int ms)
+{
+	struct timespec t = { .tv_nsec = ms * 1000000L };
+	nanosleep(&t, NULL);
+}
+
+/* ---- fleet ---- */
+
+struct job {
+	fleet_sink sink;
+	void *arg;
+	char input[4096];
+	uint64_t id;
+	struct fleet_model model;
+};
+static _Atomic uint64_t next_id = 1;
+static _Atomic bool cancelled_ids[4096];
+
+static void tell(struct job *j, struct fleet_event e)
+{
+	j->sink(&e, j->arg);
+}
+
+static void delta(struct job *j, const char *text, bool thinking)
+{
+	struct fleet_event e = { .kind = FLEET_DELTA };
+	e.delta = (struct gen_delta){ .text = str_from(text), .thinking = thinking };
+	tell(j, e);
+}
+
+static void end(struct job *j, enum gen_reason reason)
+{
+	struct fleet_event e = { .kind = FLEET_DONE };
+	e.done = (struct gen_done){ .reason = reason, .prompt_tokens = 26, .cached_tokens = 4,
+				    .answer_tokens = 2, .queue_ns = 5, .prompt_ns = 1000, .answer_ns = 2000 };
+	tell(j, e);
+}
+
+static void fail(struct job *j, enum err code, const char *detail)
+{
+	struct fleet_event e = { .kind = FLEET_FAILED };
+	e.failed = (struct gen_failed){ .code = code, .detail = str_from(detail) };
+	tell(j, e);
+}
+
+static void play(struct job *j)
+{
+	static const struct engine_info info = { .n_ctx = 4096, .build = { "b1", 2 },
+						 .template_hash = { "feed", 4 } };
+	if (strstr(j->input, "CONTEXT")) {
+		fail(j, ERR_CONTEXT, "the prompt has 5000 tokens, the context holds 4096");
+		return;
+	}
+	struct fleet_event e = { .kind = FLEET_BEGUN, .engine = &info, .load_ns = 77 };
+	e.begun = (struct gen_begun){ .prompt_tokens = 26, .cached_tokens = 4, .seed = 42 };
+	tell(j, e);
+	if (strstr(j->input, "THINK"))
+		delta(j, "hmm", true);
+	delta(j, "Hel", false);
+	if (strstr(j->input, "FAIL")) {
+		fail(j, ERR_ENGINE, "");
+		return;
+	}
+	while (strstr(j->input, "SLOW") && !cancelled_ids[j->id % 4096]) {
+		delta(j, ".", false);
+		nap(5);
+	}
+	if (cancelled_ids[j->id % 4096]) {
+		end(j, GEN_CANCELLED);
+		return;
+	}
+	delta(j, "lo", false);
+	end(j, strstr(j->input, "LENGTH") ? GEN_LENGTH : GEN_STOP);
+}
+
+static void *job_main(void *arg)
+{
+	struct job *j = arg;
+	nap(2);
+	play(j);
+	fakes.ended++;
+	mem_free(j);
+	return NULL;
+}
+
+enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
+		     fleet_sink sink, void *arg, uint64_t *ret_id)
+{
+	(void)f;
+	struct job *j;
+	pthread_t t;
+	if (str_find(g->input, STR("BUSY"), 0) != SIZE_MAX)
+		return ERR_BUSY;
+	fakes.last = *g;
+	(void)!!str_copy(str_sub(g->input, 0, sizeof fakes.input - 1), fakes.input, sizeof fakes.input);
+	(void)!!str_copy(str_sub(g->schema, 0, sizeof fakes.schema - 1), fakes.schema, sizeof fakes.schema);
+	fakes.stops[0] = 0;
+	for (unsigned i = 0; i < g->n_stop; i++)
+		snprintf(fakes.stops + strlen(fakes.stops), sizeof fakes.stops - strlen(fakes.stops),
+			 "%.*s|", STR_ARG(g->stop[i]));
+	fakes.keep_alive_ms = m->keep_alive_ms;
+	j = mem_zalloc(1, sizeof *j);
+	*j = (struct job){ .sink = sink, .arg = arg, .id = next_id++, .model = *m };
+	(void)!!str_copy(str_sub(g->input, 0, sizeof j->input - 1), j->input, sizeof j->input);
+	fakes.started++;
+	*ret_id = j->id;
+	CHECK_OK(thread_start("fake-fleet", 256 * 1024, job_main, j, &t));
+	pthread_detach(t);
+	return OK;
+}
+
+void fleet_cancel(struct fleet *f, uint64_t id)
+{
+	(void)f;
+	fakes.cancelled++;
+	cancelled_ids[id % 4096] = true;
+}
+
+static void *load_main(void *arg)
+{
+	struct job *j = arg;
+	nap(2);
+	end(j, GEN_STOP);
+	mem_free(j);
+	return NULL;
+}
+
+enum err fleet_load(struct fleet *f, const struct fleet_model *m, fleet_sink sink, void *arg)
+{
+	(void)f;
+	pthread_t t;
+	struct job *j = mem_zalloc(1, sizeof *j);
+	*j = (struct job){ .sink = sink, .arg = arg, .model = *m };
+	fakes.keep_alive_ms = m->keep_alive_ms;
+	fakes.loads++;
+	CHECK_OK(thread_start("fake-load", 256 * 1024, load_main, j, &t));
+	pthread_detach(t);
+	return OK;
+}
+
+void fleet_unload(struct fleet *f, const char *digest)
+{
+	(void)f, (void)digest;
+	fakes.unloads++;
+}
+
+size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max)
+{
+	(void)f, (void)max;
+	ret[0] = (struct fleet_loaded){ .name = "tiny:latest", .n_ctx = 4096, .n_seq = 8,
+					.model_bytes = 1000, .kv_bytes = 200, .expires_ms = 1700000000000 };
+	memset(ret[0].digest, 'b', 64);
+	return 1;
+}
+
+void fleet_totals(struct fleet *f, struct fleet_totals *ret)
+{
+	(void)f;
+	*ret = (struct fleet_totals){ .tokens_in = 100, .tokens_out = 50, .requests = 3 };
+}
+
+/* ---- models ---- */
+
+static void entry(struct model_entry *m, const char *name)
+{
+	*m = (struct model_entry){ .size = 123456, .modified_ms = 1700000000000, .parameters = "135M",
+				   .quantization = "Q4_1", .family = "llama", .licence = "apache-2.0",
+				   .template_hash = "feed" };
+	memset(m->digest, 'a', 64);
+	memset(m->model_digest, 'b', 64);
+	snprintf(m->name, sizeof m->name, "%s", name);
+	snprintf(m->gguf.architecture, sizeof m->gguf.architecture, "llama");
+	m->gguf.context = 8192;
+	m->gguf.parameters = 135000000;
+}
+
+enum err model_store_find(struct model_store *s, struct str name, struct model_entry *ret,
+			  struct err_info *info)
+{
+	(void)s;
+	if (str_eq(name, STR("tiny")) || str_eq(name, STR("tiny:latest")) ||
+	    str_eq(name, STR("hf.co/u/r:Q4"))) {
+		entry(ret, "tiny:latest");
+		return OK;
+	}
+	if (str_eq(name, STR("embed"))) {
+		entry(ret, "embed:latest");
+		ret->gguf.embedding_model = true;
+		return OK;
+	}
+	return err_set(info, ERR_NOT_FOUND, "model \"%.*s\" not found", STR_ARG(name));
+}
+
+enum err model_store_find_digest(struct model_store *s, const char *digest, struct model_entry *ret)
+{
+	(void)s, (void)digest;
+	entry(ret, "tiny:latest");
+	return OK;
+}
+
+enum err model_store_list(struct model_store *s, struct model_entry **ret, size_t *ret_n)
+{
+	(void)s;
+	*ret = mem_zalloc(1, sizeof **ret);
+	if (!*ret)
+		return ERR_NOMEM;
+	entry(*ret, "tiny:latest");
+	*ret_n = 1;
+	return OK;
+}
+
+enum err model_store_texts(struct model_store *s, struct str name, struct model_texts *t,
+			   struct err_info *info)
+{
+	(void)s, (void)name, (void)info;
+	if (t->params)
+		TRY(buf_add(t->params, str_from(fakes.params)));
+	if (t->system)
+		TRY(buf_add(t->system, str_from(fakes.system)));
+	return OK;
+}
+
+enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1])
+{
+	(void)s;
+	return str_copy(STR("tiny:latest"), ret, LIMIT_MODEL_NAME + 1);
+}
+
+enum err model_store_default_set(struct model_store *s, struct str name, const char *person,
+				 struct err_info *info)
+{
+	struct model_entry m;
+	(void)person;
+	return model_store_find(s, name, &m, info);
+}
+
+enum err model_store_delete(struct model_store *s, struct str name, struct err_info *info)
+{
+	(void)s, (void)name, (void)info;
+	fakes.deleted++;
+	return OK;
+}
+
+enum err model_store_create(struct model_store *s, const json_t *request,
+			    void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
+{
+	(void)s;
+	if (!json_is_object(json_object_get(request, "files")))
+		return err_set(info, ERR_INVALID, "neither 'from' or 'files' was specified");
+	status("parsing GGUF", arg);
+	status("success", arg);
+	return OK;
+}
+
+struct model_upload { size_t n; };
+enum err model_upload_begin(struct model_store *s, struct str digest, uint64_t size,
+			    struct model_upload **ret, struct err_info *info)
+{
+	(void)s, (void)size, (void)info;
+	if (digest.ptr[0] == 'e')
+		return ERR_EXISTS;
+	*ret = mem_zalloc(1, sizeof **ret);
+	return *ret ? OK : ERR_NOMEM;
+}
+enum err model_upload_add(struct model_upload *u, struct str bytes, struct err_info *info)
+{
+	(void)info;
+	for (size_t i = 0; i < bytes.len && u->n < sizeof fakes.uploaded - 1; i++)
+		fakes.uploaded[u->n++] = bytes.ptr[i];
+	return OK;
+}
+enum err model_upload_end(struct model_upload *u, struct err_info *info)
+{
+	(void)u, (void)info;
+	return strcmp(fakes.uploaded, "wrong") == 0 ? ERR_DIGEST : OK;
+}
+struct model_upload *model_upload_free(struct model_upload *u)
+{
+	mem_free(u);
+	return NULL;
+}
+enum err model_blob_exists(struct model_store *s, struct str digest)
+{
+	(void)s;
+	return digest.ptr[0] == 'e' ? OK : ERR_NOT_FOUND;
+}
+
+/* ---- pulls ---- */
+
+struct pull_job { pull_sink sink; void *arg; bool bad; };
+
+static void *pull_main(void *arg)
+{
+	struct pull_job *j = arg;
+	struct pull_progress p = { .state = PULL_RUNNING, .name = "tiny:latest", .status = "pulling manifest" };
+	nap(5);
+	j->sink(&p, j->arg);
+	snprintf(p.status, sizeof p.status, "pulling bbbbbbbbbbbb");
+	memset(p.digest, 'b', 64);
+	p.total = 100;
+	p.completed = 40;
+	j->sink(&p, j->arg);
+	j->sink(&p, j->arg); /* nothing new: must not be repeated */
+	p.state = j->bad ? PULL_FAILED : PULL_DONE;
+	(void)!!err_set(&p.error, ERR_UPSTREAM, "the registry said 500");
+	j->sink(&p, j->arg);
+	mem_free(j);
+	return NULL;
+}
+
+enum err pulls_start(struct pulls *p, const struct pull_request *q, pull_sink sink, void *arg,
+		     char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info)
+{
+	(void)p;
+	pthread_t t;
+	if (str_eq(q->name, STR("evil.example/x")))
+		return err_set(info, ERR_EGRESS, "evil.example:443 is not on the list");
+	struct pull_job *j = mem_zalloc(1, sizeof *j);
+	*j = (struct pull_job){ sink, arg, str_eq(q->name, STR("broken")) };
+	id_new(ret_id);
+	*ret_watch = 1;
+	CHECK_OK(thread_start("fake-pull", 256 * 1024, pull_main, j, &t));
+	pthread_detach(t);
+	return OK;
+}
+
+size_t pulls_list(struct pulls *p, struct pull_progress *ret, size_t max)
+{
+	(void)p, (void)max;
+	ret[0] = (struct pull_progress){ .state = PULL_FAILED, .name = "x:latest", .all_total = 10 };
+	id_new(ret[0].id);
+	(void)!!err_set(&ret[0].error, ERR_DIGEST, "layer 1");
+	return 1;
+}
+
+enum err pulls_get(struct pulls *p, const char *id, struct pull_progress *ret)
+{
+	(void)p;
+	*ret = (struct pull_progress){ .state = PULL_RUNNING, .name = "tiny:latest" };
+	return str_copy(str_from(id), ret->id, sizeof ret->id);
+}
+
+/* ---- machine, egress ---- */
+
+void machine_refresh(const char *data_dir, struct machine *m) { (void)data_dir, (void)m; }
+enum err advise_json(struct advice_table *t, const struct machine *m, struct buf *out)
+{
+	(void)t, (void)m;
+	return buf_add(out, STR("{\"machine\":{},\"advice\":[]}"));
+}
+enum err egress_client_policy(struct egress_client *c, const struct allow *a)
+{
+	(void)c, (void)a;
+	return OK;
+}
+
+/* ---- the keeper: a thread at the other end of a real channel ---- */
+
+static void take_audit(struct ipc_in *m)
+{
+	uint64_t n = ipc_get_u64(m);
+	for (uint64_t i = 0; i < n; i++) {
+		struct str event = ipc_get_str(m);
+		size_t at = strlen(fakes.audit_log);
+		snprintf(fakes.audit_log + at, sizeof fakes.audit_log - at, "%.*s\n", STR_ARG(event));
+		fakes.audits++;
+	}
+}
+
+static void put_entries(struct ipc_out *out)
+{
+	for (uint64_t seq = 2; seq >= 1; seq--) {
+		ipc_put_u64(out, seq);
+		ipc_put_i64(out, 1700000000000);
+		ipc_put_str(out, STR("{\"actor\":\"local\",\"role\":\"local\",\"action\":\"owner.link\","
+				     "\"outcome\":\"ok\",\"address\":\"local\"}"));
+	}
+}
+
+static void fake_answer(struct ipc *c, struct ipc_in *m)
+{
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	if (m->type == ASK_AUDIT && fakes.audit_error) {
+		answer_put(&out, fakes.audit_error, STR("the disk is full"));
+		CHECK_OK(ipc_send(c, &out));
+		return;
+	}
+	answer_put(&out, OK, STR_NONE);
+	switch (m->type) {
+	case ASK_KEY_INFO: ipc_put_str(&out, STR("{\"kind\":\"file\",\"recovery\":false}")); break;
+	case ASK_RECOVERY: ipc_put_str(&out, STR("abcd1-efgh2")); break;
+	case ASK_SIGN: ipc_put_str(&out, STR("0123456789abcdef0123456789abcdef")); break;
+	case ASK_AUDIT_READ: put_entries(&out); break;
+	case ASK_AUDIT:
+		take_audit(m);
+		ipc_put_u64(&out, 1);
+		break;
+	case ASK_AUDIT_VERIFY:
+		ipc_put_bool(&out, true);
+		ipc_put_u64(&out, 7);
+		ipc_put_str(&out, STR("7 records, intact"));
+		break;
+	default: FAIL("the fake keeper does not know %u", m->type);
+	}
+	CHECK_OK(ipc_send(c, &out));
+}
+
+void *fake_keeper_main(void *arg)
+{
+	struct ipc *c = arg;
+	for (;;) {
+		AUTO_IPC_IN struct ipc_in in = { .type = 0 };
+		if (ipc_recv_wait(c, -1, &in))
+			break;
+		fake_answer(c, &in);
+	}
+	ipc_free(c);
+	return NULL;
+}
