@@ -1,10 +1,8 @@
-/* Warnings come as "slug" or "slug: detail"; known ones are said in the person's language. */
+/* Warnings come as "slug:number"; known ones are said in the person's language. */
 import { isKey, t } from "../lib/i18n/index.svelte";
 
 export function warningText(warning: string): string {
-	const [slug = "", ...rest] = warning.split(":");
-	const key = `warning.${slug.trim()}`;
-	if (!isKey(key)) return warning;
-	const detail = rest.join(":").trim();
-	return detail ? `${t(key)} (${detail})` : t(key);
+	const [slug = "", n = ""] = warning.split(":");
+	const key = `warning.${slug}`;
+	return isKey(key) ? t(key, { n: Number(n) || 0 }) : warning;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { addressHost, renderMarkdown, safeAddress, sanitise } from "./markdown";
+import { addressHost, safeAddress } from "./address";
+import { renderMarkdown, sanitise } from "./markdown";
 
 function html(source: string): string {
 	const div = document.createElement("div");

@@ -5,30 +5,14 @@
  * host could carry away what the chat contains. */
 import createDOMPurify from "dompurify";
 import { Marked, type Tokens } from "marked";
+import { addressHost, safeAddress, SCHEMES } from "./address";
 
 const TAGS = ["p", "br", "strong", "em", "del", "code", "pre", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "hr", "table", "thead", "tbody", "tr", "th", "td", "a", "span", "div"];
 const ATTRIBUTES = ["href", "start", "align", "class"];
 const CLASSES = new Set(["table-wrap", "image-off", "task", "task-done"]);
-const SCHEMES = /^(?:https?:\/\/|mailto:)/i;
 
 export function escapeHtml(text: string): string {
 	return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
-}
-
-/* The address as the browser will understand it, or null if it may not be followed. */
-export function safeAddress(href: string): URL | null {
-	if (!SCHEMES.test(href.trim())) return null;
-	try {
-		const url = new URL(href.trim());
-		return url.protocol === "http:" || url.protocol === "https:" || url.protocol === "mailto:" ? url : null;
-	} catch {
-		return null;
-	}
-}
-
-/* What to show a person before a link opens: the host as it really is (punycode included). */
-export function addressHost(url: URL): string {
-	return url.protocol === "mailto:" ? url.pathname : url.host;
 }
 
 const marked = new Marked({ gfm: true, breaks: true, async: false });

@@ -27,18 +27,26 @@ export class StickyRule {
 	}
 }
 
+const UP_KEYS = new Set(["ArrowUp", "PageUp", "Home"]);
+
 export class Sticky {
 	#rule = new StickyRule();
 	#resize: ResizeObserver;
-	#mutate: () => void;
+	#off = new AbortController();
+	#ownTop = -1; /* where we scrolled to ourselves: the event of that is no person's doing */
 
 	constructor(
 		private readonly scroller: HTMLElement,
 		content: HTMLElement,
 		private readonly changed: (following: boolean) => void,
 	) {
-		this.#mutate = () => this.#onScroll();
-		scroller.addEventListener("scroll", this.#mutate, { passive: true });
+		const on = { passive: true, signal: this.#off.signal };
+		scroller.addEventListener("scroll", () => this.#onScroll(), on);
+		/* Intent comes before movement: while text rushes in, a scroll upwards would be overtaken by
+		 * our own scrolling down before its event is heard. */
+		scroller.addEventListener("wheel", (e) => e.deltaY < 0 && this.#letGo(), on);
+		scroller.addEventListener("touchmove", () => this.#letGo(), on);
+		scroller.addEventListener("keydown", (e) => UP_KEYS.has(e.key) && this.#letGo(), on);
 		this.#resize = new ResizeObserver(() => {
 			if (this.#rule.following) this.#end();
 			else this.changed(false);
@@ -55,15 +63,23 @@ export class Sticky {
 
 	destroy(): void {
 		this.#resize.disconnect();
-		this.scroller.removeEventListener("scroll", this.#mutate);
+		this.#off.abort();
+	}
+
+	#letGo(): void {
+		if (this.scroller.scrollHeight <= this.scroller.clientHeight) return;
+		this.#rule.following = false;
+		this.changed(false);
 	}
 
 	#end(): void {
 		this.scroller.scrollTop = this.scroller.scrollHeight;
+		this.#ownTop = this.scroller.scrollTop;
 	}
 
 	#onScroll(): void {
 		const s = this.scroller;
+		if (!this.#rule.following && Math.abs(s.scrollTop - this.#ownTop) < 2) return;
 		this.changed(this.#rule.moved({ top: s.scrollTop, height: s.clientHeight, full: s.scrollHeight }));
 	}
 }

@@ -1,5 +1,5 @@
 /* Links in answers lead out of the house: the person sees the host before anything opens. */
-import { safeAddress } from "../core/markdown";
+import { safeAddress } from "../core/address";
 import { ui } from "./state/ui.svelte";
 
 export function openForeignLinks(e: MouseEvent): void {

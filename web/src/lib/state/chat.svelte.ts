@@ -104,7 +104,7 @@ export class Chat {
 		if (this.state !== "loading") void this.load().then(() => this.#store.refreshStreaming());
 	}
 
-	/* `parent` undefined: after the last message shown; "" : a new beginning. */
+	/* `parent` undefined: after the last message shown; "root": another first question. */
 	async send(content: string, parent?: string): Promise<boolean> {
 		const after = parent ?? this.steps[this.steps.length - 1]?.message.id;
 		this.pending = { clientId: newClientId(), parent: after, content, error: null };
@@ -167,7 +167,7 @@ export class Chat {
 	}
 
 	async edit(questionId: string, content: string): Promise<boolean> {
-		return this.send(content, this.shown.get(questionId)?.message.parent ?? "");
+		return this.send(content, this.shown.get(questionId)?.message.parent ?? "root");
 	}
 
 	branch(step: Step, by: number): void {

@@ -1,0 +1,151 @@
+/* The page against its stand-in server. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { execFileSync } from "node:child_process";
+import { browser, check, equal, person, ROOT, runAll, tempDir, test, until, Watch } from "./lib.mjs";
+import { lastTest, sharedTests } from "./shared.mjs";
+
+export async function run() {
+	const { Mock } = await import(join(ROOT, "web/dev/mock.mjs"));
+	let dist = join(ROOT, "web/dist");
+	if (!process.env.E2E_DIST || !existsSync(dist)) {
+		dist = join(tempDir("tresor-page-"), "dist");
+		execFileSync("npm", ["run", "--silent", "build", "--", "--outDir", dist, "--emptyOutDir", "--logLevel", "error"], { cwd: join(ROOT, "web"), stdio: ["ignore", process.stderr, process.stderr] });
+	}
+	const mock = new Mock({ speed: 12, dist });
+	const url = await mock.listen();
+	const b = await browser();
+	const w = {
+		url, browser: b, watch: new Watch(url), owner: { email: "ada@example.org", password: "ein guter langer Satz" },
+		ownerLink: async () => `${url}/#/link/${mock.link("owner")}`,
+		long: "COUNT to two hundred", short: "WAIT no, just say thanks",
+		beforeTabs: () => (mock.streamsMax = mock.streams.size),
+		afterTabs: () => check(mock.streamsMax <= 2, `${mock.streamsMax} streams were open (this browser's and the desk's were expected)`),
+	};
+	w.short = "Just say thanks";
+	const t = sharedTests(w);
+	pageOnly(w, mock, t);
+	lastTest(w);
+	const failed = await runAll(w.watch);
+	await b.close();
+	mock.close();
+	return failed;
+}
+
+function pageOnly(w, mock, { page: get }) {
+	test("hostile Markdown of a model is harmless, also while it grows", async () => {
+		const page = get();
+		await page.goto(w.url);
+		await person.ask(page, "XSS please");
+		await person.finished(page);
+		equal(await page.evaluate(() => window.__xss), undefined, "what a script would have set");
+		equal(await page.locator(".prose").locator("img, script, svg, iframe, style, form, object").count(), 0, "foreign elements");
+		const links = await page.locator(".prose a").evaluateAll((all) => all.map((a) => [a.href, a.target, a.rel]));
+		equal(links, [["https://example.org/a?b=c", "_blank", "noopener noreferrer nofollow"], ["https://evil.example/pixel.png", "_blank", "noopener noreferrer nofollow"]], "links");
+		await page.locator(".prose a").first().click();
+		const dialog = page.getByRole("dialog", { name: "Open a page outside?" });
+		await dialog.waitFor();
+		check((await dialog.innerText()).includes("example.org"), "the host is shown before anything opens");
+		await page.keyboard.press("Escape");
+		equal(page.context().pages().length, page.context().pages().filter((p) => p.url().startsWith(w.url)).length, "pages outside");
+	});
+
+	test("an answer that breaks off can be tried again", async () => {
+		const page = get();
+		await page.goto(w.url);
+		await person.ask(page, "FAIL");
+		await page.getByText("The answer broke off.").waitFor();
+		check((await person.answer(page)).startsWith("Der Anfang"), "what was written stays");
+		await page.getByRole("button", { name: "Try again" }).click();
+		await until(async () => (await page.getByText("2/2").count()) > 0, "a second version");
+	});
+
+	test("a question that could not be sent stays, and is sent once", async () => {
+		const page = get();
+		await page.goto(w.url);
+		await person.ask(page, w.short);
+		await person.finished(page);
+		mock.failNext = (key) => key.startsWith("POST") && key.endsWith("/messages");
+		await page.fill("#composer", "second question");
+		await page.press("#composer", "Enter");
+		await page.getByText("The message was not sent.").waitFor();
+		await page.getByRole("button", { name: "Try again" }).click();
+		await until(async () => (await page.locator(".answer").count()) === 2, "the second answer");
+		equal(await page.locator(".question").count(), 2, "questions");
+		await person.finished(page);
+	});
+
+	test("waiting is shown with the position", async () => {
+		const page = get();
+		await page.goto(w.url);
+		await person.ask(page, "WAIT");
+		await page.getByText("Waiting: position 3").waitFor();
+		await person.finished(page);
+	});
+
+	test("3,000 long lines stay fluid, and reading above is not disturbed", async () => {
+		const page = get();
+		await page.goto(w.url);
+		await page.evaluate(() => {
+			window.__long = 0;
+			new PerformanceObserver((l) => {
+				for (const e of l.getEntries()) window.__long = Math.max(window.__long, e.duration);
+			}).observe({ entryTypes: ["longtask"] });
+		});
+		await person.ask(page, "LONG");
+		const length = () => page.locator(".prose").evaluate((e) => e.textContent.length);
+		await until(async () => (await length()) > 20_000, "a long answer");
+		await page.locator(".scroller").hover();
+		await page.mouse.wheel(0, -1200);
+		await page.getByRole("button", { name: "To the newest message" }).waitFor();
+		const top = () => page.locator(".scroller").evaluate((e) => e.scrollTop);
+		const at = await top();
+		await page.waitForTimeout(600);
+		check(Math.abs((await top()) - at) < 4, "the text one reads does not move");
+		await page.getByRole("button", { name: "To the newest message" }).click();
+		await until(async () => !(await person.streaming(page)), "the end", 60);
+		equal(await page.locator(".prose li").count(), 3000, "lines");
+		check(await page.locator(".scroller").evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 60), "it follows again");
+		const worst = await page.evaluate(() => window.__long);
+		check(worst < 400, `the page hung for ${Math.round(worst)} ms`);
+	}, 90);
+
+	test("the page comes back by itself after the server was away", async () => {
+		const page = get();
+		await page.goto(w.url);
+		await page.waitForSelector("#composer");
+		const port = mock.port;
+		mock.close();
+		await page.getByText("Reconnecting …").waitFor();
+		await mock.listen(port);
+		await until(async () => (await page.getByText("Reconnecting …").count()) === 0, "the link is back", 40);
+		await person.ask(page, w.short);
+		await person.finished(page);
+	}, 90);
+
+	test("a model is got with progress, made the default, and deleted", async () => {
+		const page = get();
+		await page.goto(`${w.url}/admin/models`);
+		await page.getByRole("heading", { name: "Qwen3 8B" }).waitFor();
+		await page.locator("article", { hasText: "Best choice" }).getByRole("button", { name: "Get" }).click();
+		await page.getByRole("progressbar").waitFor();
+		await person.menu(page, page.getByRole("button", { name: "Actions for qwen3:8b" }), "Make it the default");
+		await page.getByText("qwen3:8b is now the default").waitFor();
+		await page.getByLabel("Name or address of the model").fill("nowhere.example/x:y");
+		await page.keyboard.press("Enter");
+		await page.getByText("This destination is not on the list of allowed ones.").waitFor();
+		await person.menu(page, page.getByRole("button", { name: "Actions for qwen3:8b" }), "Delete");
+		await page.locator("dialog").getByRole("button", { name: "Delete" }).click();
+		await until(async () => (await page.getByRole("button", { name: "Actions for qwen3:8b" }).count()) === 0, "it is gone");
+		mock.standard = "smollm2";
+	}, 60);
+
+	test("with less motion wished, nothing moves", async () => {
+		const calm = await w.watch.device(w.browser, { reducedMotion: "reduce" });
+		const p = await calm.newPage();
+		await person.logIn(p, w.url, w.owner.email, w.owner.password);
+		await person.ask(p, w.short);
+		equal(await p.evaluate(() => document.getAnimations().filter((a) => a.playState === "running" && (a.effect?.getTiming().iterations ?? 1) === Infinity).length), 0, "endless animations");
+		await calm.close();
+	});
+}

@@ -1,0 +1,93 @@
+/* What the stand-in server answers, and a house with some life in it. */
+const MARKDOWN = `Eine **Wärmepumpe** holt Wärme aus Luft, Erde oder Wasser und hebt sie auf eine nutzbare Temperatur. Sie arbeitet wie ein Kühlschrank, nur in die andere Richtung.
+
+### So läuft es ab
+
+1. Ein Kältemittel nimmt draußen Wärme auf und *verdampft*.
+2. Der Verdichter presst den Dampf zusammen, er wird heiß.
+3. Im Haus gibt er die Wärme ab und wird wieder flüssig.
+
+| Quelle | Jahresarbeitszahl | Aufwand |
+|:--|--:|:--|
+| Luft | 3,1 | gering |
+| Erdreich | 4,2 | Bohrung nötig |
+| Grundwasser | 4,6 | Genehmigung nötig |
+
+Die Jahresarbeitszahl sagt, wie viel Wärme aus einer Kilowattstunde Strom wird:
+
+\`\`\`python
+def heat(power_kwh: float, spf: float = 3.1) -> float:
+    """Heat delivered for the electricity used."""
+    return power_kwh * spf  # kWh
+
+print(heat(2500))  # 7750.0
+\`\`\`
+
+> Faustregel: je kleiner der Temperaturunterschied, desto sparsamer.
+
+Mehr dazu beim [Umweltbundesamt](https://www.umweltbundesamt.de/themen/waermepumpe).
+`;
+const ATTACK = `Hallo <img src=x onerror="window.__xss=1"> <script>window.__xss=2</script>
+
+[klick](javascript:window.__xss=3) und [echt](https://example.org/a?b=c)
+
+![Bild](https://evil.example/pixel.png) <svg onload="window.__xss=4"></svg>
+
+<a href="javascript:window.__xss=5" onclick="window.__xss=6">x</a>
+
+<iframe src="https://evil.example"></iframe>
+
+\`\`\`html
+<script>window.__xss=7</script>
+\`\`\`
+`;
+
+function cut(text, size) {
+	const out = [];
+	for (let i = 0; i < text.length; i += size) out.push(text.slice(i, i + size));
+	return out;
+}
+
+/* The answer in pieces; an object ends it with a failure. */
+export function answerFor(question) {
+	if (question.includes("XSS")) return cut(ATTACK, 9);
+	if (question.includes("LONG")) return cut(Array.from({ length: 3000 }, (_, i) => `${i + 1}. Zeile mit **Wort** und \`code\``).join("\n"), 400);
+	if (question.includes("COUNT")) return Array.from({ length: 200 }, (_, i) => `${i + 1} `);
+	if (question.includes("FAIL")) return [...cut("Der Anfang einer Antwort, die ", 6), {}];
+	if (question.includes("WAIT")) return cut("Danke für die Geduld.", 4);
+	return cut(MARKDOWN, 7);
+}
+
+const DAY = 86_400_000;
+const TITLES = [
+	["Wie funktioniert eine Wärmepumpe?", 0], ["Angebot Müller GmbH: freundlicher formulieren", 0.02], ["Excel: SVERWEIS durch XVERWEIS ersetzen", 0.1],
+	["Protokoll der Teamsitzung zusammenfassen", 1], ["Stellenanzeige Buchhaltung", 1.1], ["DSGVO: Löschfristen im Überblick", 3], ["Regex für Rechnungsnummern", 4],
+	["Reisekostenrichtlinie verständlich erklärt", 6], ["Python-Skript: CSV-Dateien zusammenführen", 12], ["Schulungsplan neue Mitarbeitende", 18], ["Kündigungsfrist Mietvertrag", 26],
+	["Vergleich Leasing und Kauf", 48], ["Ideen für das Sommerfest", 55], ["Antwort auf Reklamation", 90],
+];
+
+/* An owner, two colleagues, conversations. Returns the owner. */
+export function seed(mock) {
+	if (mock.seeded) return mock.seeded;
+	const ada = mock.addPerson({ email: "ada@example.org", name: "Ada Sommer", role: "owner", password: seed.password });
+	mock.addPerson({ email: "jonas@example.org", name: "Jonas Weber", role: "admin", password: seed.password });
+	const lea = mock.addPerson({ email: "lea.brandt@example.org", name: "Lea Brandt", role: "member", password: seed.password });
+	lea.created_ms -= 20 * DAY;
+	const gone = mock.addPerson({ email: "t.krause@example.org", name: "Tim Krause", role: "member", password: seed.password });
+	gone.state = "disabled";
+	mock.instance = { ...mock.instance, has_owner: true, name: "Tresor" };
+	mock.models.push({ name: "qwen3:8b", digest: "a3de86cd1c132c822487ededd47a324c50491393e6565cd14bafa40d0b8e686f", size: 5_230_000_000, family: "qwen3", parameters: "8B", quantization: "Q4_K_M", context: 32768, loaded: true, starter: false, licence: "Apache-2.0" });
+	mock.standard = "qwen3:8b";
+	for (const [title, days] of TITLES) {
+		const c = mock.newConversation(ada.id, "qwen3:8b", title);
+		c.created_ms = c.changed_ms = Date.now() - days * DAY - 60_000;
+		const q = mock.newMessage(c, { content: title === TITLES[0][0] ? "Erkläre mir kurz, wie eine Wärmepumpe funktioniert. Bitte mit einer kleinen Tabelle und einer Beispielrechnung." : title, created_ms: c.created_ms });
+		mock.newMessage(c, { role: "assistant", parent: q.id, content: MARKDOWN, model: "qwen3:8b", model_digest: mock.models[1].digest, engine_build: "llama.cpp 0.5.0 cpu", template_hash: "9c1d2f4e8b7a6053", created_ms: c.created_ms + 900, stats: { prompt_tokens: 38, cached_tokens: 24, answer_tokens: 412, queue_ms: 2, prompt_ms: 311, answer_ms: 22_400 } });
+	}
+	mock.keys.push({ id: "k1", name: "Monatsbericht (Skript)", hint: "x7Qa", scopes: "chat,models.read", created_ms: Date.now() - 40 * DAY, used_ms: Date.now() - DAY, expires_ms: Date.now() + 300 * DAY, person: ada.id });
+	mock.keys.push({ id: "k2", name: "VS Code", hint: "9bTz", scopes: "chat,models.read", created_ms: Date.now() - 90 * DAY, revoked_ms: Date.now() - 10 * DAY, person: ada.id });
+	for (const [action, object, outcome] of [["/team/v1/link/accept", "", "ok"], ["/team/v1/login", "", "ok"], ["models.change", "qwen3:8b", "begun"], ["models.change", "qwen3:8b", "ok"], ["people.change", "member", "ok"], ["/team/v1/login", "", "failed"], ["self.keys", "", "ok"], ["people.change", lea.id, "ok"], ["egress.change", "huggingface.co", "ok"]]) mock.record(ada, action, object, outcome);
+	mock.seeded = ada;
+	return ada;
+}
+seed.password = "ein guter langer Satz";
