@@ -167,6 +167,8 @@ static int best_first(const void *x, const void *y)
 		return class_of(a) - class_of(b);
 	if (class_of(a) == 2)
 		return (a->size > b->size) - (a->size < b->size);
+	if (class_of(a) == 1)
+		return (a->tokens_per_s < b->tokens_per_s) - (a->tokens_per_s > b->tokens_per_s);
 	if (a->german != b->german)
 		return a->german ? -1 : 1;
 	return b->rank - a->rank;
