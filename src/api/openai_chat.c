@@ -4,6 +4,7 @@
 #include "api/errors.h"
 #include "api/gen.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 #include "base/limits.h"
@@ -15,6 +16,9 @@ struct chat { bool include_usage; };
 static void fingerprint(const struct gen *g, char dst[96])
 {
 	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest, g->build[0] ? g->build : "unknown");
+	for (char *p = dst; *p; p++)
+		if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_')
+			*p = '-';
 }
 
 static void head(struct gen *g, const char *object, struct jw *w, struct buf *out)
