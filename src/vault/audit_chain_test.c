@@ -112,7 +112,8 @@ TEST(a_line_has_one_spelling)
 	uint8_t mac[AUDIT_MAC_LEN];
 	static const char *const bad[] = {
 		"", " ", "1", "1 2", "1 2 a", "01 2 a " MAC_2, "1 02 a " MAC_2, "+1 2 a " MAC_2,
-		"1 -2 a " MAC_2, "1 2  " MAC_2, "1  2 a " MAC_2, "1 2 a " MAC_2 " ", "1 2 a b " MAC_2,
+		"1 -2 a " MAC_2, "1 2  " MAC_2, "1  2 a " MAC_2, "1 2 a " MAC_2 " ",
+		"1 2 a b " MAC_2,
 		"1 2 a " MAC_2 "0", "99999999999999999999 2 a " MAC_2, " 1 2 a " MAC_2,
 		"1 2 \xc3 " MAC_2, "1 2 a\t " MAC_2, "1 2 a x" MAC_2,
 	};

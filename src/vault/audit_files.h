@@ -39,5 +39,6 @@ struct audit_walk {
 };
 enum err audit_walk_line(void *arg, struct str line, uint64_t at);
 /* Is what lies behind `end` the rest of a write that a power cut tore, rather than damage? It has
- * no newline or a NUL byte (a block that never arrived) in its first line, and fits in one batch. */
+ * no newline or a NUL byte (a block that never arrived) in its first line, and fits in one
+ * batch. */
 enum err audit_is_torn(int fd, uint64_t end, uint64_t size, bool *ret);

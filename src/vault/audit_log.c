@@ -22,7 +22,7 @@ struct audit_log {
 	struct audit_head checkpoint;/* as stored */
 	size_t file_bytes;
 	unsigned files;              /* the last one is being written */
-	uint64_t *first;             /* first record of each file; [files - 1] counts while it is empty */
+	uint64_t *first;             /* first record of each file, also of one still empty */
 	int fd;                      /* of the last file */
 	uint64_t size;               /* of the last file */
 	enum err broken;
@@ -34,8 +34,8 @@ enum { FILE_BYTES = 8 * 1024 * 1024, SEALED_TEXT_MAX = AUDIT_SEALED_MAX };
 
 static enum err bad_record(struct err_info *info, uint64_t seq)
 {
-	(void)err_set(info, ERR_CORRUPT, "record %" PRIu64 " of the audit log is damaged or missing",
-		       seq);
+	(void)err_set(info, ERR_CORRUPT,
+		      "record %" PRIu64 " of the audit log is damaged or missing", seq);
 	err_hint(info, "run `tresor audit verify`, keep a copy of the folder, restore a backup");
 	return ERR_CORRUPT;
 }

@@ -21,8 +21,8 @@ struct audit_log;
 struct audit_log_options {
 	const char *data_dir;           /* DIR; DIR/audit is made when missing */
 	uint8_t key[KEY_LEN];           /* the audit key */
-	bool create;                    /* make an empty log when there is neither log nor checkpoint:
-					 * true while there is no database yet. Else that is refused */
+	bool create;                    /* make an empty log when there is none and no checkpoint:
+					 * true until there is a database. Else that is refused */
 	size_t file_bytes;              /* a new file after so many; 0: 8 MiB */
 };
 /* Errors: ERR_CORRUPT (info names the record), ERR_KEY (the checkpoint's signature), ERR_IO .. */
@@ -34,7 +34,7 @@ struct audit_log *audit_log_close(struct audit_log *l);
 {
 	*l = audit_log_close(*l);
 }
-/* Appends n events (JSON objects, at most LIMIT_AUDIT_EVENT each) and returns when they are durable.
+/* Appends n events (JSON objects, at most LIMIT_AUDIT_EVENT each); returns when they are durable.
  * Errors: ERR_INVALID (an event is empty or too long, n is 0 or over AUDIT_BATCH_MAX) and, before
  * anything was written, ERR_NOMEM: nothing happened. All others (ERR_IO, ERR_NOSPACE ..): from then
  * on every append fails with it, until the caller closes and opens the log again. */

@@ -22,7 +22,8 @@ static void in_dir(char out[PATH], const char *name)
 
 static enum err try_open(const char *dir, bool create, struct audit_log **ret)
 {
-	struct audit_log_options o = { .data_dir = dir, .create = create, .file_bytes = SMALL_FILE };
+	struct audit_log_options o = { .data_dir = dir, .create = create,
+				       .file_bytes = SMALL_FILE };
 	struct err_info info = { .code = OK };
 	memcpy(o.key, key, sizeof o.key);
 	return audit_log_open(&o, ret, &info);
@@ -345,7 +346,8 @@ TEST(blocks_that_never_arrived_are_a_torn_write)
 	(void)snprintf(path, sizeof path, "%s/audit/00000001.log", copy);
 	AUTO_FD int fd = -1;
 	CHECK_OK(fd_open(path, O_WRONLY, 0, &fd));
-	CHECK_OK(fd_pwrite_full(fd, zeros, sizeof zeros, (uint64_t)two + 10)); /* whole lines behind */
+	CHECK_OK(fd_pwrite_full(fd, zeros, sizeof zeros, (uint64_t)two + 10));
+	/* with whole lines behind */
 	open_torn(copy, 2, true);
 	(void)audit_log_close(l);
 }

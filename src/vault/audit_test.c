@@ -159,11 +159,13 @@ TEST(callers_at_the_same_time_share_a_message)
 
 static void *many_large(void *arg)
 {
-	static const char text[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	static const char text[] =
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 	struct audit_event e = { .action = "login", .outcome = "ok", .object = str_from(text),
-				 .address = str_from(text), .note = str_from(text), .request_id = str_from(text) };
+				 .address = str_from(text), .note = str_from(text),
+				 .request_id = str_from(text) };
 	for (int i = 0; i < EACH; i++)
 		CHECK_OK(audit_write(arg, &e));
 	return NULL;

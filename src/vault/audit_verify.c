@@ -63,8 +63,8 @@ static enum err verify_all(struct verify *v, unsigned files)
 	if (v->torn)
 		TRY(buf_addf(v->report, "%" PRIu64 " bytes of a torn write follow the last record; "
 			     "the next start cuts them off\n", v->torn));
-	return buf_addf(v->report, "intact: %" PRIu64 " records in %u files, the last of %s\n", last,
-			files, last ? when : "never");
+	return buf_addf(v->report, "intact: %" PRIu64 " records in %u files, the last of %s\n",
+			last, files, last ? when : "never");
 }
 
 enum err audit_log_verify(const char *data_dir, const uint8_t key[KEY_LEN], uint64_t *ret_records,
@@ -84,8 +84,8 @@ enum err audit_log_verify(const char *data_dir, const uint8_t key[KEY_LEN], uint
 		(void)buf_addf(report, "the checkpoint is missing\n");
 		e = ERR_CORRUPT;
 	} else if (e == ERR_CORRUPT || e == ERR_KEY) {
-		(void)buf_addf(report, "%s\n", info.detail[0] ? info.detail
-							: "the checkpoint is damaged, or of another key");
+		(void)buf_addf(report, "%s\n", info.detail[0] ? info.detail :
+			       "the checkpoint is damaged, or of another key");
 	}
 	if (!e)
 		e = audit_chain_new(keys.chain, NULL, &chain);

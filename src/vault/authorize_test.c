@@ -84,7 +84,7 @@ static size_t csv_check(void)
  * the file, goes without an expectation. */
 static size_t rows_wanted(void)
 {
-	size_t none = 5 + 3;                              /* subjects: 5 roles, 3 of them also by key */
+	size_t none = 5 + 3;                     /* subjects: 5 roles, 3 of them also by key */
 	size_t owned = 2 * none + 3 * 2;                  /* foreign, missing: all; own: 3 roles */
 	size_t person = 3 * none + none + 3 * 2;          /* foreign x 3 roles, missing, oneself */
 	size_t role = 5 * none;

@@ -51,7 +51,7 @@ enum err credential_pick(const struct credential_in *in, struct credential *ret,
 				       "the local socket takes no session and no API key");
 		if (in->local_uid != 0 && in->local_uid != in->own_uid)
 			return err_set(info, ERR_FORBIDDEN,
-				       "the local socket is for root and the user that runs Tresor");
+				       "the local socket is for root and for the user of Tresor");
 		c.kind = CRED_LOCAL;
 	}
 	*ret = c;
@@ -179,9 +179,9 @@ enum err credential_subject(struct vault *v, const struct credential_in *in, str
 		return err_set(info, e, "the API key is unknown, revoked or expired");
 	TRY(e);
 	if (!(in->accepted & accepted_bits(c.kind)))
-		return err_set(info, ERR_FORBIDDEN, "%s",
-			       c.kind == CRED_KEY ? "an API key cannot do this; log in"
-						  : "only the command on the machine itself can do this");
+		return err_set(info, ERR_FORBIDDEN, c.kind == CRED_KEY ?
+			       "an API key cannot do this; log in" :
+			       "only the command on the machine itself can do this");
 	if (c.kind == CRED_KEY && in->scope && !scope_ok(&s, in->scope))
 		return err_set(info, ERR_FORBIDDEN, "the API key does not have the scope \"%s\"",
 			       in->scope);

@@ -27,7 +27,7 @@ struct credential_in { /* STR_NONE: the header is absent. Duplicates were refuse
 	int64_t own_uid;           /* geteuid(): it and root are the operator */
 	bool changes;              /* the route's */
 	unsigned accepted;         /* the route's auth bits */
-	const char *scope;         /* the route's; NULL: no key may, but for accepted KEY: any key */
+	const char *scope;         /* the route's; NULL: whatever key, if keys are accepted */
 };
 enum credential_kind { CRED_NONE, CRED_SESSION, CRED_KEY, CRED_LOCAL };
 struct credential {

@@ -5,7 +5,8 @@
 
 static struct credential_in request(void)
 {
-	return (struct credential_in){ .local_uid = -1, .own_uid = 1000, .host = STR("ai.example:7070"),
+	return (struct credential_in){ .local_uid = -1, .own_uid = 1000,
+				       .host = STR("ai.example:7070"),
 				       .accepted = CREDENTIAL_SESSION | CREDENTIAL_KEY };
 }
 
@@ -68,7 +69,8 @@ TEST(two_credentials_are_refused_never_ranked)
 
 TEST(an_authorization_we_do_not_know_is_no_credential)
 {
-	static const char *const bad[] = { "", "Basic YTpi", "Bearer", "tsr_x", "Bearertsr_x", "Token x" };
+	static const char *const bad[] = { "", "Basic YTpi", "Bearer", "tsr_x", "Bearertsr_x",
+					   "Token x" };
 	struct credential c;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct credential_in in = request();
@@ -105,7 +107,8 @@ TEST(an_origin_is_ours_when_scheme_host_and_port_are)
 	CHECK_OK(from("https://ai.example", NULL, "ai.example:443", true, NULL));
 	CHECK_OK(from("http://ai.example:80", "none", "ai.example", false, NULL));
 	CHECK_OK(from("http://[::1]:7070", NULL, "[::1]:7070", false, NULL));
-	CHECK_OK(from("https://ki.firma.de", NULL, "127.0.0.1:7070", false, "https://ki.firma.de/"));
+	CHECK_OK(from("https://ki.firma.de", NULL, "127.0.0.1:7070", false,
+		      "https://ki.firma.de/"));
 	static const struct { const char *origin, *site, *host; bool tls; } bad[] = {
 		{ "http://evil.example", NULL, "ai.example:7070", false },
 		{ "http://ai.example", NULL, "ai.example:7070", false },
@@ -150,7 +153,8 @@ static void scene_open(struct scene *c, const char *scopes)
 	struct err_info info = { .code = OK };
 	fixture_open(&c->f);
 	fixture_person(&c->f, "eva@example.com", PERSON_ADMIN, c->id);
-	struct api_key_new n = { .person = str_from(c->id), .name = STR("k"), .scopes = str_from(scopes) };
+	struct api_key_new n = { .person = str_from(c->id), .name = STR("k"),
+				 .scopes = str_from(scopes) };
 	CHECK_OK(api_key_create(c->f.vault, &n, &k, c->secret, &info));
 	CHECK_OK(session_create(c->f.vault, c->id, STR(""), &c->s));
 }

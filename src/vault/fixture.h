@@ -5,7 +5,8 @@
 #include "vault/links.h"
 
 struct fixture { struct db *db; struct vault *vault; };
-/* Opens what is in test_dir(), or makes it; cheap password hashes; the clock stands at CLOCK_START. */
+/* Opens what is in test_dir(), or makes it; cheap password hashes; the clock stands at
+ * CLOCK_START. */
 void fixture_open(struct fixture *f);
 void fixture_close(struct fixture *f);
 #define AUTO_FIXTURE [[gnu::cleanup(fixture_close)]]

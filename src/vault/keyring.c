@@ -198,7 +198,7 @@ static enum err by_recovery(struct keyring *k, struct str code, struct err_info 
 	wipe(bytes, sizeof bytes);
 	enum err e = unwrap_master(k, SLOT_RECOVERY);
 	return e == ERR_KEY ? wrong(info, "the recovery code does not open this data",
-				    "check that the sheet belongs to this instance and is the newest")
+				    "is the sheet of this instance, and the newest one?")
 			    : e;
 }
 

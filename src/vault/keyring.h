@@ -29,8 +29,8 @@ struct key_source {
 struct keyring;
 bool keyring_exists(const char *data_dir);
 /* A new instance: makes all keys, and one slot: passphrase if given, else the credential
- * "tresor-master" (any 32 bytes or more) if the credentials directory has it, else a key file. Errors: ERR_EXISTS, ERR_IO,
- * ERR_INVALID (the key file would lie inside the data directory), .. */
+ * "tresor-master" (any 32 bytes or more) if the credentials directory has it, else a key file.
+ * Errors: ERR_EXISTS, ERR_IO .., ERR_INVALID (the key file would lie inside the data directory). */
 enum err keyring_create(const char *data_dir, const struct key_source *s, struct keyring **ret,
 			struct err_info *info);
 /* Tries the slots: recovery, passphrase, credential, key file, as far as given.

@@ -70,8 +70,9 @@ static enum err refuse_inside(const char *path, const char *data_dir, struct err
 {
 	if (!inside(path, data_dir))
 		return OK;
-	(void)err_set(info, ERR_INVALID, "the key file \"%s\" lies inside the data directory", path);
-	err_hint(info, "give --key-file a place outside: whoever copies the data must not get its key");
+	(void)err_set(info, ERR_INVALID, "the key file \"%s\" lies inside the data directory",
+		      path);
+	err_hint(info, "name a place outside: whoever copies the data must not get its key");
 	return ERR_INVALID;
 }
 
@@ -150,7 +151,8 @@ static enum err secret_wrap(struct str secret, uint8_t ret[KEY_LEN], struct err_
 {
 	if (secret.len < KEY_LEN)
 		return err_set(info, ERR_CORRUPT,
-			       "the credential tresor-master has fewer than %d bytes", (int)KEY_LEN);
+			       "the credential tresor-master has fewer than %d bytes",
+			       (int)KEY_LEN);
 	wrap_from_bytes(secret, SLOT_TPM, ret);
 	return OK;
 }
@@ -226,7 +228,7 @@ enum err credential_seal(const char *out_path, const char *tool, uint8_t ret_wra
 		e = ERR_CORRUPT;
 	if (e) {
 		(void)err_set(info, e, "systemd-creds could not seal a key to the TPM");
-		err_hint(info, "it needs systemd 250 or newer and a TPM 2; see `systemd-creds has-tpm2`");
+		err_hint(info, "it needs systemd 250 and a TPM 2: see `systemd-creds has-tpm2`");
 		return e;
 	}
 	return secret_wrap(buf_str(&text), ret_wrap, info);

@@ -138,7 +138,7 @@ TEST(a_key_file_that_others_may_read_is_refused)
 	struct place p = place();
 	struct key_source s = { .key_file = p.file };
 	struct err_info info;
-	AUTO(keyring) struct keyring *a = create(&p);
+	(void)keyring_free(create(&p));
 	AUTO(keyring) struct keyring *b = NULL;
 	static const mode_t modes[] = { 0640, 0604, 0620, 0610, 0666 };
 	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
@@ -154,7 +154,7 @@ TEST(a_missing_wrong_or_damaged_key_file_is_told_apart)
 	struct place p = place();
 	struct key_source s = { .key_file = p.file };
 	struct err_info info;
-	AUTO(keyring) struct keyring *a = create(&p);
+	(void)keyring_free(create(&p));
 	AUTO(keyring) struct keyring *b = NULL;
 	CHECK(unlink(p.file) == 0);
 	CHECK_ERR(try_open(&p, &s, &b, &info), ERR_KEY);
@@ -402,7 +402,7 @@ TEST(a_cut_envelope_or_one_of_a_newer_version_is_refused)
 	struct place p = place();
 	struct key_source s = { .key_file = p.file };
 	struct err_info info;
-	AUTO(keyring) struct keyring *a = create(&p);
+	(void)keyring_free(create(&p));
 	AUTO(keyring) struct keyring *b = NULL;
 	AUTO_BUF struct buf text = BUF(TEXT_MAX);
 	read_envelope(&p, &text);
@@ -428,7 +428,7 @@ TEST(a_slot_or_key_moved_from_another_instance_does_not_fit)
 	struct err_info info;
 	(void)snprintf(q.data, sizeof q.data, "%s/other", test_dir());
 	CHECK_OK(dir_make(q.data, 0700));
-	AUTO(keyring) struct keyring *a = create(&p);
+	(void)keyring_free(create(&p));
 	AUTO(keyring) struct keyring *b = create(&q); /* the same key file serves both */
 	AUTO(keyring) struct keyring *c = NULL;
 	AUTO_BUF struct buf x = BUF(TEXT_MAX);

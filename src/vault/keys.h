@@ -31,5 +31,6 @@ bool api_key_ok(struct str text); /* form and CRC only */
 /* Whose is it, for authorize(): ret has ID_LEN + 1 bytes. Errors: ERR_NOT_FOUND. */
 enum err api_key_owner(struct vault *v, struct str id, char *ret);
 enum err api_key_revoke(struct vault *v, struct str id); /* twice is fine; ERR_NOT_FOUND */
-enum err api_key_list_json(struct vault *v, const char *person, struct buf *ret); /* {"keys":[..]} */
+/* {"keys":[Key ..]} */
+enum err api_key_list_json(struct vault *v, const char *person, struct buf *ret);
 void api_key_json(struct jw *w, const struct api_key *k); /* Key of api/routes.json */

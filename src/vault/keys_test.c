@@ -54,7 +54,8 @@ TEST(a_key_that_is_not_quite_right_is_unknown)
 			other[i] ^= (char)(1 << bit);
 			CHECK_ERR(api_key_find(f.vault, (struct str){ other, API_KEY_LEN }, &who),
 				  ERR_LOGIN);
-			CHECK(!api_key_ok((struct str){ other, API_KEY_LEN })); /* CRC-32 finds it */
+			/* CRC-32 finds it */
+			CHECK(!api_key_ok((struct str){ other, API_KEY_LEN }));
 		}
 	for (size_t n = 0; n < API_KEY_LEN; n++)
 		CHECK_ERR(api_key_find(f.vault, (struct str){ secret, n }, &who), ERR_LOGIN);
@@ -151,7 +152,8 @@ TEST(the_list_shows_no_secret_and_the_use_once_a_minute)
 	CHECK_OK(api_key_find(f.vault, str_from(secret), &who)); /* not noted */
 	CHECK_OK(api_key_list_json(f.vault, id, &list));
 	CHECK_OK(buf_addf(&want, "{\"keys\":[{\"id\":\"%s\",\"name\":\"laptop\",\"hint\":\"%s\","
-			  "\"scopes\":\"chat\",\"created_ms\":%lld,\"used_ms\":%lld,\"person\":\"%s\"}]}",
+			  "\"scopes\":\"chat\",\"created_ms\":%lld,\"used_ms\":%lld,"
+			  "\"person\":\"%s\"}]}",
 			  k.id, k.hint, (long long)CLOCK_START,
 			  (long long)CLOCK_START + 10 * MINUTE, id));
 	CHECK_EQ_STR(buf_str(&list), buf_str(&want));

@@ -142,7 +142,7 @@ static enum err check(struct db_conn *c, void *arg)
 static enum err explain(enum err e, struct err_info *info)
 {
 	if (e == ERR_GONE)
-		return err_set(info, e, "this link was used, replaced by a newer one or has expired");
+		return err_set(info, e, "this link was used, replaced or has expired");
 	if (e == ERR_NOT_FOUND)
 		return err_set(info, e, "there is no such link");
 	return e;

@@ -165,7 +165,8 @@ TEST(the_cookie_is_for_this_site_and_not_for_scripts)
 	CHECK_EQ_STR(buf_str(&a), STR("tresor_session=T; Path=/; HttpOnly; SameSite=Strict; "
 				      "Max-Age=1209600; Secure"));
 	CHECK_OK(session_cookie(NULL, false, &b));
-	CHECK_EQ_STR(buf_str(&b), STR("tresor_session=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"));
+	CHECK_EQ_STR(buf_str(&b), STR("tresor_session=; Path=/; HttpOnly; SameSite=Strict; "
+				      "Max-Age=0"));
 }
 
 TEST(guessing_an_account_gets_slower_and_slower_but_never_stops)
@@ -224,7 +225,8 @@ TEST(an_address_that_tries_many_accounts_is_slowed_down)
 		(void)snprintf(id, sizeof id, "2001:db8:0:1::%x", i + 1);
 		CHECK_ERR(try_from(&f, email, "wrong", id, &s), ERR_CREDENTIALS);
 	}
-	CHECK_ERR(try_from(&f, "c@example.com", "wrong", "2001:db8:0:1:ffff::1", &s), ERR_THROTTLED);
+	CHECK_ERR(try_from(&f, "c@example.com", "wrong", "2001:db8:0:1:ffff::1", &s),
+		  ERR_THROTTLED);
 	CHECK_ERR(try_from(&f, "c@example.com", "wrong", "2001:db8:0:2::1", &s), ERR_CREDENTIALS);
 }
 
@@ -321,12 +323,14 @@ TEST(weak_passwords_are_refused)
 		"\xc3\xa4\xc3\xb6\xc3\xbc\xc3\xa4\xc3\xb6", "abcdefghij\xff", "Sommer2026!",
 	};
 	static const char *const good[] = {
-		GOOD_PASSWORD, "\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\xc3\xa4\xc3\xb6",
+		GOOD_PASSWORD,
+		"\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\xc3\xa4\xc3\xb6\xc3\xbc\xc3\x9f\xc3\xa4\xc3\xb6",
 		"eva.muster@example.com!", "1234567891",
 	};
 	static char longest[LIMIT_PASSWORD + 1];
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-		if (password_check(str_from(bad[i]), STR("eva.muster@example.com"), NULL) != ERR_INVALID)
+		if (password_check(str_from(bad[i]), STR("eva.muster@example.com"), NULL) !=
+		    ERR_INVALID)
 			FAIL("accepted \"%s\"", bad[i]);
 	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
 		if (password_check(str_from(good[i]), STR("eva.muster@example.com"), NULL))
@@ -334,13 +338,15 @@ TEST(weak_passwords_are_refused)
 	memset(longest, 'x', sizeof longest);
 	longest[5] = 'y';
 	CHECK_OK(password_check((struct str){ longest, LIMIT_PASSWORD }, STR(""), NULL));
-	CHECK_ERR(password_check((struct str){ longest, sizeof longest }, STR(""), NULL), ERR_INVALID);
+	CHECK_ERR(password_check((struct str){ longest, sizeof longest }, STR(""), NULL),
+		  ERR_INVALID);
 	CHECK_ERR(password_check(STR("abc\0defghijk"), STR(""), NULL), ERR_INVALID);
 }
 
 static enum err raw(struct db_conn *c, void *arg)
 {
-	static const struct sql q = { "test.raw", "SELECT count(*) FROM session WHERE token_hash = ?1" };
+	static const struct sql q = { "test.raw",
+		"SELECT count(*) FROM session WHERE token_hash = ?1" };
 	struct str *token = arg;
 	struct db_row r;
 	TRY(db_query(c, &q, &r));
@@ -369,7 +375,7 @@ TEST(the_database_holds_only_the_hash_of_a_token)
 
 TEST(tokens_use_all_their_bits)
 {
-	/* Each character of 1,000 tokens shows nearly all 64 digits (the last one, of 4 bits, 16). */
+	/* Each character of 1,000 tokens shows nearly all 64 digits; the last one has 4 bits. */
 	static bool seen[TOKEN_LEN][128];
 	for (int i = 0; i < 1000; i++) {
 		char t[TOKEN_LEN + 1];

@@ -50,7 +50,8 @@ static const char *const common[] = {
 	"christopher", "elizabeth1", "alexander1", "alexander123", "maximilian", "maximilian1",
 	"katharina1", "franziska1", "christian1", "christian123", "sebastian1", "sebastian123",
 	"stephanie1", "butterfly1", "butterfly123", "strawberry", "strawberry1", "erdbeere123",
-	"schmetterling", "sonnenschein", "sonnenschein1", "sonnenblume", "regenbogen", "regenbogen1",
+	"schmetterling", "sonnenschein", "sonnenschein1", "sonnenblume", "regenbogen",
+	"regenbogen1",
 	"rumpelstilzchen", "teddybaer1", "motherfucker", "fuckyou123", "fuckyou1234", "arschloch1",
 	"arschloch123", "scheisse123", "tresortresor", "tresor1234", "tresor12345", "tresor123456",
 };

@@ -55,6 +55,7 @@ enum err person_name(struct vault *v, struct str id, char *ret);
 enum err person_has_owner(struct vault *v, bool *ret); /* an active one */
 
 const char *person_role_text(enum person_role r);             /* "owner" ..; "" for none */
-enum err person_role_from(struct str s, enum person_role *ret); /* owner, admin, member; ERR_INVALID */
+/* Owner, admin, member. Errors: ERR_INVALID. */
+enum err person_role_from(struct str s, enum person_role *ret);
 /* One @, no blanks or control characters, at most LIMIT_EMAIL. Errors: ERR_INVALID. */
 enum err person_email_check(struct str email, struct err_info *info);

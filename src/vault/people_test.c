@@ -44,7 +44,8 @@ TEST(a_person_is_found_by_id_and_by_address_without_case)
 
 TEST(what_is_no_account_is_refused)
 {
-	static const char *const bad[] = { "", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\nc", "a\x7f@b",
+	static const char *const bad[] = { "", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\nc",
+					   "a\x7f@b",
 					   "\xff@b" };
 	AUTO_FIXTURE struct fixture f;
 	struct err_info info = { .code = OK };
@@ -90,8 +91,10 @@ TEST(json_is_what_the_contract_says)
 	fixture_open(&f);
 	fixture_person(&f, "eva@example.com", PERSON_OWNER, id);
 	CHECK_OK(person_list_json(f.vault, &got));
-	CHECK_OK(buf_addf(&want, "{\"people\":[{\"id\":\"%s\",\"email\":\"eva@example.com\",\"name\":\"eva\","
-			  "\"role\":\"owner\",\"state\":\"active\",\"language\":\"de\",\"address\":\"sie\","
+	CHECK_OK(buf_addf(&want, "{\"people\":[{\"id\":\"%s\",\"email\":\"eva@example.com\","
+			  "\"name\":\"eva\","
+			  "\"role\":\"owner\",\"state\":\"active\",\"language\":\"de\","
+			  "\"address\":\"sie\","
 			  "\"theme\":\"system\",\"created_ms\":1795000000000}]}", id));
 	CHECK_EQ_STR(buf_str(&got), buf_str(&want));
 }

@@ -57,7 +57,7 @@ static enum err collect(struct str code, uint8_t v[CODE_CHARS], struct err_info 
 		int d = value(c);
 		if (d < 0)
 			return err_set(info, ERR_INVALID,
-				       "group %d of the recovery code has a character that no code has",
+				       "group %d of the recovery code has a wrong character",
 				       (int)(n / GROUP) + 1);
 		if (n == CODE_CHARS)
 			return err_set(info, ERR_INVALID, "the recovery code is too long");

@@ -212,8 +212,8 @@ static enum err check_given(const struct tls_options *o, const struct tls_names 
 	int64_t from = gnutls_x509_crt_get_activation_time(leaf);
 	int64_t to = gnutls_x509_crt_get_expiration_time(leaf);
 	if (!x509_key_fits(leaf, key)) {
-		(void)err_set(info, ERR_INVALID, "the key does not belong to the certificate \"%s\"",
-			       o->cert_file);
+		(void)err_set(info, ERR_INVALID,
+			      "the key does not belong to the certificate \"%s\"", o->cert_file);
 		err_hint(info, "the server's own certificate must be the first one in the file");
 		return ERR_INVALID;
 	}

@@ -23,7 +23,7 @@ struct tls_options {
 };
 struct tls_pair { /* tls_pair_done() wipes */
 	struct buf cert_pem, key_pem; /* leaf first, then the CA; key unencrypted PKCS #8 */
-	struct buf ca_pem;            /* own CA to give to browsers; empty for a given certificate */
+	struct buf ca_pem;            /* own CA, for browsers; empty for a given certificate */
 	char fingerprint[SHA256_LEN * 3]; /* of ca (own) or leaf (given): "AB:CD:.." */
 	int64_t expires_ms;
 	bool own, ca_is_new, renewed;
@@ -36,5 +36,5 @@ void tls_pair_done(struct tls_pair *p);
  * expired, not yet valid, does not cover a name; info says which), ERR_CORRUPT or ERR_KEY (stored
  * ones damaged: never overwritten), ERR_IO .. */
 enum err tls_load(const struct tls_options *o, struct tls_pair *ret, struct err_info *info);
-/* `tresor tls csr`: a PKCS #10 request for the company's CA; its key is kept sealed and made once. */
+/* `tresor tls csr`: a PKCS #10 request for the company's CA; its key is made once, kept sealed. */
 enum err tls_request(const struct tls_options *o, struct buf *ret_pem, struct err_info *info);

@@ -23,7 +23,8 @@ enum err x509_key_new(gnutls_x509_privkey_t *ret);                        /* P-2
 enum err x509_ca_new(const struct tls_names *names, int64_t now_s, struct x509_id *ret);
 enum err x509_server_new(const struct tls_names *names, int64_t now_s, const struct x509_id *ca,
 			 struct x509_id *ret);
-enum err x509_request(const struct tls_names *names, gnutls_x509_privkey_t key, struct buf *ret_pem);
+enum err x509_request(const struct tls_names *names, gnutls_x509_privkey_t key,
+		      struct buf *ret_pem);
 
 /* Errors of reading: ERR_INVALID. */
 enum err x509_cert_read(struct str pem, gnutls_x509_crt_t *ret);
@@ -35,6 +36,7 @@ bool x509_key_fits(gnutls_x509_crt_t c, gnutls_x509_privkey_t k);
 bool x509_ca_covers(gnutls_x509_crt_t ca, const struct tls_names *names);
 /* The first name that the certificate is not for, or -1. */
 int x509_uncovered(gnutls_x509_crt_t c, const struct tls_names *names);
-bool x509_same_names(gnutls_x509_crt_t c, const struct tls_names *names); /* covers all, no others */
+/* Covers all of them and no others. */
+bool x509_same_names(gnutls_x509_crt_t c, const struct tls_names *names);
 bool x509_issued_by(gnutls_x509_crt_t c, gnutls_x509_crt_t ca);
 enum err x509_fingerprint(gnutls_x509_crt_t c, char ret[SHA256_LEN * 3]);

@@ -12,7 +12,7 @@ struct vault {
 	pthread_mutex_t lock;            /* guards what follows */
 	pthread_cond_t turn;
 	unsigned hashing, waiting;
-	char dummy[PASSWORD_HASH_MAX];   /* what unknown accounts are checked against; "" at first */
+	char dummy[PASSWORD_HASH_MAX];   /* what unknown accounts are checked against; or "" */
 };
 
 /* ---- statements (sql.c) ---- */
