@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
-import { darkForSystem } from "./postcss-dark";
+import { darkForSystem } from "./postcss-dark.ts";
 import type { Plugin } from "vite";
 
 /* The theme must be known before the first paint, and the page allows no inline script: so a tiny

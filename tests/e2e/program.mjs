@@ -99,6 +99,7 @@ function programOnly(w, p, { page: get }) {
 				await page.goto(w.url);
 				await person.ask(page, w.long);
 				const before = await person.growing(page, 20);
+				await page.waitForTimeout(500); /* stored every 250 ms: what was said by then may not change */
 				const pid = p.role(role);
 				check(pid > 0, `the ${role} runs`);
 				process.kill(pid, "SIGKILL");
