@@ -1,10 +1,12 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -270,10 +272,32 @@ static const struct sandbox_path GPU_PATHS[] = {
 	{ "/lib64", SANDBOX_READ | SANDBOX_EXEC }, { "/etc", SANDBOX_READ },
 };
 
-static enum err lock_up(bool gpu)
+/* When memory runs out it is an engine that goes, not the keeper or somebody's database. */
+static void offer_for_oom(void)
 {
-	enum sandbox_profile p = gpu ? SANDBOX_ENGINE_GPU : SANDBOX_ENGINE_CPU;
-	TRY(sandbox_enter(p, gpu ? GPU_PATHS : NULL, gpu ? sizeof GPU_PATHS / sizeof *GPU_PATHS : 0, NULL));
+	int fd;
+	if (fd_open("/proc/self/oom_score_adj", O_WRONLY, 0, &fd))
+		return;
+	(void)!write(fd, "900", 3);
+	(void)close(fd);
+}
+
+/* A template or a header may ask for any amount: past what is free now (and the mapped file, which
+ * is page cache) allocations fail, and the model or the request is refused. A GPU driver maps far
+ * more than it uses, so there no limit holds. */
+static enum err lock_up(const struct engine_load *load, uint64_t memory)
+{
+	enum { SLACK_BYTES = 1 << 30 }; /* libraries, stacks and arenas: mapped, not used */
+	enum sandbox_profile p = load->gpu ? SANDBOX_ENGINE_GPU : SANDBOX_ENGINE_CPU;
+	struct sandbox_limits limits = { 0 };
+	struct stat st;
+	if (fstat(load->model_fd, &st) < 0)
+		return err_from_errno(errno);
+	if (!load->gpu && memory)
+		limits.memory_bytes = memory - memory / 16 + (uint64_t)st.st_size + SLACK_BYTES;
+	offer_for_oom();
+	TRY(sandbox_enter(p, load->gpu ? GPU_PATHS : NULL,
+			  load->gpu ? sizeof GPU_PATHS / sizeof *GPU_PATHS : 0, &limits));
 	return sandbox_lock(p);
 }
 
@@ -349,7 +373,7 @@ int engine_main(struct ipc *keeper)
 		return 1;
 	}
 	FILE *file = fdopen(load.model_fd, "rb");
-	err = file ? lock_up(load.gpu) : err_from_errno(errno);
+	err = file ? lock_up(&load, memory) : err_from_errno(errno);
 	if (err) {
 		log_error("engine not locked", KV_ERR(err));
 		refuse(keeper, err, "the engine's sandbox could not be entered");

@@ -262,12 +262,15 @@ enum err ipc_recv(struct ipc *c, struct ipc_in *ret)
 			    .msg_control = control.space,
 			    .msg_controllen = sizeof control.space };
 	ssize_t n;
+	/* A peer that ended with a message of ours unread makes the first read fail; what it had sent
+	 * before, often why it ended, is still there after that. */
+	int reset = 0;
 	*ret = (struct ipc_in){ 0 };
 	do
 		n = fault_hit(FAULT_SYSCALL) ?
 			    -1 :
 			    recvmsg(c->fd, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset++)));
 	if (n < 0)
 		return err_from_errno(errno);
 	bool fits = collect_fds(&h, ret) && !(h.msg_flags & (MSG_TRUNC | MSG_CTRUNC));

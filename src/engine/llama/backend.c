@@ -66,10 +66,22 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b)
 	return NULL;
 }
 
+/* What the library says may quote any bytes and be cut anywhere: one line of valid text. */
+static void clean(char *text)
+{
+	bool utf8 = str_is_utf8(str_from(text));
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = ' ';
+		else if (!utf8 && (unsigned char)*c >= 0x80)
+			*c = '?';
+}
+
 static enum err unusable(struct err_info *info, const char *what)
 {
 	char why[SHIM_WHY];
 	shim_last_error(why, sizeof why);
+	clean(why);
 	/* The library names its own functions; a person wants the rest. */
 	const char *rest = strstr(why, ": ");
 	return err_set(info, ERR_MODEL_BAD, "not a usable model: %s", !why[0] ? what : rest ? rest + 2 : why);
@@ -179,7 +191,7 @@ static void read_facts(struct llama_backend *b)
 	const char *t = b->templates ? shim_templates_source(b->templates) : "";
 	sha256_of(t, strlen(t), hash);
 	hex_encode(hash, sizeof hash, f->template_hash);
-	f->has_template = b->templates && shim_templates_explicit(b->templates);
+	f->has_template = b->templates && shim_templates_fits(b->templates);
 }
 
 /* The bytes with which a control token's text may begin: text without any of them is harmless. */
@@ -217,6 +229,7 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	guard(b, TEMPLATE_SECONDS);
 	enum shim_result t = shim_templates_new(b->model, &b->templates, b->no_template);
 	guard(b, 0);
+	clean(b->no_template);
 	if (t == SHIM_OK)
 		b->think = (struct engine_think){ str_from(shim_templates_think(b->templates, false)),
 						  str_from(shim_templates_think(b->templates, true)) };
@@ -357,6 +370,7 @@ static enum err render(struct llama_backend *b, const struct gen_request *g, str
 	guard(b, TEMPLATE_SECONDS);
 	enum shim_result e = shim_render(b->templates, messages, tools, add_part, r, why);
 	guard(b, 0);
+	clean(why);
 	if (e == SHIM_NOMEM)
 		return ERR_NOMEM;
 	if (e)
@@ -486,6 +500,7 @@ static enum err compile(struct llama_backend *b, struct str schema, char **ret_g
 		TRY(str_dup(schema, &text));
 	}
 	enum shim_result e = shim_schema(text, ret_gbnf, why);
+	clean(why);
 	if (e == SHIM_NOMEM)
 		return ERR_NOMEM;
 	if (e)

@@ -1,5 +1,6 @@
 #include "engine/llama/shim.h"
 
+#include <algorithm>
 #include <build-info.h>
 #include <chat.h>
 #include <cmath>
@@ -202,6 +203,7 @@ struct shim_templates {
 	common_chat_templates_ptr all;
 	std::unique_ptr<common_chat_template> plain, tools;
 	bool add_bos = false, add_eos = false;
+	bool fits = false; /* the model's own, or made for its tokens */
 	/* Our own rendering, which tells input from template, gives the same as llama-common's for
 	 * this template: plain talk, with tools offered, with tools called. Where it does not (a model
 	 * with special handling there), theirs is used, on messages made harmless. */
@@ -309,6 +311,30 @@ void strip(const shim_templates &s, const common_chat_template &t, jinja::string
 		last.erase(last.size() - eos.size());
 }
 
+/* Google's template for Gemma 2 and 3, for files that carry none: known by its turn tokens. */
+const char GEMMA_TEMPLATE[] =
+	"{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set first = messages[0]['content'] + '\n\n' %}"
+	"{% set rest = messages[1:] %}{% else %}{% set first = '' %}{% set rest = messages %}{% endif %}"
+	"{% for m in rest %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
+	"{{ '<start_of_turn>' + role + '\n' + (first if loop.first else '') }}{{ m['content'] | trim }}"
+	"{{ '<end_of_turn>\n' }}{% endfor %}"
+	"{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}";
+
+bool has_control(const shim_templates &s, const char *text)
+{
+	return std::find(s.control.begin(), s.control.end(), text) != s.control.end();
+}
+
+/* Without a template of its own a model gets one by its vocabulary; llama-common's last resort is
+ * ChatML, which fits where its tokens exist. */
+void init_templates(shim_templates &s, const llama_model *m)
+{
+	const char *own = llama_model_chat_template(m, nullptr);
+	bool gemma = !own && has_control(s, "<start_of_turn>");
+	s.all = common_chat_templates_init(m, gemma ? GEMMA_TEMPLATE : "");
+	s.fits = common_chat_templates_was_explicit(s.all.get()) || has_control(s, "<|im_start|>");
+}
+
 common_chat_params their_render(const shim_templates &s, const std::vector<common_chat_msg> &msgs,
 				const std::vector<common_chat_tool> &tools)
 {
@@ -409,7 +435,10 @@ shim_result shim_templates_new(const llama_model *m, shim_templates **ret, char 
 	return guarded(why, SHIM_INVALID, [&] {
 		auto s = std::make_unique<shim_templates>();
 		const llama_vocab *v = llama_model_get_vocab(m);
-		s->all = common_chat_templates_init(m, "");
+		for (int32_t i = 0, n = llama_vocab_n_tokens(v); i < n; i++)
+			if (llama_vocab_get_attr(v, i) & LLAMA_TOKEN_ATTR_CONTROL && token_text(v, i).size() > 1)
+				s->control.push_back(token_text(v, i));
+		init_templates(*s, m);
 		s->add_bos = llama_vocab_get_add_bos(v);
 		s->add_eos = llama_vocab_get_add_eos(v);
 		s->source = common_chat_templates_source(s->all.get());
@@ -418,9 +447,6 @@ shim_result shim_templates_new(const llama_model *m, shim_templates **ret, char 
 		std::string with_tools = common_chat_templates_source(s->all.get(), "tool_use");
 		if (!with_tools.empty())
 			s->tools = std::make_unique<common_chat_template>(with_tools, bos, eos);
-		for (int32_t i = 0, n = llama_vocab_n_tokens(v); i < n; i++)
-			if (llama_vocab_get_attr(v, i) & LLAMA_TOKEN_ATTR_CONTROL && token_text(v, i).size() > 1)
-				s->control.push_back(token_text(v, i));
 		compare_renders(*s);
 		*ret = s.release();
 		return SHIM_OK;
@@ -428,10 +454,7 @@ shim_result shim_templates_new(const llama_model *m, shim_templates **ret, char 
 }
 
 void shim_templates_free(shim_templates *t) { delete t; }
-bool shim_templates_explicit(const shim_templates *t)
-{
-	return common_chat_templates_was_explicit(t->all.get());
-}
+bool shim_templates_fits(const shim_templates *t) { return t->fits; }
 const char *shim_templates_source(const shim_templates *t) { return t->source.c_str(); }
 const char *shim_templates_think(const shim_templates *t, bool end)
 {
@@ -459,10 +482,42 @@ shim_result shim_render(const shim_templates *t, const char *messages, const cha
 
 /* ---- grammars ---- */
 
+namespace {
+
+/* What llama-common cannot turn into a grammar it writes to stderr as a warning and leaves out, so
+ * that the answer would be freer than asked. This catches the text: it makes the schema invalid, and
+ * a person's pattern stays out of our log. */
+class stderr_catch {
+	FILE *old = stderr;
+	char text[SHIM_WHY] = "";
+	FILE *mem = fmemopen(text, sizeof text - 1, "w");
+
+      public:
+	stderr_catch() { stderr = mem ? mem : old; }
+	~stderr_catch() { end(); }
+	const char *end()
+	{
+		stderr = old;
+		if (mem)
+			fclose(mem);
+		mem = nullptr;
+		return text;
+	}
+};
+
+} // namespace
+
 shim_result shim_schema(const char *schema, char **ret, char why[SHIM_WHY])
 {
 	return guarded(why, SHIM_INVALID, [&] {
+		stderr_catch warnings;
 		std::string gbnf = json_schema_to_grammar(json::parse(schema));
+		const char *warning = warnings.end();
+		if (*warning) {
+			const char *what = strstr(warning, ": ");
+			set_why(why, what ? what + 2 : warning);
+			return SHIM_INVALID;
+		}
 		if (gbnf.empty()) {
 			set_why(why, "the schema gives no grammar");
 			return SHIM_INVALID; /* an empty grammar would allow everything */

@@ -46,7 +46,7 @@ struct shim_templates;
 enum shim_result shim_templates_new(const struct llama_model *m, struct shim_templates **ret,
 				    char why[SHIM_WHY]);
 void shim_templates_free(struct shim_templates *t);
-bool shim_templates_explicit(const struct shim_templates *t); /* the model brought one */
+bool shim_templates_fits(const struct shim_templates *t); /* the model's own, or made for its tokens */
 const char *shim_templates_source(const struct shim_templates *t);
 const char *shim_templates_think(const struct shim_templates *t, bool end); /* "" if none */
 /* Renders an array of messages (OpenAI's form) with an array of tools (empty: none). `part` gets

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""One user, one model: Tresor's engine against llama-server, same library, threads and context.
+
+Both run at the same time but only one works at a time: each round asks one, then the other, in
+changing order. Prompts differ from round to round, so that no cache helps either side. Prints
+tokens per second (after the first token) and time to first token with median and spread, and the
+ratio by pairs with its 95 % interval (bootstrap).
+
+Without --tresor the engine is driven over its IPC (engine_bench); with --tresor URL --key KEY
+--name MODEL the whole stack is measured over HTTP, as llama-server always is.
+"""
+import argparse
+import http.client
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+import urllib.parse
+
+WORDS = ("time house river green letter bridge paper garden winter summer music stone table window road "
+         "market village forest island story number engine copper silver morning evening teacher doctor").split()
+
+
+def prompt_of(rng, words):
+    return "Write on. " + " ".join(rng.choice(WORDS) for _ in range(words))
+
+
+class Http:
+    """A streaming client of an OpenAI-type or llama-server completion route."""
+
+    def __init__(self, url, name, key=None, chat=False):
+        u = urllib.parse.urlparse(url)
+        self.address = u.hostname, u.port
+        self.name, self.key, self.chat = name, key, chat
+
+    def ask(self, prompt, n, seed):
+        body = {"stream": True, "temperature": 0, "seed": seed, "max_tokens": n}
+        if self.chat:
+            path = "/v1/chat/completions"
+            body["messages"] = [{"role": "user", "content": prompt}]
+            body["model"] = self.name
+        else:
+            path = "/completion"
+            body.update({"prompt": prompt, "n_predict": n, "cache_prompt": True, "repeat_penalty": 1.1,
+                         "repeat_last_n": 64, "top_k": 40, "top_p": 0.9, "min_p": 0})
+        head = {"Content-Type": "application/json"}
+        if self.key:
+            head["Authorization"] = "Bearer " + self.key
+        conn = http.client.HTTPConnection(*self.address, timeout=600)
+        conn.connect()
+        sent = time.perf_counter()
+        conn.request("POST", path, json.dumps(body), head)
+        r = conn.getresponse()
+        if r.status != 200:
+            raise SystemExit(f"{path}: {r.status} {r.read()[:300]!r}")
+        first = last = None
+        tokens = 0
+        text = []
+        while True:
+            line = r.readline()
+            if not line:
+                break
+            if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
+                continue
+            at = time.perf_counter()
+            d = json.loads(line[6:])
+            piece = d["choices"][0]["delta"].get("content") if self.chat and d.get("choices") else d.get("content")
+            if piece:
+                tokens += 1
+                text.append(piece)
+                first = first or at
+                last = at
+        conn.close()
+        return {"ttft": (first - sent) * 1e3, "rate": (tokens - 1) / (last - first) if tokens > 1 else 0,
+                "tokens": tokens, "text": "".join(text)}
+
+
+class Engine:
+    """The engine over its IPC."""
+
+    def __init__(self, program, model, threads, n_seq, n_ctx):
+        self.p = subprocess.Popen([program, model, str(threads), str(n_seq), str(n_ctx)], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        self.info = json.loads(self.p.stdout.readline())
+
+    def ask(self, prompt, n, seed, chat=False):
+        line = {"prompt": json.dumps([{"role": "user", "content": prompt}]) if chat else prompt, "n_predict": n,
+                "seed": seed, "person": seed, "chat": chat}
+        self.p.stdin.write(json.dumps(line) + "\n")
+        self.p.stdin.flush()
+        a = json.loads(self.p.stdout.readline())
+        if not a["ok"]:
+            raise SystemExit(f"engine: {a}")
+        return {"ttft": a["ttft_ms"], "rate": (a["tokens"] - 1) / a["answer_ms"] * 1e3 if a["tokens"] > 1 else 0,
+                "tokens": a["tokens"], "text": a["text"]}
+
+
+def start_server(program, model, threads, port, extra):
+    args = [program, "-m", model, "--port", str(port), "--host", "127.0.0.1", "-t", str(threads)] + extra
+    p = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        try:
+            c = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            c.request("GET", "/health")
+            if c.getresponse().status == 200:
+                return p
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit("llama-server does not start")
+
+
+def interval(pairs):
+    rng = random.Random(1)
+    meds = sorted(statistics.median(rng.choices(pairs, k=len(pairs))) for _ in range(2000))
+    return meds[50], meds[1949]
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--model", required=True)
+    ap.add_argument("--llama-server", required=True)
+    ap.add_argument("--engine-bench")
+    ap.add_argument("--tresor", help="address of a running Tresor")
+    ap.add_argument("--key", default=os.environ.get("TRESOR_KEY"))
+    ap.add_argument("--name", help="the model's name there")
+    ap.add_argument("--threads", type=int, default=os.cpu_count())
+    ap.add_argument("--rounds", type=int, default=15)
+    ap.add_argument("--tokens", type=int, default=128)
+    ap.add_argument("--prompt-words", type=int, nargs="*", default=[8, 300])
+    ap.add_argument("--n-seq", type=int, default=0)
+    ap.add_argument("--n-ctx", type=int, default=0)
+    ap.add_argument("--port", type=int, default=18080)
+    ap.add_argument("--server-args", default="", help="more arguments for llama-server")
+    ap.add_argument("--json", help="write the figures to this file")
+    ap.add_argument("--seed", type=int, default=7)
+    a = ap.parse_args()
+
+    server = start_server(a.llama_server, a.model, a.threads, a.port, a.server_args.split())
+    try:
+        if a.tresor:
+            ours = Http(a.tresor, a.name, a.key, chat=True)
+        else:
+            ours = Engine(a.engine_bench, a.model, a.threads, a.n_seq, a.n_ctx)
+            print("engine:", json.dumps(ours.info))
+        theirs = Http(f"http://127.0.0.1:{a.port}", "x", chat=bool(a.tresor))
+        result = {}
+        for words in a.prompt_words:
+            rng = random.Random(a.seed + words)
+            rows = {"tresor": [], "llama-server": []}
+            for i in range(a.rounds + 1):
+                prompt = prompt_of(rng, words)
+                order = [("tresor", ours), ("llama-server", theirs)]
+                if i % 2:
+                    order.reverse()
+                for name, client in order:
+                    got = client.ask(prompt, a.tokens, i + 1)
+                    if i:  # the first round warms both up
+                        rows[name].append(got)
+            print(f"\n{os.path.basename(a.model)}, prompt of {words} words, {a.tokens} tokens, {a.rounds} rounds,"
+                  f" {a.threads} threads")
+            print(f"{'':14}{'tokens/s':>10}{'min':>8}{'max':>8}{'first ms':>10}{'min':>8}{'max':>8}")
+            for name, r in rows.items():
+                rate, ttft = [x["rate"] for x in r], [x["ttft"] for x in r]
+                print(f"{name:14}{statistics.median(rate):10.1f}{min(rate):8.1f}{max(rate):8.1f}"
+                      f"{statistics.median(ttft):10.2f}{min(ttft):8.2f}{max(ttft):8.2f}")
+            ratio = [x["rate"] / y["rate"] for x, y in zip(rows["tresor"], rows["llama-server"])]
+            diff = [x["ttft"] - y["ttft"] for x, y in zip(rows["tresor"], rows["llama-server"])]
+            lo, hi = interval(ratio)
+            dlo, dhi = interval(diff)
+            same = sum(x["text"] == y["text"] for x, y in zip(rows["tresor"], rows["llama-server"]))
+            print(f"tokens/s ratio {statistics.median(ratio):.3f} (95 % {lo:.3f} to {hi:.3f}); first token"
+                  f" {statistics.median(diff):+.2f} ms (95 % {dlo:+.2f} to {dhi:+.2f}); same text in {same} of {a.rounds}")
+            result[str(words)] = {"ratio": statistics.median(ratio), "ratio_95": [lo, hi],
+                                  "first_ms": statistics.median(diff), "first_ms_95": [dlo, dhi], "rows": {
+                k: [{"rate": x["rate"], "ttft": x["ttft"], "tokens": x["tokens"]} for x in v] for k, v in rows.items()}}
+        if a.json:
+            with open(a.json, "w") as f:
+                json.dump(result, f, indent=1)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
