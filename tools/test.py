@@ -110,12 +110,14 @@ def setup(build: pathlib.Path, prefix: str, log) -> bool:
     return True
 
 
-def build(where: pathlib.Path, prefix: str, totals: Totals, targets=()) -> bool:
+def build(where: pathlib.Path, prefix: str, totals: Totals, only_tests: bool = False) -> bool:
+    """Configures and compiles; `only_tests`: just what the unit tests need (no page, no Node)."""
     log = LOGS / f"{where.name}.log"
     start = time.monotonic()
     progress.begin(where.name)
     with open(log, "w", encoding="utf-8") as f:
-        ok = setup(where, prefix, f) and progress.run(["ninja", "-C", where, *targets], f) == 0
+        ok = setup(where, prefix, f) and progress.run(
+            ["ninja", "-C", where, *(unit_test_targets(where) if only_tests else ())], f) == 0
     progress.clear()
     totals.add(where.name, one(ok, "did not build"), time.monotonic() - start, log)
     if not ok:
@@ -129,7 +131,7 @@ def meson_tests(where: pathlib.Path) -> list[dict]:
 
 
 def unit_test_targets(where: pathlib.Path) -> list[str]:
-    """The ninja targets of all test executables: what a sanitizer build needs, and no page."""
+    """The ninja targets of all test executables."""
     return sorted({os.path.relpath(t["cmd"][0], where) for t in meson_tests(where)
                    if t["cmd"][0].startswith(str(where))})
 
@@ -262,9 +264,8 @@ def main() -> int:
         tool_step("hardening", [ROOT / "tools/check-hardening", BUILD], totals)
     if "c" in chosen:
         run_units(BUILD, "c", env, totals)
-    if "asan" in chosen and build(ASAN, prefix, totals, ["build.ninja"]):
-        if build(ASAN, prefix, totals, unit_test_targets(ASAN)):
-            run_units(ASAN, "asan", dict(env, TRESOR_BUILD=str(ASAN), **SANITIZERS), totals)
+    if "asan" in chosen and build(ASAN, prefix, totals, only_tests=True):
+        run_units(ASAN, "asan", dict(env, TRESOR_BUILD=str(ASAN), **SANITIZERS), totals)
     if "clang" in chosen:
         build(CLANG, prefix, totals)
     if "web" in chosen:

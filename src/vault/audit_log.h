@@ -40,6 +40,9 @@ struct audit_log *audit_log_close(struct audit_log *l);
  * on every append fails with it, until the caller closes and opens the log again. */
 enum err audit_log_append(struct audit_log *l, const struct str *events, size_t n,
 			  uint64_t *ret_first_seq);
+/* Opens it again in place after an append failed; until this says OK every append fails. Cheap when
+ * nothing is wrong (returns at once). Errors: as audit_log_open. */
+enum err audit_log_reopen(struct audit_log *l, struct err_info *info);
 uint64_t audit_log_last(const struct audit_log *l); /* 0: none */
 /* Calls fn for up to `count` records with seq < before (0: from the end), newest first. `event` is
  * borrowed for the call. Errors: fn's, ERR_CORRUPT, ERR_IO. */

@@ -52,16 +52,26 @@ static enum err no_account(struct db_conn *c, const char *email_key, struct err_
 	return there ? err_set(info, ERR_EXISTS, "this e-mail address has an account already") : OK;
 }
 
+/* An owner link is the operator's; for an owner, or to make one, it takes an owner. */
+static bool by_may(enum person_role by, enum link_kind kind, enum person_role for_role)
+{
+	if (kind == LINK_OWNER || by == PERSON_LOCAL)
+		return by == PERSON_LOCAL;
+	return by == PERSON_OWNER || (by == PERSON_ADMIN && for_role != PERSON_OWNER);
+}
+
 static enum err make(struct db_conn *c, void *arg)
 {
 	struct make *m = arg;
-	struct person p;
+	struct person p = { .role = m->n->role };
 	struct db_row r;
 	bool invite = m->n->kind == LINK_INVITE, reset = m->n->kind == LINK_RESET;
 	if (invite)
 		TRY(no_account(c, m->email, m->info));
 	if (reset)
 		TRY(person_get(c, m->n->person, &p));
+	if (!by_may(m->n->by, m->n->kind, p.role))
+		return err_set(m->info, ERR_FORBIDDEN, "only an owner changes or makes an owner");
 	TRY(void_older(c, m));
 	TRY(db_query(c, &Q_LINK_NEW, &r));
 	db_bind_blob(&r, 1, bytes_str(m->hash, sizeof m->hash));

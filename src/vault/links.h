@@ -3,7 +3,8 @@
  * The token (256 bits, TOKEN_LEN characters) stands in the fragment of the address; the database
  * holds its SHA-256. Using a link up and creating or changing the person is one transaction. An
  * owner link makes an owner, a further one if there is one already. A new owner link voids the
- * older ones, a new invitation those to the same address, a new reset those of the same person. */
+ * older ones, a new invitation those to the same address, a new reset those of the same person;
+ * a change of somebody's role or state voids their resets, so that no admin keeps one for an owner. */
 #pragma once
 
 #include "vault/login.h"
@@ -11,6 +12,7 @@
 enum link_kind { LINK_OWNER, LINK_INVITE, LINK_RESET };
 struct link_new {
 	enum link_kind kind;
+	enum person_role by;   /* who asks; the rights are checked again inside the transaction */
 	struct str email;      /* LINK_INVITE */
 	enum person_role role; /* LINK_INVITE */
 	struct str person;     /* LINK_RESET: id */
@@ -27,7 +29,8 @@ struct link_use {
 	struct str name, language; /* may be empty */
 	struct str agent;
 };
-/* Errors: ERR_EXISTS (invited address has an account), ERR_NOT_FOUND (person), ERR_INVALID. */
+/* Errors: ERR_EXISTS (invited address has an account), ERR_NOT_FOUND (person), ERR_INVALID,
+ * ERR_FORBIDDEN (`by` may not). */
 enum err link_make(struct vault *v, const struct link_new *n, char ret_token[TOKEN_LEN + 1],
 		   int64_t *ret_expires_ms, struct err_info *info);
 /* Errors: ERR_GONE (used, voided, expired), ERR_NOT_FOUND (never existed or long gone). */

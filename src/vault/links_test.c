@@ -38,7 +38,7 @@ static enum err look(struct fixture *f, const char *token, struct link_info *l)
 	return link_check(f->vault, str_from(token), l, &info);
 }
 
-static const struct link_new owner_link = { .kind = LINK_OWNER };
+static const struct link_new owner_link = { .kind = LINK_OWNER, .by = PERSON_LOCAL };
 
 TEST(the_owner_link_makes_the_owner_once)
 {
@@ -100,7 +100,7 @@ TEST(links_expire)
 TEST(an_invitation_decides_address_and_role)
 {
 	AUTO_FIXTURE struct fixture f;
-	struct link_new n = { .kind = LINK_INVITE, .email = STR(" Mia@Example.com"),
+	struct link_new n = { .kind = LINK_INVITE, .by = PERSON_OWNER, .email = STR(" Mia@Example.com"),
 			      .role = PERSON_ADMIN };
 	struct link_info l;
 	struct person p;
@@ -128,7 +128,7 @@ TEST(a_reset_sets_the_password_and_ends_all_other_sessions)
 {
 	AUTO_FIXTURE struct fixture f;
 	struct err_info info = { .code = OK };
-	struct link_new n = { .kind = LINK_RESET };
+	struct link_new n = { .kind = LINK_RESET, .by = PERSON_ADMIN };
 	struct session old;
 	struct subject who;
 	struct person p;
@@ -155,7 +155,7 @@ TEST(a_reset_does_not_wake_a_disabled_person)
 	AUTO_FIXTURE struct fixture f;
 	struct err_info info = { .code = OK };
 	struct person_change c = PERSON_CHANGE(PERSON_ADMIN);
-	struct link_new n = { .kind = LINK_RESET };
+	struct link_new n = { .kind = LINK_RESET, .by = PERSON_ADMIN };
 	struct person p;
 	char token[TOKEN_LEN + 1], id[ID_LEN + 1];
 	fixture_open(&f);
@@ -180,6 +180,51 @@ TEST(a_weak_password_does_not_use_the_link_up)
 	u.token = str_from(token);
 	CHECK_ERR(link_accept(f.vault, &u, &s, &p, &info), ERR_INVALID);
 	CHECK_OK(use_as(&f, token, "mia@example.com", &p));
+}
+
+TEST(who_may_make_a_link_is_checked_where_it_is_made)
+{
+	AUTO_FIXTURE struct fixture f;
+	struct link_new owner = owner_link, invite = { .kind = LINK_INVITE, .role = PERSON_OWNER,
+						       .email = STR("x@example.com") };
+	struct link_new reset = { .kind = LINK_RESET };
+	char token[TOKEN_LEN + 1], id[ID_LEN + 1];
+	fixture_open(&f);
+	fixture_person(&f, "eva@example.com", PERSON_OWNER, id);
+	reset.person = str_from(id);
+	for (enum person_role by = PERSON_NONE; by <= PERSON_LOCAL; by++) {
+		owner.by = invite.by = reset.by = by;
+		bool top = by == PERSON_OWNER || by == PERSON_LOCAL;
+		CHECK_ERR(make(&f, owner, token), by == PERSON_LOCAL ? OK : ERR_FORBIDDEN);
+		CHECK_ERR(make(&f, invite, token), top ? OK : ERR_FORBIDDEN);
+		CHECK_ERR(make(&f, reset, token), top ? OK : ERR_FORBIDDEN);
+	}
+	invite.role = PERSON_ADMIN;
+	invite.by = PERSON_MEMBER;
+	CHECK_ERR(make(&f, invite, token), ERR_FORBIDDEN);
+	invite.by = PERSON_ADMIN;
+	CHECK_OK(make(&f, invite, token));
+}
+
+TEST(a_reset_made_for_a_member_does_not_open_an_owner)
+{
+	AUTO_FIXTURE struct fixture f;
+	struct err_info info = { .code = OK };
+	struct person_change c = PERSON_CHANGE(PERSON_OWNER);
+	struct link_new n = { .kind = LINK_RESET, .by = PERSON_ADMIN };
+	struct person p;
+	char token[TOKEN_LEN + 1], id[ID_LEN + 1];
+	fixture_open(&f);
+	fixture_person(&f, "eva@example.com", PERSON_MEMBER, id);
+	n.person = str_from(id);
+	CHECK_OK(make(&f, n, token));
+	c.theme = STR("dark"); /* what changes no right voids nothing */
+	CHECK_OK(person_change(f.vault, str_from(id), &c, NULL, &info));
+	struct link_info l;
+	CHECK_OK(look(&f, token, &l));
+	c.role = PERSON_OWNER;
+	CHECK_OK(person_change(f.vault, str_from(id), &c, NULL, &info));
+	CHECK_ERR(use_as(&f, token, "", &p), ERR_GONE);
 }
 
 struct racer { struct fixture *f; const char *token, *email; enum err e; };

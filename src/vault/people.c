@@ -368,6 +368,16 @@ static enum err apply(const struct person_change *ch, struct person *p, struct e
 	return OK;
 }
 
+/* A reset made for the old role must not open the account with the new one. */
+static enum err void_resets(struct db_conn *c, const char *id)
+{
+	struct db_row r;
+	TRY(db_query(c, &Q_LINK_VOID_PERSON, &r));
+	db_bind_i64(&r, 1, time_now_ms());
+	db_bind_str(&r, 2, str_from(id));
+	return db_run(&r);
+}
+
 struct change {
 	struct str id;
 	const struct person_change *ch;
@@ -385,6 +395,8 @@ static enum err change(struct db_conn *c, void *arg)
 	TRY(check_rules(c, a->ch->by, &old, &a->p, a->info));
 	if (!a->p.active)
 		TRY(end_sessions(c, a->p.id));
+	if (a->p.role != old.role || a->p.active != old.active)
+		TRY(void_resets(c, a->p.id));
 	return update(c, &a->p);
 }
 

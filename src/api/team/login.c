@@ -192,7 +192,7 @@ enum err reply_link(struct call *c, const char *token, int64_t expires_ms)
 
 enum err team_owner_link(struct call *c)
 {
-	struct link_new n = { .kind = LINK_OWNER };
+	struct link_new n = { .kind = LINK_OWNER, .by = c->who.role };
 	char token[TOKEN_LEN + 1];
 	int64_t expires_ms;
 	TRY(link_make(c->app->vault, &n, token, &expires_ms, &c->info));

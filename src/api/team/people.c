@@ -42,7 +42,8 @@ enum err team_person_new(struct call *c)
 
 enum err team_invite(struct call *c)
 {
-	struct link_new n = { .kind = LINK_INVITE, .email = call_str(c, "email"), .role = c->object.role };
+	struct link_new n = { .kind = LINK_INVITE, .by = c->who.role, .email = call_str(c, "email"),
+			      .role = c->object.role };
 	char token[TOKEN_LEN + 1];
 	int64_t expires_ms;
 	TRY(link_make(c->app->vault, &n, token, &expires_ms, &c->info));
@@ -70,7 +71,7 @@ enum err team_person_change(struct call *c)
 
 enum err team_person_reset(struct call *c)
 {
-	struct link_new n = { .kind = LINK_RESET, .person = http_param(c->q, "id") };
+	struct link_new n = { .kind = LINK_RESET, .by = c->who.role, .person = http_param(c->q, "id") };
 	char token[TOKEN_LEN + 1];
 	int64_t expires_ms;
 	TRY(link_make(c->app->vault, &n, token, &expires_ms, &c->info));
