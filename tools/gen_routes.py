@@ -40,6 +40,8 @@ RIGHTS = {
     ("backup", "none"):              ("no", "no", "no", "any", False),
     ("recovery", "none"):            ("no", "no", "any", "any", False),
 }
+# The operator on the local socket is no person: what only a person can have is refused by the handler.
+PERSON_ONLY = {"team_conversations", "team_conversation_new", "team_keys"}
 ROLES = ("member", "admin", "owner", "local")
 
 
@@ -168,7 +170,7 @@ def expected(r, who, obj):
     if by_key and not rule[4]:
         return 403
     grant = rule[ROLES.index(role)]
-    if grant == "no":
+    if grant == "no" or (role == "local" and r["handler"] in PERSON_ONLY):
         return 403
     if r["object"] == "none":
         return 0
@@ -198,7 +200,7 @@ def cases(contract):
                     continue  # they have nothing of their own
                 out.append({"method": r["method"], "path": r["path"], "handler": r["handler"], "object": r["object"],
                             "who": who, "which": obj, "changes": r["changes"], "dialect": r["dialect"],
-                            "streams": r.get("streams", False), "expect": expected(r, who, obj)})
+                            "streams": r.get("streams", False), "scope": r.get("scope"), "expect": expected(r, who, obj)})
     return out
 
 

@@ -127,6 +127,8 @@ static bool add_headers(const struct http_req *q, struct MHD_Response *r)
 	if (q->tls)
 		ok &= MHD_add_response_header(r, "Strict-Transport-Security",
 					      "max-age=31536000") == MHD_YES;
+	if (q->is_stream) /* nginx: pass each piece on at once */
+		ok &= MHD_add_response_header(r, "X-Accel-Buffering", "no") == MHD_YES;
 	if (q->must_close || q->server->stopping)
 		ok &= MHD_add_response_header(r, "Connection", "close") == MHD_YES;
 	return ok;

@@ -125,7 +125,6 @@ enum err team_events(struct call *c)
 	if (!s)
 		return ERR_NOMEM;
 	http_hold(c->q);
-	http_set_header(c->q, "X-Accel-Buffering", STR("no")); /* nginx: pass events on at once */
 	http_stream(c->q, 200, "text/event-stream", on_close, s);
 	enum err e = hello(c, s);
 	if (!e)
