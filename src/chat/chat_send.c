@@ -66,8 +66,9 @@ static enum err parent_row(struct db_conn *conn, struct send *s, const struct sq
 	if (given && !found)
 		return err_set(s->info, ERR_NOT_FOUND, "the message to go on from is not there");
 	if (streaming && (given || !s->in->parent.len)) {
+		(void)err_set(s->info, ERR_CONFLICT, "the answer before is still being written");
 		err_hint(s->info, "wait for the answer or stop it");
-		return err_set(s->info, ERR_CONFLICT, "the answer before is still being written");
+		return ERR_CONFLICT;
 	}
 	return OK;
 }
@@ -187,8 +188,9 @@ static enum err resolve(struct chats *c, struct answer *a, struct str conversati
 	TRY(e);
 	e = c->opt.model(c->opt.model_arg, buf_str(model), &a->model);
 	if (e == ERR_NOT_FOUND) {
+		(void)err_set(info, e, "there is no model \"%.*s\"", STR_ARG(buf_str(model)));
 		err_hint(info, "choose another model for this conversation");
-		return err_set(info, e, "there is no model \"%.*s\"", STR_ARG(buf_str(model)));
+		return e;
 	}
 	if (!e && !model->len) /* the default, by name from now on */
 		e = buf_add(model, str_from(a->model.name));

@@ -90,8 +90,9 @@ enum err client_open(const char *dir, bool may_create, struct client **ret, stru
 	c->dir_fd = -1;
 	TRY(path_join(keys, sizeof keys, dir, "keys.json"));
 	if (!may_create && stat(keys, &st)) {
+		(void)err_set(info, ERR_NOT_FOUND, "there is no data directory at %s", dir);
 		err_hint(info, "name it with --data, or start it first with tresor serve");
-		return err_set(info, ERR_NOT_FOUND, "there is no data directory at %s", dir);
+		return ERR_NOT_FOUND;
 	}
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	c->curl = curl_easy_init();

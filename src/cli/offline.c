@@ -35,8 +35,9 @@ enum err offline_lock(const char *dir, int *ret_fd, struct err_info *info)
 	TRY(path_join(path, sizeof path, dir, "lock"));
 	enum err e = file_lock(path, ret_fd, &holder);
 	if (e == ERR_LOCKED) {
+		(void)err_set(info, e, "process %ld uses this data directory", holder);
 		err_hint(info, "stop it first");
-		return err_set(info, e, "process %ld uses this data directory", holder);
+		return e;
 	}
 	return e;
 }

@@ -154,9 +154,10 @@ static enum err check_host(struct http_req *q, struct err_info *info)
 	if (!host_chars_ok(host))
 		return err_set(info, ERR_INVALID, "the Host header is missing or not valid");
 	if (q->conn->loopback && !head_host_ok(q->server, host)) {
-		err_hint(info, "use localhost, or name this host in tresor.conf (hosts = ...)");
-		return err_set(info, ERR_FORBIDDEN, "host \"%.*s\" is not a name of this server",
+		(void)err_set(info, ERR_FORBIDDEN, "host \"%.*s\" is not a name of this server",
 			       STR_ARG(host_name(host)));
+		err_hint(info, "use localhost, or name this host in tresor.conf (hosts = ...)");
+		return ERR_FORBIDDEN;
 	}
 	return OK;
 }

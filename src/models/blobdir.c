@@ -98,10 +98,11 @@ static enum err check_space(struct blobdir *d, int file, uint64_t size, struct e
 	uint64_t missing = size > there ? size - there : 0;
 	if (free_bytes >= missing && free_bytes - missing >= SPACE_RESERVE)
 		return OK;
-	err_hint(info, "make room on the disk and try again; what came is kept");
-	return err_set(info, ERR_NOSPACE, "the disk has %llu MB free, the model needs %llu MB more",
+	(void)err_set(info, ERR_NOSPACE, "the disk has %llu MB free, the model needs %llu MB more",
 		       (unsigned long long)(free_bytes / 1000000),
 		       (unsigned long long)((missing + SPACE_RESERVE) / 1000000));
+	err_hint(info, "make room on the disk and try again; what came is kept");
+	return ERR_NOSPACE;
 }
 
 enum err blobdir_stage(struct blobdir *d, struct str digest, uint64_t size, int *ret_file,

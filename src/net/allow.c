@@ -1,6 +1,7 @@
 #include "net/allow.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- the list ---- */
@@ -12,10 +13,12 @@ static enum err host_norm(struct str host, char dst[URL_HOST_MAX + 3])
 	bool suffix = str_starts(host, STR("*."));
 	struct str bare = suffix ? str_sub(host, 2, host.len) : host;
 	bool v6 = str_find_byte(bare, ':', 0) != SIZE_MAX;
-	AUTO_BUF struct buf text = BUF(URL_MAX);
+	char text[URL_HOST_MAX + 16];
 	struct url u;
-	TRY(buf_addf(&text, v6 ? "https://[%.*s]/" : "https://%.*s/", STR_ARG(bare)));
-	TRY(url_parse(buf_str(&text), &u, NULL));
+	if (bare.len > URL_HOST_MAX)
+		return ERR_INVALID;
+	int n = snprintf(text, sizeof text, v6 ? "https://[%.*s]/" : "https://%.*s/", STR_ARG(bare));
+	TRY(url_parse((struct str){ text, (size_t)n }, &u, NULL)); /* a NUL inside makes it too short */
 	if (u.port != 443 || u.path.len != 1 || u.query.ptr || (suffix && u.kind != URL_NAME))
 		return ERR_INVALID;
 	/* "*.de" would allow half the Internet. */
@@ -78,9 +81,10 @@ enum err allow_url(const struct allow *a, const struct url *u, struct err_info *
 {
 	const struct allow_entry *e = find(a, u->host, u->port);
 	if (!e) {
-		err_hint(info, "an administrator can add the host to the list of allowed addresses");
-		return err_set(info, ERR_EGRESS, "%s, port %u, is not on the list of allowed addresses",
+		(void)err_set(info, ERR_EGRESS, "%s, port %u, is not on the list of allowed addresses",
 			       u->host, u->port);
+		err_hint(info, "an administrator can add the host to the list of allowed addresses");
+		return ERR_EGRESS;
 	}
 	if (!u->https && !e->plain)
 		return err_set(info, ERR_EGRESS, "%s, port %u, is not allowed without encryption",

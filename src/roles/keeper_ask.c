@@ -178,7 +178,9 @@ static enum err ask_audit(struct keeper *k, struct child *server, struct ipc_in 
 	for (uint64_t i = 0; i < n; i++)
 		events[i] = ipc_get_str(m);
 	TRY(ipc_end(m));
-	enum err e = audit_log_append(k->audit, events, (size_t)n, &first);
+	enum err e = audit_log_reopen(k->audit, NULL); /* goes on when the disk has room again */
+	if (!e)
+		e = audit_log_append(k->audit, events, (size_t)n, &first);
 	if (e)
 		return answer_plain(server, m->id, e);
 	AUTO_IPC_OUT struct ipc_out out;

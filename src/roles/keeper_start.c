@@ -75,19 +75,19 @@ static enum err old_keys(struct keeper *k, struct key_source *s, struct buf *pas
 	return keyring_open(k->dir, s, &k->keys, info);
 }
 
-static enum err open_keys(struct keeper *k, bool *ret_new, struct err_info *info)
+static enum err open_keys(struct keeper *k, struct err_info *info)
 {
 	AUTO_SECRET_BUF struct buf pass = BUF(LIMIT_PASSWORD);
 	struct key_source s = { .key_file = k->config.key_file[0] ? k->config.key_file : NULL, .strength = 2 };
 	char db[4096];
 	struct stat st;
 	TRY(path_join(db, sizeof db, k->dir, "db/tresor.db"));
-	*ret_new = !keyring_exists(k->dir);
-	if (!*ret_new)
+	if (keyring_exists(k->dir))
 		return old_keys(k, &s, &pass, info);
 	if (!stat(db, &st)) {
+		(void)err_set(info, ERR_KEY, "the data directory has a database but no keys.json");
 		err_hint(info, "put keys.json back, from a backup if need be");
-		return err_set(info, ERR_KEY, "the data directory has a database but no keys.json");
+		return ERR_KEY;
 	}
 	return new_keys(k, &s, &pass, info);
 }
@@ -134,10 +134,11 @@ static enum err listen_one(struct keeper *k, const struct addrinfo *a, struct st
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, 1024)) {
 		int n = errno;
+		(void)err_set(info, err_from_errno(n), "cannot listen on %.*s: %s",
+			      STR_ARG(str_sub(text, 0, 100)), n == EADDRINUSE ? "the port is taken" : strerror(n));
 		if (n == EADDRINUSE)
 			err_hint(info, "choose another port with --listen, or end the program that has it");
-		return err_set(info, err_from_errno(n), "cannot listen on %.*s: %s",
-			       STR_ARG(str_sub(text, 0, 100)), n == EADDRINUSE ? "the port is taken" : strerror(n));
+		return err_from_errno(n);
 	}
 	k->listen_fd[k->n_listen++] = TAKE_FD(fd);
 	return OK;
@@ -276,9 +277,13 @@ enum err keeper_reload(struct keeper *k, struct err_info *info)
 
 /* ---- all of it ---- */
 
-static enum err open_audit(struct keeper *k, bool fresh, struct err_info *info)
+/* A log may be missing until there is a database: also when the very first start was cut short
+ * between its keys and its log. */
+static enum err open_audit(struct keeper *k, struct err_info *info)
 {
-	struct audit_log_options o = { .data_dir = k->dir, .create = fresh };
+	char db[4096];
+	TRY(path_join(db, sizeof db, k->dir, "db/tresor.db"));
+	struct audit_log_options o = { .data_dir = k->dir, .create = access(db, F_OK) != 0 };
 	keyring_get(k->keys, DATA_KEY_AUDIT, o.key);
 	enum err e = audit_log_open(&o, &k->audit, info);
 	wipe(o.key, sizeof o.key);
@@ -289,7 +294,6 @@ enum err keeper_open(struct keeper *k, struct err_info *info)
 {
 	char path[4096];
 	long holder = 0;
-	bool fresh = false;
 	enum err e = dir_make(k->dir, 0700);
 	if (e)
 		return err_set(info, e, "cannot make the data directory %s", k->dir);
@@ -299,8 +303,8 @@ enum err keeper_open(struct keeper *k, struct err_info *info)
 		return err_set(info, e, "process %ld uses this data directory", holder);
 	if (e)
 		return err_set(info, e, "cannot lock the data directory");
-	TRY(open_keys(k, &fresh, info));
-	TRY(open_audit(k, fresh, info));
+	TRY(open_keys(k, info));
+	TRY(open_audit(k, info));
 	TRY(blobdir_open(k->dir, &k->blobs));
 	if (!k->config.local_only) {
 		TRY(listen_all(k, info));

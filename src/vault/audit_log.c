@@ -26,6 +26,7 @@ struct audit_log {
 	int fd;                      /* of the last file */
 	uint64_t size;               /* of the last file */
 	enum err broken;
+	bool opened;                 /* all the above holds: what is on disk behind size is not ours */
 	/* Offsets of the lines of one file, for reading backwards. */
 	struct { unsigned file; uint64_t *at; size_t n, cap; uint64_t end; } index;
 };
@@ -60,8 +61,13 @@ static enum err file_new(struct audit_log *l, uint64_t seq)
 	TRY(audit_file_path(l->dir, l->files + 1, path));
 	TRY(audit_path(l->dir, ".", folder));
 	TRY(fd_open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND, 0600, &fd));
-	TRY(fd_sync_dir(folder));
-	TRY(first_add(l, seq));
+	enum err e = fd_sync_dir(folder);
+	if (!e)
+		e = first_add(l, seq);
+	if (e) {
+		(void)unlink(path);
+		return e;
+	}
 	if (l->fd >= 0)
 		(void)close(l->fd);
 	l->fd = TAKE_FD(fd);
@@ -116,13 +122,12 @@ static enum err start_at(struct audit_log *l, unsigned *ret_file, struct err_inf
 	return OK;
 }
 
-/* Cuts a torn write off; *ret_cut is its length. */
-static enum err cut_tail(struct audit_log *l, uint64_t end, uint64_t *ret_cut)
+/* Cuts the last file off at `end`, durably. */
+static enum err cut_at(struct audit_log *l, uint64_t end)
 {
 	if (fault_hit(FAULT_SYSCALL) || ftruncate(l->fd, (off_t)end) != 0)
 		return err_from_errno(errno);
 	TRY(fd_sync(l->fd));
-	*ret_cut = l->size - end;
 	l->size = end;
 	return OK;
 }
@@ -206,8 +211,9 @@ static enum err load(struct audit_log *l, bool may_create, struct err_info *info
 		return err_set(info, ERR_CORRUPT, "the files of the audit log are missing");
 	TRY(read_firsts(l, files, info));
 	TRY(check(l, &end, info));
-	if (end < l->size)
-		TRY(cut_tail(l, end, &cut));
+	cut = l->size - end;
+	if (cut)
+		TRY(cut_at(l, end));
 	struct audit_head head = audit_chain_head(l->chain);
 	if (cut) {
 		char text[128];
@@ -244,6 +250,7 @@ enum err audit_log_open(const struct audit_log_options *o, struct audit_log **re
 		(void)audit_log_close(l);
 		return e;
 	}
+	l->opened = true;
 	*ret = l;
 	return OK;
 }
@@ -262,6 +269,10 @@ struct audit_log *audit_log_close(struct audit_log *l)
 {
 	if (!l)
 		return NULL;
+	/* A record whose sync failed may be in the page cache and not on the disk: it must not be
+	 * found there by the next start and built upon. */
+	if (l->broken && l->opened)
+		(void)cut_at(l, l->size);
 	if (!l->broken)
 		(void)checkpoint(l);
 	if (l->fd >= 0)
@@ -272,6 +283,26 @@ struct audit_log *audit_log_close(struct audit_log *l)
 	wipe(l, sizeof *l);
 	mem_free(l);
 	return NULL;
+}
+
+enum err audit_log_reopen(struct audit_log *l, struct err_info *info)
+{
+	char next[AUDIT_PATH_MAX];
+	if (!l->broken)
+		return OK;
+	/* What was acknowledged ends at l->size, and the chain's head is its last record: whatever
+	 * lies behind was refused. A next file may have been begun. */
+	TRY(audit_file_path(l->dir, l->files + 1, next));
+	enum err e = unlink(next) == 0 || errno == ENOENT ? OK : err_from_errno(errno);
+	if (!e)
+		e = cut_at(l, l->size);
+	if (!e)
+		e = checkpoint(l);
+	if (e)
+		return err_set(info, e, "the audit log cannot be written");
+	l->index.file = 0;
+	l->broken = OK;
+	return OK;
 }
 
 uint64_t audit_log_last(const struct audit_log *l)

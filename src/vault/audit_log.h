@@ -37,11 +37,11 @@ struct audit_log *audit_log_close(struct audit_log *l);
 /* Appends n events (JSON objects, at most LIMIT_AUDIT_EVENT each); returns when they are durable.
  * Errors: ERR_INVALID (an event is empty or too long, n is 0 or over AUDIT_BATCH_MAX) and, before
  * anything was written, ERR_NOMEM: nothing happened. All others (ERR_IO, ERR_NOSPACE ..): from then
- * on every append fails with it, until the caller closes and opens the log again. */
+ * on every append fails with it, until audit_log_reopen() or closing and opening. */
 enum err audit_log_append(struct audit_log *l, const struct str *events, size_t n,
 			  uint64_t *ret_first_seq);
-/* Opens it again in place after an append failed; until this says OK every append fails. Cheap when
- * nothing is wrong (returns at once). Errors: as audit_log_open. */
+/* After an append failed: cuts off what was not acknowledged and goes on. Returns at once when
+ * nothing is wrong. Errors: ERR_IO .. (the log stays closed for appends). */
 enum err audit_log_reopen(struct audit_log *l, struct err_info *info);
 uint64_t audit_log_last(const struct audit_log *l); /* 0: none */
 /* Calls fn for up to `count` records with seq < before (0: from the end), newest first. `event` is
