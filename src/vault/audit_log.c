@@ -26,7 +26,7 @@ struct audit_log {
 	int fd;                      /* of the last file */
 	uint64_t size;               /* of the last file */
 	enum err broken;
-	bool opened;                 /* all the above holds: what is on disk behind size is not ours */
+	bool opened;                 /* loaded: on disk, what is behind size is not ours */
 	/* Offsets of the lines of one file, for reading backwards. */
 	struct { unsigned file; uint64_t *at; size_t n, cap; uint64_t end; } index;
 };

@@ -4,7 +4,7 @@
  * holds its SHA-256. Using a link up and creating or changing the person is one transaction. An
  * owner link makes an owner, a further one if there is one already. A new owner link voids the
  * older ones, a new invitation those to the same address, a new reset those of the same person;
- * a change of somebody's role or state voids their resets, so that no admin keeps one for an owner. */
+ * a change of somebody's role or state voids their resets: no admin keeps one for an owner. */
 #pragma once
 
 #include "vault/login.h"

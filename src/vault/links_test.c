@@ -100,8 +100,8 @@ TEST(links_expire)
 TEST(an_invitation_decides_address_and_role)
 {
 	AUTO_FIXTURE struct fixture f;
-	struct link_new n = { .kind = LINK_INVITE, .by = PERSON_OWNER, .email = STR(" Mia@Example.com"),
-			      .role = PERSON_ADMIN };
+	struct link_new n = { .kind = LINK_INVITE, .by = PERSON_OWNER,
+			      .email = STR(" Mia@Example.com"), .role = PERSON_ADMIN };
 	struct link_info l;
 	struct person p;
 	char token[TOKEN_LEN + 1], newer[TOKEN_LEN + 1], id[ID_LEN + 1];
