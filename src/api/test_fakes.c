@@ -331,6 +331,7 @@ static void *pull_main(void *arg)
 	(void)!!err_set(&p.error, ERR_UPSTREAM, "the registry said 500");
 	j->sink(&p, j->arg);
 	mem_free(j);
+	fakes.ended++;
 	return NULL;
 }
 
@@ -347,6 +348,7 @@ enum err pulls_start(struct pulls *p, const struct pull_request *q, pull_sink si
 	*j = (struct pull_job){ sink, arg, str_eq(q->name, STR("broken")) };
 	id_new(ret_id);
 	*ret_watch = 1;
+	fakes.started++;
 	CHECK_OK(thread_start("fake-pull", 256 * 1024, pull_main, j, &t));
 	pthread_detach(t);
 	return OK;
@@ -384,15 +386,40 @@ enum err egress_client_policy(struct egress_client *c, const struct allow *a)
 
 /* ---- the keeper: a thread at the other end of a real channel ---- */
 
+static pthread_mutex_t audit_lock = PTHREAD_MUTEX_INITIALIZER;
+
+bool fakes_audited(const char *text)
+{
+	bool found = false;
+	for (int i = 0; i < 200 && !found; i++) { /* how it ended is written after the reply */
+		pthread_mutex_lock(&audit_lock);
+		found = strstr(fakes.audit_log, text) != NULL;
+		pthread_mutex_unlock(&audit_lock);
+		if (!found)
+			nap(5);
+	}
+	return found;
+}
+
+bool fakes_never_audited(const char *text)
+{
+	pthread_mutex_lock(&audit_lock);
+	bool found = strstr(fakes.audit_log, text) != NULL;
+	pthread_mutex_unlock(&audit_lock);
+	return !found;
+}
+
 static void take_audit(struct ipc_in *m)
 {
 	uint64_t n = ipc_get_u64(m);
+	pthread_mutex_lock(&audit_lock);
 	for (uint64_t i = 0; i < n; i++) {
 		struct str event = ipc_get_str(m);
 		size_t at = strlen(fakes.audit_log);
 		snprintf(fakes.audit_log + at, sizeof fakes.audit_log - at, "%.*s\n", STR_ARG(event));
 		fakes.audits++;
 	}
+	pthread_mutex_unlock(&audit_lock);
 }
 
 static void put_entries(struct ipc_out *out)

@@ -134,16 +134,16 @@ static enum MHD_Result to_worker(struct http_req *q)
 	return MHD_YES;
 }
 
+/* MHD gets it in access_handler(), when the lock is free again: MHD locks a response before it calls
+ * read_stream(), which locks the request. */
 static enum MHD_Result queue_answer(struct http_req *q)
 {
-	struct MHD_Response *r = req_response_locked(q);
-	if (!r)
+	q->response = req_response_locked(q);
+	if (!q->response)
 		return MHD_NO;
 	q->state = q->is_stream ? REQ_STREAM : REQ_ANSWERED;
 	q->queued = true;
-	enum MHD_Result rc = MHD_queue_response(q->mhd, (unsigned)q->status, r);
-	MHD_destroy_response(r); /* MHD has its own reference now */
-	return rc;
+	return MHD_YES;
 }
 
 /* May we read the rest of a refused body, so that the client gets to read the answer? A client
@@ -293,7 +293,7 @@ enum MHD_Result access_handler(void *server, struct MHD_Connection *m, const cha
 	struct http_server *s = server;
 	struct http_req *q = *req;
 	enum MHD_Result rc;
-	(void)m, (void)url;
+	(void)url;
 	if (!q)
 		return MHD_NO;
 	pthread_mutex_lock(&q->lock);
@@ -307,6 +307,12 @@ enum MHD_Result access_handler(void *server, struct MHD_Connection *m, const cha
 		rc = on_piece(q, data, data_size);
 	else
 		rc = on_quiet(q);
+	struct MHD_Response *r = TAKE(q->response);
+	unsigned status = (unsigned)q->status;
 	pthread_mutex_unlock(&q->lock);
+	if (r) {
+		rc = MHD_queue_response(m, status, r);
+		MHD_destroy_response(r); /* MHD has its own reference now */
+	}
 	return rc;
 }

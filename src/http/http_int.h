@@ -108,6 +108,7 @@ struct http_req {
 	bool http_1_1;
 	bool must_close;                   /* after this answer */
 	bool queued;                       /* MHD has the answer */
+	struct MHD_Response *response;     /* made, on its way to MHD */
 	/* from the request */
 	struct str raw_target, method, path, raw_query;
 	const struct route *route;
