@@ -15,10 +15,10 @@ static enum err host_norm(struct str host, char dst[URL_HOST_MAX + 3])
 	bool v6 = str_find_byte(bare, ':', 0) != SIZE_MAX;
 	char text[URL_HOST_MAX + 16];
 	struct url u;
-	if (bare.len > URL_HOST_MAX)
+	if (bare.len > URL_HOST_MAX || str_has_control(bare))
 		return ERR_INVALID;
 	int n = snprintf(text, sizeof text, v6 ? "https://[%.*s]/" : "https://%.*s/", STR_ARG(bare));
-	TRY(url_parse((struct str){ text, (size_t)n }, &u, NULL)); /* a NUL inside makes it too short */
+	TRY(url_parse((struct str){ text, (size_t)n }, &u, NULL));
 	if (u.port != 443 || u.path.len != 1 || u.query.ptr || (suffix && u.kind != URL_NAME))
 		return ERR_INVALID;
 	/* "*.de" would allow half the Internet. */
