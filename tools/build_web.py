@@ -31,7 +31,7 @@ def sources(web: pathlib.Path) -> list[pathlib.Path]:
     for top, dirs, files in os.walk(web):
         dirs[:] = sorted(d for d in dirs if d not in SKIP and not d.startswith("."))
         found += [pathlib.Path(top, n) for n in sorted(dirs + files)]
-    for extra in ("api", "tools/build_web.py", "tools/embed_page.py"):
+    for extra in ("api", "tools/build_web.py", "tools/embed_page.py", "tools/gen_ts.py"):
         p = ROOT / extra
         found += [p] + (sorted(p.glob("*.json")) if p.is_dir() else [])
     return found
