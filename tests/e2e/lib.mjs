@@ -106,6 +106,7 @@ export class Watch {
 }
 
 /* ---- what a person does ---- */
+const PATIENCE_S = 12;
 export const person = {
 	async logIn(page, url, email, password) {
 		await page.goto(url);
@@ -128,8 +129,12 @@ export const person = {
 		}, `an answer of ${least} characters`, seconds);
 	},
 	streaming: (page) => page.locator("button.stop").isVisible(),
-	async finished(page, seconds = 90) {
-		await until(async () => !(await person.streaming(page)) && (await page.locator(".answer").last().locator(".acts").count()) > 0, "the end of the answer", seconds);
+	/* Waits for the end. A very small model may talk in circles up to its context: after PATIENCE_S
+	 * the person has heard enough and stops it, which is an end like any other. */
+	async finished(page) {
+		const over = async () => !(await person.streaming(page)) && (await page.locator(".answer").last().locator(".acts").count()) > 0;
+		await until(over, "", PATIENCE_S).catch(() => page.locator("button.stop").click({ timeout: 2000 }).catch(() => {}));
+		await until(over, "the end of the answer", 30);
 		return person.answer(page);
 	},
 	async menu(page, button, item) {

@@ -103,7 +103,7 @@ function programOnly(w, p, { page: get }) {
 				const pid = p.role(role);
 				check(pid > 0, `the ${role} runs`);
 				process.kill(pid, "SIGKILL");
-				const end = await person.finished(page, 90);
+				const end = await person.finished(page);
 				check(end.startsWith(before.slice(0, 20)), "the answer begins as before");
 				if (end.length <= before.length && attempt < 3) continue;
 				check(end.length > before.length, "the answer went on");
