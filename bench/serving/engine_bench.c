@@ -1,5 +1,6 @@
 /* Drives one engine over its IPC for bench/serving/compare.py: reads requests from standard input,
- * one JSON object a line ({"prompt", "n_predict", "person", "seed", "temperature", "text"}), answers
+ * one JSON object a line ({"prompt", "n_predict", "person", "seed", "temperature", "text"}),
+ * answers
  * with one a line: {"ttft_ms", "answer_ms", "tokens", "prompt_tokens", "cached_tokens"}. Several
  * requests in an array run at the same time and give an array. */
 #include <fcntl.h>
@@ -89,15 +90,22 @@ static int run_line(struct drive *d, struct str line, uint64_t *id)
 	return 0;
 }
 
+static uint64_t number(const char *text)
+{
+	uint64_t n = 0;
+	return str_to_u64(str_from(text), &n) ? 0 : n;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
 		fprintf(stderr, "usage: engine_bench MODEL.gguf [threads [n_seq [n_ctx]]]\n");
 		return 2;
 	}
-	struct engine_load load = { .n_threads = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0,
-				    .n_seq = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 0,
-				    .n_ctx = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 0 };
+	struct engine_load load = { .n_threads =
+					    argc > 2 ? (uint32_t)number(argv[2]) : 0,
+		.n_seq = argc > 3 ? (uint32_t)number(argv[3]) : 0,
+		.n_ctx = argc > 4 ? (uint32_t)number(argv[4]) : 0 };
 	AUTO(drive) struct drive *d = NULL;
 	struct engine_info info;
 	struct gen_failed why;
@@ -106,8 +114,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "engine_bench: engine not ready: %.*s\n", STR_ARG(why.detail));
 		return 1;
 	}
-	printf("{\"n_ctx\":%u,\"n_seq\":%u,\"n_threads\":%u,\"kv_bytes\":%llu,\"build\":\"%.*s\"}\n", info.n_ctx,
-	       info.n_seq, info.n_threads, (unsigned long long)info.kv_bytes, STR_ARG(info.build));
+	printf("{\"n_ctx\":%u,\"n_seq\":%u,\"n_threads\":%u,\"kv_bytes\":%llu,"
+		"\"build\":\"%.*s\"}\n",
+		info.n_ctx, info.n_seq, info.n_threads, (unsigned long long)info.kv_bytes,
+		STR_ARG(info.build));
 	fflush(stdout);
 	char *line = NULL;
 	size_t cap = 0;

@@ -47,16 +47,21 @@ int main(int argc, char **argv)
 	must(sqlite3_open(argv[1], &db) == SQLITE_OK, "open");
 	run(db, "PRAGMA key = 'a key for the check'");
 	run(db, "PRAGMA journal_mode = WAL");
-	run(db, "CREATE VIRTUAL TABLE t USING fts5(x); INSERT INTO t VALUES ('canary in the mine')");
+	run(db, "CREATE VIRTUAL TABLE t USING fts5(x); INSERT INTO t VALUES ('canary in the "
+		"mine')");
 	run(db, "PRAGMA wal_checkpoint(TRUNCATE)");
 	sqlite3_stmt *st = NULL;
-	must(sqlite3_prepare_v2(db, "SELECT x FROM t WHERE t MATCH 'canary'", -1, &st, NULL) == SQLITE_OK &&
-	     sqlite3_step(st) == SQLITE_ROW, "full text search");
+	must(sqlite3_prepare_v2(db, "SELECT x FROM t WHERE t MATCH 'canary'", -1, &st, NULL) ==
+				SQLITE_OK &&
+			sqlite3_step(st) == SQLITE_ROW,
+		"full text search");
 	sqlite3_finalize(st);
 	sqlite3_close(db);
-	must(!file_holds(argv[1], "canary") && !file_holds(argv[1], "SQLite format"), "not encrypted");
+	must(!file_holds(argv[1], "canary") && !file_holds(argv[1], "SQLite format"),
+		"not encrypted");
 	must(sqlite3_open(argv[1], &db) == SQLITE_OK, "open again");
-	must(sqlite3_exec(db, "SELECT * FROM t", NULL, NULL, NULL) == SQLITE_NOTADB, "opens without key");
+	must(sqlite3_exec(db, "SELECT * FROM t", NULL, NULL, NULL) == SQLITE_NOTADB,
+		"opens without key");
 	sqlite3_close(db);
 	printf("sqlite3mc check: SQLite %s, encrypted, FTS5\n", sqlite3_libversion());
 	return 0;

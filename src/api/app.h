@@ -22,23 +22,23 @@ struct pulls;
 struct vault;
 
 struct app_config {
-	const char *name;          /* of the instance, for the log-in page */
-	const char *version;       /* "0.1.0" */
-	const char *build;         /* build id */
+	const char *name;    /* of the instance, for the log-in page */
+	const char *version; /* "0.1.0" */
+	const char *build;   /* build id */
 	const char *data_dir;
-	const char *public_url;    /* "https://ki.firma.de:7070", no slash at the end; for links */
-	const char *tls_cert;      /* PEM in use, NULL: plain; doctor reads its expiry */
-	const char *hosts;         /* further names the Host header may carry, comma-separated, or NULL */
-	int64_t start_ms;          /* wall time of the server's start */
-	bool trial;                /* made by ./run: defaults of a trial */
-	bool local_only;           /* only the Unix socket is open */
-	bool sandboxed;            /* what the role's own sandbox reported, for doctor */
+	const char *public_url; /* "https://ki.firma.de:7070", no slash at the end; for links */
+	const char *tls_cert;   /* PEM in use, NULL: plain; doctor reads its expiry */
+	const char *hosts; /* further names the Host header may carry, comma-separated, or NULL */
+	int64_t start_ms;  /* wall time of the server's start */
+	bool trial;        /* made by ./run: defaults of a trial */
+	bool local_only;   /* only the Unix socket is open */
+	bool sandboxed;    /* what the role's own sandbox reported, for doctor */
 	const char *sandbox_report;
 };
 
 struct app {
 	struct app_config config;
-	int64_t keep_alive_ms;          /* of a model nobody uses, by default; -1 for ever */
+	int64_t keep_alive_ms; /* of a model nobody uses, by default; -1 for ever */
 	struct db *db;
 	struct vault *vault;
 	struct keeper_link *keeper;
@@ -51,8 +51,8 @@ struct app {
 	struct egress_client *egress;
 	struct advice_table *advice;
 	struct machine *machine;
-	struct http_server *http;       /* set after http_start(); for /metrics; may be NULL */
-	struct api_state *state;        /* api_state_new(): what src/api counts */
+	struct http_server *http; /* set after http_start(); for /metrics; may be NULL */
+	struct api_state *state;  /* api_state_new(): what src/api counts */
 };
 
 /* Call before http_start() and after http_stop(). Errors: ERR_NOMEM. */
@@ -62,5 +62,5 @@ void api_state_free(struct app *a);
 /* For http_start(): the one path that every request takes, and errors in each API's own form
  * (http_options.on_error). */
 void api_dispatch(struct http_req *q, void *app);
-void api_error_body(enum dialect d, const struct err_info *e, struct str request_id, struct buf *out,
-		    const char **ret_media_type);
+void api_error_body(enum dialect d, const struct err_info *e, struct str request_id,
+	struct buf *out, const char **ret_media_type);

@@ -22,12 +22,19 @@
 #include "vault/people.h"
 #include "vault/session.h"
 
-_Static_assert((int)AUTH_NONE == (int)CREDENTIAL_NONE && (int)AUTH_SESSION == (int)CREDENTIAL_SESSION &&
-		       (int)AUTH_KEY == (int)CREDENTIAL_KEY && (int)AUTH_LOCAL == (int)CREDENTIAL_LOCAL,
-	       "route table and credential.h speak of the same bits");
+_Static_assert(
+	(int)AUTH_NONE == (int)CREDENTIAL_NONE && (int)AUTH_SESSION == (int)CREDENTIAL_SESSION &&
+		(int)AUTH_KEY == (int)CREDENTIAL_KEY && (int)AUTH_LOCAL == (int)CREDENTIAL_LOCAL,
+	"route table and credential.h speak of the same bits");
 
-static void free_body(void *json) { json_decref(json); }
-static void free_buf(void *buf) { buf_done(buf); }
+static void free_body(void *json)
+{
+	json_decref(json);
+}
+static void free_buf(void *buf)
+{
+	buf_done(buf);
+}
 
 static struct call *new_call(struct http_req *q, struct app *app)
 {
@@ -127,9 +134,14 @@ static enum err look_role(struct call *c, struct str id)
 	return OK;
 }
 
-static const struct { enum object_kind kind; enum err (*look)(struct call *c, struct str id); } lookers[] = {
-	{ OBJECT_CONVERSATION, look_conversation }, { OBJECT_MESSAGE, look_message },
-	{ OBJECT_KEY, look_key },		    { OBJECT_PERSON, look_person },
+static const struct {
+	enum object_kind kind;
+	enum err (*look)(struct call *c, struct str id);
+} lookers[] = {
+	{ OBJECT_CONVERSATION, look_conversation },
+	{ OBJECT_MESSAGE, look_message },
+	{ OBJECT_KEY, look_key },
+	{ OBJECT_PERSON, look_person },
 	{ OBJECT_ROLE, look_role },
 };
 
@@ -181,8 +193,8 @@ static const char *audit_action(const struct call *c)
 	return c->route->action == ACTION_PUBLIC ? c->route->path : action_text(c->route->action);
 }
 
-enum err call_audit(struct call *c, const char *action, const char *outcome, struct str object,
-		    struct str note)
+enum err call_audit(
+	struct call *c, const char *action, const char *outcome, struct str object, struct str note)
 {
 	struct audit_event e = {
 		.who = c->who.role == PERSON_NONE ? NULL : &c->who,
@@ -210,9 +222,11 @@ static enum err begin_change(struct call *c)
 {
 	if (!audited(c))
 		return OK;
-	enum err e = call_audit(c, audit_action(c), "begun", audit_object(c), str_from(c->route->method));
+	enum err e = call_audit(
+		c, audit_action(c), "begun", audit_object(c), str_from(c->route->method));
 	if (e)
-		return err_set(&c->info, e, "the audit log cannot be written, so nothing was changed");
+		return err_set(
+			&c->info, e, "the audit log cannot be written, so nothing was changed");
 	return OK;
 }
 
@@ -221,7 +235,7 @@ static void end_change(struct call *c, enum err e)
 	if (!audited(c))
 		return;
 	if (call_audit(c, audit_action(c), e ? "failed" : "ok", audit_object(c),
-		       str_from(e ? err_slug(e) : "")))
+		    str_from(e ? err_slug(e) : "")))
 		log_warn("the end of a change was not recorded");
 }
 
@@ -274,7 +288,7 @@ void call_run(struct http_req *q, void *app, api_fn fn)
 		return;
 	if (err_http_status(e) >= 500)
 		log_error("a request failed", KV_ERR(e), KV_Z("route", c->route->path),
-			  KV_Z("why", c->info.log));
+			KV_Z("why", c->info.log));
 	call_error(c, e);
 }
 
@@ -326,8 +340,8 @@ enum err call_query_i64(struct call *c, const char *name, int64_t min, int64_t m
 	if (!s.ptr || !s.len)
 		return OK;
 	if (str_to_i64(s, &v) || v < min || v > max)
-		return err_set(&c->info, ERR_INVALID, "\"%s\" must be a number from %lld to %lld", name,
-			       (long long)min, (long long)max);
+		return err_set(&c->info, ERR_INVALID, "\"%s\" must be a number from %lld to %lld",
+			name, (long long)min, (long long)max);
 	*ret = v;
 	return OK;
 }
@@ -364,7 +378,8 @@ void call_warnings_header(struct call *c)
 		if (v.len)
 			(void)buf_add(&v, STR("; "));
 		for (size_t i = 0; i < line.len; i++) /* a header is ASCII */
-			(void)buf_add_byte(&v, (unsigned char)line.ptr[i] < 0x7f ? line.ptr[i] : '?');
+			(void)buf_add_byte(
+				&v, (unsigned char)line.ptr[i] < 0x7f ? line.ptr[i] : '?');
 	}
 	if (!v.err)
 		http_set_header(c->q, "X-Tresor-Warnings", buf_str(&v));

@@ -5,20 +5,40 @@
 #include "http/route.h"
 
 /* OpenAI: `type` by status; `code` is our slug, or theirs where clients look for it. */
-static const struct { int status; const char *type; } openai_types[] = {
-	{ 400, "invalid_request_error" }, { 401, "invalid_request_error" }, { 403, "permission_error" },
-	{ 404, "not_found_error" },	  { 405, "invalid_request_error" }, { 408, "timeout_error" },
-	{ 409, "conflict_error" },	  { 413, "invalid_request_error" }, { 422, "invalid_request_error" },
-	{ 429, "rate_limit_error" },	  { 431, "invalid_request_error" },
+static const struct {
+	int status;
+	const char *type;
+} openai_types[] = {
+	{ 400, "invalid_request_error" },
+	{ 401, "invalid_request_error" },
+	{ 403, "permission_error" },
+	{ 404, "not_found_error" },
+	{ 405, "invalid_request_error" },
+	{ 408, "timeout_error" },
+	{ 409, "conflict_error" },
+	{ 413, "invalid_request_error" },
+	{ 422, "invalid_request_error" },
+	{ 429, "rate_limit_error" },
+	{ 431, "invalid_request_error" },
 };
-static const struct { enum err e; const char *code; } openai_codes[] = {
+static const struct {
+	enum err e;
+	const char *code;
+} openai_codes[] = {
 	{ ERR_LOGIN, "invalid_api_key" },
 	{ ERR_CONTEXT, "context_length_exceeded" },
 	{ ERR_THROTTLED, "rate_limit_exceeded" },
 };
-static const struct { int status; const char *type; } anthropic_types[] = {
-	{ 400, "invalid_request_error" }, { 401, "authentication_error" }, { 403, "permission_error" },
-	{ 404, "not_found_error" },	  { 413, "request_too_large" },	   { 429, "rate_limit_error" },
+static const struct {
+	int status;
+	const char *type;
+} anthropic_types[] = {
+	{ 400, "invalid_request_error" },
+	{ 401, "authentication_error" },
+	{ 403, "permission_error" },
+	{ 404, "not_found_error" },
+	{ 413, "request_too_large" },
+	{ 429, "rate_limit_error" },
 	{ 503, "overloaded_error" },
 };
 
@@ -108,17 +128,26 @@ static void error_anthropic(const struct err_info *e, struct str id, struct buf 
 	jw_end(&w);
 }
 
-void api_error_body(enum dialect d, const struct err_info *e, struct str request_id, struct buf *out,
-		    const char **ret_media_type)
+void api_error_body(enum dialect d, const struct err_info *e, struct str request_id,
+	struct buf *out, const char **ret_media_type)
 {
 	*ret_media_type = "application/json";
 	switch (d) {
-	case DIALECT_OLLAMA: error_ollama(e, out); return;
-	case DIALECT_OPENAI: error_openai(e, NULL, out); return;
-	case DIALECT_ANTHROPIC: error_anthropic(e, request_id, out); return;
-	case DIALECT_TEAM: error_team(e, request_id, out); return;
+	case DIALECT_OLLAMA:
+		error_ollama(e, out);
+		return;
+	case DIALECT_OPENAI:
+		error_openai(e, NULL, out);
+		return;
+	case DIALECT_ANTHROPIC:
+		error_anthropic(e, request_id, out);
+		return;
+	case DIALECT_TEAM:
+		error_team(e, request_id, out);
+		return;
 	case DIALECT_PLAIN:
-	case DIALECT_PAGE: break;
+	case DIALECT_PAGE:
+		break;
 	}
 	*ret_media_type = "text/plain; charset=utf-8";
 	struct str text = text_of(e);
@@ -136,7 +165,8 @@ void call_error(struct call *c, enum err e)
 		media_type = "application/json";
 		error_openai(&c->info, c->param, &out);
 	} else {
-		api_error_body(c->route->dialect, &c->info, http_request_id(c->q), &out, &media_type);
+		api_error_body(
+			c->route->dialect, &c->info, http_request_id(c->q), &out, &media_type);
 	}
 	if (e == ERR_LOGIN)
 		http_set_header(c->q, "WWW-Authenticate", STR("Bearer"));

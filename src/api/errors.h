@@ -3,5 +3,6 @@
 
 #include "base/json.h"
 
-void error_ollama(const struct err_info *e, struct buf *out);                       /* {"error":".."} */
-void error_openai(const struct err_info *e, const char *param, struct buf *out);    /* {"error":{..}} */
+void error_ollama(const struct err_info *e, struct buf *out); /* {"error":".."} */
+void error_openai(
+	const struct err_info *e, const char *param, struct buf *out); /* {"error":{..}} */

@@ -5,7 +5,10 @@
 
 enum { PIECE_MAX = 256 * 1024 };
 
-static void free_buf(void *buf) { buf_done(buf); }
+static void free_buf(void *buf)
+{
+	buf_done(buf);
+}
 
 static uint64_t person_number(const struct subject *s)
 {
@@ -24,7 +27,7 @@ static void read_params(struct gen *g)
 }
 
 enum err gen_new(struct call *c, struct str model, const char *what, const struct gen_form *form,
-		 struct gen **ret)
+	struct gen **ret)
 {
 	struct gen *g = ARENA_NEW(c->arena, struct gen);
 	if (!g)
@@ -43,7 +46,8 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 		return err_set(&c->info, ERR_NOT_FOUND, "model '%s' not found", g->shown_model);
 	TRY(e);
 	if (g->model.gguf.embedding_model)
-		return err_set(&c->info, ERR_UNSUPPORTED, "\"%s\" does not support %s", g->shown_model, what);
+		return err_set(&c->info, ERR_UNSUPPORTED, "\"%s\" does not support %s",
+			g->shown_model, what);
 	if (g->model.starter)
 		call_warn(c, "test model, not for real questions");
 	memcpy(g->target.digest, g->model.model_digest, sizeof g->target.digest);
@@ -87,16 +91,17 @@ static void on_begun(struct gen *g, const struct fleet_event *e)
 	g->load_ns = e->load_ns;
 	if (e->engine) {
 		g->n_ctx = e->engine->n_ctx;
-		(void)!!str_copy(str_sub(e->engine->build, 0, sizeof g->build - 1), g->build, sizeof g->build);
+		(void)!!str_copy(str_sub(e->engine->build, 0, sizeof g->build - 1), g->build,
+			sizeof g->build);
 		(void)!!str_copy(str_sub(e->engine->template_hash, 0, 64), g->template_hash,
-				 sizeof g->template_hash);
+			sizeof g->template_hash);
 	}
 	if (g->n_ctx && g->options.num_ctx > g->n_ctx)
 		call_warn(g->c, "num_ctx %u is more than the %u tokens this model is loaded with",
-			  g->options.num_ctx, g->n_ctx);
+			g->options.num_ctx, g->n_ctx);
 	if (e->begun.truncated_tokens)
 		call_warn(g->c, "%u tokens of the oldest messages were left out to fit the context",
-			  e->begun.truncated_tokens);
+			e->begun.truncated_tokens);
 	if (g->stream)
 		begin_stream(g);
 }
@@ -174,10 +179,18 @@ static void sink(const struct fleet_event *e, void *arg)
 	case FLEET_QUEUED:
 	case FLEET_REWIND: /* the fleet skips what was sent already */
 		break;
-	case FLEET_BEGUN: on_begun(g, e); break;
-	case FLEET_DELTA: on_delta(g, &e->delta); break;
-	case FLEET_DONE: on_done(g, &e->done); break;
-	case FLEET_FAILED: fail_with(g, e->failed.code, e->failed.detail); break;
+	case FLEET_BEGUN:
+		on_begun(g, e);
+		break;
+	case FLEET_DELTA:
+		on_delta(g, &e->delta);
+		break;
+	case FLEET_DONE:
+		on_done(g, &e->done);
+		break;
+	case FLEET_FAILED:
+		fail_with(g, e->failed.code, e->failed.detail);
+		break;
 	}
 }
 
@@ -263,10 +276,11 @@ static void add_examples(struct gen *g, struct gen_messages *m, struct str json)
 	json_t *one;
 	if (!json.len || json_read(json, json.len, 8, &doc, NULL))
 		return;
-	json_array_foreach(doc, i, one) {
+	json_array_foreach(doc, i, one)
+	{
 		struct str role = STR_NONE, content = STR_NONE;
 		if (!json_want_str(one, "role", true, &role, NULL) &&
-		    !json_want_str(one, "content", true, &content, NULL))
+			!json_want_str(one, "content", true, &content, NULL))
 			gen_message_add(m, role, content);
 	}
 }

@@ -2,7 +2,8 @@
  * into that API's form, as a stream or in one piece.
  *
  * A struct gen lives in the request's arena. The fleet's side holds the request until DONE or
- * FAILED; its sink runs on the fleet's thread. A client that goes cancels. Nothing of a form blocks. */
+ * FAILED; its sink runs on the fleet's thread. A client that goes cancels. Nothing of a form
+ * blocks. */
 #pragma once
 
 #include "api/options.h"
@@ -12,10 +13,11 @@
 struct gen;
 /* How an API writes. `out` gets bytes as they go to the client. */
 struct gen_form {
-	const char *stream_type;   /* media type of a stream */
+	const char *stream_type; /* media type of a stream */
 	void (*delta)(struct gen *g, const struct gen_delta *d, struct buf *out);
-	void (*done)(struct gen *g, const struct gen_done *d, struct buf *out);  /* end of a stream */
-	void (*whole)(struct gen *g, const struct gen_done *d, struct buf *out); /* all in one */
+	void (*done)(
+		struct gen *g, const struct gen_done *d, struct buf *out); /* end of a stream */
+	void (*whole)(struct gen *g, const struct gen_done *d, struct buf *out);  /* all in one */
 	void (*failed)(struct gen *g, const struct err_info *e, struct buf *out); /* mid-stream */
 	/* Texts that this API's clients match on; NULL leaves info as it is. */
 	void (*explain)(struct gen *g, struct err_info *e);
@@ -23,27 +25,27 @@ struct gen_form {
 struct gen {
 	struct call *c;
 	const struct gen_form *form;
-	void *of_form;                  /* what the form keeps */
+	void *of_form; /* what the form keeps */
 	struct model_entry model;
 	char shown_model[LIMIT_MODEL_NAME + 1]; /* as the client named it */
 	struct fleet_model target;
 	bool stream;
 	struct gen_options options;
 	/* filled on the way */
-	_Atomic uint64_t id;            /* the fleet's; 0 not yet */
+	_Atomic uint64_t id; /* the fleet's; 0 not yet */
 	int64_t start_ns, created_s;
 	bool begun, streaming;
 	struct gen_begun told;
 	int64_t load_ns;
 	uint32_t n_ctx;
 	char build[64], template_hash[65];
-	struct buf text, thinking;      /* of an answer in one piece */
+	struct buf text, thinking; /* of an answer in one piece */
 };
 
 /* Finds the model and its own params. `what` is "chat" or "generate": for the error of a model that
  * cannot. Errors: ERR_NOT_FOUND, ERR_INVALID, ERR_NOMEM, ERR_UNSUPPORTED. */
 enum err gen_new(struct call *c, struct str model, const char *what, const struct gen_form *form,
-		 struct gen **ret);
+	struct gen **ret);
 /* Starts. `r`'s sampling, stops, context and person are filled from g->options here.
  * Errors: ERR_BUSY, ERR_NOMEM: then nothing was answered. */
 enum err gen_start(struct gen *g, struct gen_request *r);
@@ -52,7 +54,11 @@ const char *gen_reason_text(enum gen_reason r); /* "stop", "length" */
 void gen_origin_json(const struct gen *g, struct jw *w);
 
 /* Messages for the template: a JSON array being built. */
-struct gen_messages { struct buf buf; struct jw w; bool any, system; };
+struct gen_messages {
+	struct buf buf;
+	struct jw w;
+	bool any, system;
+};
 enum err gen_messages_new(struct call *c, struct gen_messages **ret); /* in the arena */
 void gen_message_add(struct gen_messages *m, struct str role, struct str content);
 struct str gen_messages_end(struct gen_messages *m);

@@ -145,7 +145,7 @@ static enum err not_found(struct call *c, struct str name, enum err e)
 {
 	if (e == ERR_NOT_FOUND || e == ERR_INVALID)
 		return err_set(&c->info, ERR_NOT_FOUND, "model '%.*s' not found",
-			       (int)(name.len < 200 ? name.len : 200), name.ptr);
+			(int)(name.len < 200 ? name.len : 200), name.ptr);
 	return e;
 }
 
@@ -158,9 +158,11 @@ static void parameters(struct str json, struct buf *out)
 	size_t i;
 	if (!json.len || json_read(json, json.len, 8, &doc, NULL))
 		return;
-	json_object_foreach(doc, key, v) {
+	json_object_foreach(doc, key, v)
+	{
 		AUTO_JSON json_t *list = json_is_array(v) ? json_incref(v) : json_pack("[O]", v);
-		json_array_foreach(list, i, one) {
+		json_array_foreach(list, i, one)
+		{
 			struct jw w;
 			(void)buf_addf(out, "%s%-30s ", out->len ? "\n" : "", key);
 			jw_init(&w, out);
@@ -207,9 +209,12 @@ static void text_field(struct jw *w, const char *key, const struct buf *b)
 
 enum err ollama_show(struct call *c)
 {
-	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY), tmpl = BUF(LIMIT_MANIFEST), sys = BUF(LIMIT_MANIFEST),
-			    params = BUF(LIMIT_MANIFEST), lic = BUF(LIMIT_MANIFEST), lines = BUF(LIMIT_MANIFEST);
-	struct model_texts t = { .template_ = &tmpl, .system = &sys, .params = &params, .licence = &lic };
+	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY), tmpl = BUF(LIMIT_MANIFEST),
+			    sys = BUF(LIMIT_MANIFEST), params = BUF(LIMIT_MANIFEST),
+			    lic = BUF(LIMIT_MANIFEST), lines = BUF(LIMIT_MANIFEST);
+	struct model_texts t = {
+		.template_ = &tmpl, .system = &sys, .params = &params, .licence = &lic
+	};
 	struct model_entry m;
 	struct str name;
 	struct jw w;
@@ -238,7 +243,9 @@ enum err ollama_show(struct call *c)
 	jw_kbool(&w, "starter", m.starter);
 	jw_end(&w);
 	if (m.go_template)
-		call_warn(c, "the registry's Go template is not used: the model's own Jinja template is");
+		call_warn(c,
+			"the registry's Go template is not used: the model's own Jinja template "
+				"is");
 	if (m.has_projector)
 		call_warn(c, "the model's vision part is stored, but not used yet");
 	call_json(c, 200, &out);
@@ -303,7 +310,8 @@ enum err ollama_blob_put(struct call *c)
 	TRY(take_pieces(c, u));
 	e = model_upload_end(u, &c->info);
 	if (e == ERR_DIGEST) /* Ollama's clients expect 400 here */
-		return err_set(&c->info, ERR_INVALID, "digest mismatch: the bytes do not have this digest");
+		return err_set(&c->info, ERR_INVALID,
+			"digest mismatch: the bytes do not have this digest");
 	TRY(e);
 	http_reply(c->q, 201, NULL, STR(""));
 	return OK;

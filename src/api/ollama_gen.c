@@ -1,4 +1,5 @@
-/* POST /api/chat and /api/generate: Ollama's requests in, NDJSON out (wire traces: Ollama docs/api.md). */
+/* POST /api/chat and /api/generate: Ollama's requests in, NDJSON out (wire traces: Ollama
+ * docs/api.md). */
 #include "api/errors.h"
 #include "api/gen.h"
 
@@ -57,7 +58,7 @@ static void chat_delta(struct gen *g, const struct gen_delta *d, struct buf *out
 }
 
 static void chat_end(struct gen *g, const struct gen_done *d, struct str text, struct str thinking,
-		     struct buf *out)
+	struct buf *out)
 {
 	struct jw w;
 	begin_line(g, &w, out);
@@ -90,8 +91,8 @@ static void generate_delta(struct gen *g, const struct gen_delta *d, struct buf 
 	end_line(&w, out);
 }
 
-static void generate_end(struct gen *g, const struct gen_done *d, struct str text, struct str thinking,
-			 struct buf *out)
+static void generate_end(struct gen *g, const struct gen_done *d, struct str text,
+	struct str thinking, struct buf *out)
 {
 	struct jw w;
 	begin_line(g, &w, out);
@@ -127,15 +128,16 @@ static void explain(struct gen *g, struct err_info *e)
 {
 	(void)g;
 	if (e->code == ERR_BUSY)
-		(void)err_set(e, ERR_BUSY, "server busy, please try again.  maximum pending requests exceeded");
+		(void)err_set(e, ERR_BUSY,
+			"server busy, please try again.  maximum pending requests exceeded");
 	else if (e->code == ERR_ENGINE && !e->detail[0])
 		(void)err_set(e, ERR_ENGINE, "an error was encountered while running the model");
 }
 
-static const struct gen_form chat_form = { "application/x-ndjson", chat_delta, chat_done, chat_whole,
-					   failed, explain };
-static const struct gen_form generate_form = { "application/x-ndjson", generate_delta, generate_done,
-					       generate_whole, failed, explain };
+static const struct gen_form chat_form = { "application/x-ndjson", chat_delta, chat_done,
+	chat_whole, failed, explain };
+static const struct gen_form generate_form = { "application/x-ndjson", generate_delta,
+	generate_done, generate_whole, failed, explain };
 
 /* ---- load and unload: an empty prompt ---- */
 
@@ -179,7 +181,10 @@ static void on_loaded(const struct fleet_event *e, void *arg)
 	http_release(g->c->q);
 }
 
-static void nobody_waits(void *arg) { (void)arg; /* a model that is being loaded stays loaded */ }
+static void nobody_waits(void *arg)
+{
+	(void)arg; /* a model that is being loaded stays loaded */
+}
 
 static enum err load_or_unload(struct gen *g)
 {
@@ -218,7 +223,8 @@ static bool there(const json_t *v) /* present and not an empty value */
 
 static enum err cannot(struct gen *g, const char *what)
 {
-	return err_set(&g->c->info, ERR_UNSUPPORTED, "\"%s\" does not support %s", g->shown_model, what);
+	return err_set(
+		&g->c->info, ERR_UNSUPPORTED, "\"%s\" does not support %s", g->shown_model, what);
 }
 
 static enum err read_think(struct gen *g, const json_t *v)
@@ -227,9 +233,10 @@ static enum err read_think(struct gen *g, const json_t *v)
 		return OK;
 	struct str level = { json_string_value(v), json_is_string(v) ? json_string_length(v) : 0 };
 	if (!json_is_true(v) && !str_eq(level, STR("high")) && !str_eq(level, STR("medium")) &&
-	    !str_eq(level, STR("low")))
-		return err_set(&g->c->info, ERR_INVALID, "invalid think value: use true, false, \"high\", "
-							 "\"medium\" or \"low\"");
+		!str_eq(level, STR("low")))
+		return err_set(&g->c->info, ERR_INVALID,
+			"invalid think value: use true, false, \"high\", "
+			"\"medium\" or \"low\"");
 	return cannot(g, "thinking");
 }
 
@@ -240,13 +247,16 @@ static enum err read_format(struct gen *g, const json_t *v, struct gen_request *
 		return OK;
 	if (json_is_string(v)) {
 		if (strcmp(json_string_value(v), "json") != 0)
-			return err_set(&c->info, ERR_INVALID, "invalid format: \"%.40s\"; expected \"json\" or "
-							      "a JSON schema", json_string_value(v));
+			return err_set(&c->info, ERR_INVALID,
+				"invalid format: \"%.40s\"; expected \"json\" or "
+				"a JSON schema",
+				json_string_value(v));
 		r->schema = STR("json");
 		return OK;
 	}
 	if (!json_is_object(v))
-		return err_set(&c->info, ERR_INVALID, "invalid format: expected \"json\" or a JSON schema");
+		return err_set(&c->info, ERR_INVALID,
+			"invalid format: expected \"json\" or a JSON schema");
 	AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
 	struct jw w;
 	jw_init(&w, &text);
@@ -288,8 +298,8 @@ static enum err read_common(struct gen *g, const json_t *body, struct gen_reques
 	return read_logprobs(g, body);
 }
 
-static enum err begin(struct call *c, const char *what, const struct gen_form *form, json_t **ret_body,
-		      struct gen **ret)
+static enum err begin(struct call *c, const char *what, const struct gen_form *form,
+	json_t **ret_body, struct gen **ret)
 {
 	struct str model = STR_NONE;
 	TRY(call_body(c, ret_body));
@@ -321,15 +331,18 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 			gen_message_add(out, role, content);
 			return OK;
 		}
-	return err_set(&c->info, ERR_INVALID, "invalid role: %.*s, must be one of [system, user, assistant, "
-					      "tool]", (int)(role.len < 40 ? role.len : 40), role.ptr);
+	return err_set(&c->info, ERR_INVALID,
+		"invalid role: %.*s, must be one of [system, user, assistant, "
+		"tool]",
+		(int)(role.len < 40 ? role.len : 40), role.ptr);
 }
 
 static bool has_system(const json_t *messages)
 {
 	size_t i;
 	json_t *m;
-	json_array_foreach((json_t *)(uintptr_t)messages, i, m) {
+	json_array_foreach((json_t *)(uintptr_t)messages, i, m)
+	{
 		const char *role = json_string_value(json_object_get(m, "role"));
 		if (role && strcmp(role, "system") == 0)
 			return true;
@@ -353,8 +366,7 @@ enum err ollama_chat(struct call *c)
 		return load_or_unload(g);
 	TRY(gen_messages_new(c, &out));
 	gen_messages_of_model(g, out, has_system(messages));
-	json_array_foreach(messages, i, m)
-		TRY(read_message(g, m, i, out));
+	json_array_foreach(messages, i, m) TRY(read_message(g, m, i, out));
 	r.input = gen_messages_end(out);
 	TRY(out->buf.err);
 	return gen_start(g, &r);
@@ -363,18 +375,22 @@ enum err ollama_chat(struct call *c)
 static enum err read_generate_only(struct gen *g, const json_t *body, bool raw)
 {
 	struct call *c = g->c;
-	if (raw && (there(json_object_get(body, "template")) || there(json_object_get(body, "system")) ||
-		    there(json_object_get(body, "context"))))
-		return err_set(&c->info, ERR_INVALID, "raw mode does not support template, system, or context");
+	if (raw && (there(json_object_get(body, "template")) ||
+			   there(json_object_get(body, "system")) ||
+			   there(json_object_get(body, "context"))))
+		return err_set(&c->info, ERR_INVALID,
+			"raw mode does not support template, system, or context");
 	if (there(json_object_get(body, "template")))
-		return err_set(&c->info, ERR_UNSUPPORTED, "a template in the request is not supported: the "
-							  "model's own is used");
+		return err_set(&c->info, ERR_UNSUPPORTED,
+			"a template in the request is not supported: the "
+			"model's own is used");
 	if (there(json_object_get(body, "suffix")))
 		return cannot(g, "insert");
 	if (there(json_object_get(body, "images")))
 		return cannot(g, "vision");
 	if (there(json_object_get(body, "context")))
-		call_warn(c, "\"context\" is ignored: it is deprecated; use /api/chat with messages");
+		call_warn(
+			c, "\"context\" is ignored: it is deprecated; use /api/chat with messages");
 	return OK;
 }
 

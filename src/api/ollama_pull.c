@@ -50,7 +50,10 @@ static void write_line(struct http_req *q, struct buf *out)
 }
 
 /* The pull goes on without the client that asked for it, as Ollama's does when others joined. */
-static void on_gone(void *arg) { (void)arg; }
+static void on_gone(void *arg)
+{
+	(void)arg;
+}
 
 /* The stream begins with the first line, so that what fails at once has a status of its own. */
 static void begin_stream(struct progress *p)
@@ -88,8 +91,8 @@ static void end_done(struct progress *p)
 
 static bool is_news(struct progress *p, const struct pull_progress *now)
 {
-	bool news = strcmp(p->last_status, now->status) != 0 || strcmp(p->last_digest, now->digest) != 0 ||
-		    p->last_completed != now->completed;
+	bool news = strcmp(p->last_status, now->status) != 0 ||
+		    strcmp(p->last_digest, now->digest) != 0 || p->last_completed != now->completed;
 	memcpy(p->last_status, now->status, sizeof p->last_status);
 	memcpy(p->last_digest, now->digest, sizeof p->last_digest);
 	p->last_completed = now->completed;
@@ -147,7 +150,10 @@ enum err ollama_pull(struct call *c)
 
 /* ---- create ---- */
 
-struct create { struct http_req *q; bool stream; };
+struct create {
+	struct http_req *q;
+	bool stream;
+};
 
 static void on_status(const char *line, void *arg)
 {

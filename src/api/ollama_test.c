@@ -29,11 +29,13 @@ static void blank(const struct buf *in, struct buf *out)
 	}
 }
 
-#define ORIGIN "\"prompt_cached_count\":4,\"model_digest\":\"" B64 "\",\"engine_build\":\"b1\"," \
+#define ORIGIN                                                                                     \
+	"\"prompt_cached_count\":4,\"model_digest\":\"" B64 "\",\"engine_build\":\"b1\","          \
 	"\"template_hash\":\"feed\",\"seed\":42"
 #define B16 "bbbbbbbbbbbbbbbb"
 #define B64 B16 B16 B16 B16
-#define METRICS "\"total_duration\":X,\"load_duration\":77,\"prompt_eval_count\":26," \
+#define METRICS                                                                                    \
+	"\"total_duration\":X,\"load_duration\":77,\"prompt_eval_count\":26,"                      \
 	"\"prompt_eval_duration\":1000,\"eval_count\":2,\"eval_duration\":2000," ORIGIN
 
 static void trace(const char *path, const char *request, const char *want)
@@ -51,103 +53,135 @@ static void trace(const char *path, const char *request, const char *want)
 
 TEST(chat_streams_lines)
 {
-	trace("/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"Hel\"},"
-	      "\"done\":false}\n"
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"lo\"},"
-	      "\"done\":false}\n"
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
-	      "\"done\":true,\"done_reason\":\"stop\"," METRICS "}\n");
+	trace("/api/chat",
+		"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"Hel\"},"
+		"\"done\":false}\n"
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"lo\"},"
+		"\"done\":false}\n"
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"\"},"
+		"\"done\":true,\"done_reason\":\"stop\"," METRICS "}\n");
 }
 
 TEST(chat_in_one_piece)
 {
 	trace("/api/chat",
-	      "{\"model\":\"tiny\",\"stream\":false,\"messages\":[{\"role\":\"user\",\"content\":\"LENGTH\"}]}",
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"Hello\"},"
-	      "\"done\":true,\"done_reason\":\"length\"," METRICS "}\n");
+		"{\"model\":\"tiny\",\"stream\":false,\"messages\":[{\"role\":\"user\","
+			"\"content\":\"LENGTH\"}]}",
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"Hello\"},"
+		"\"done\":true,\"done_reason\":\"length\"," METRICS "}\n");
 }
 
 TEST(thinking_goes_into_its_own_field)
 {
-	trace("/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"THINK\"}]}",
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"\","
-	      "\"thinking\":\"hmm\"},\"done\":false}\n"
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"Hel\"},"
-	      "\"done\":false}\n"
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"lo\"},"
-	      "\"done\":false}\n"
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
-	      "\"done\":true,\"done_reason\":\"stop\"," METRICS "}\n");
+	trace("/api/chat",
+		"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"THINK\"}]}",
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"\","
+		"\"thinking\":\"hmm\"},\"done\":false}\n"
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"Hel\"},"
+		"\"done\":false}\n"
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"lo\"},"
+		"\"done\":false}\n"
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"\"},"
+		"\"done\":true,\"done_reason\":\"stop\"," METRICS "}\n");
 }
 
 TEST(generate_streams_lines)
 {
 	trace("/api/generate", "{\"model\":\"tiny\",\"prompt\":\"hi\"}",
-	      "{\"model\":\"tiny\",\"created_at\":X,\"response\":\"Hel\",\"done\":false}\n"
-	      "{\"model\":\"tiny\",\"created_at\":X,\"response\":\"lo\",\"done\":false}\n"
-	      "{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,\"done_reason\":\"stop\","
-	      METRICS "}\n");
+		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"Hel\",\"done\":false}\n"
+		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"lo\",\"done\":false}\n"
+		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,"
+			"\"done_reason\":\"stop\"," METRICS
+		"}\n");
 }
 
 TEST(an_empty_prompt_loads)
 {
 	trace("/api/generate", "{\"model\":\"tiny\"}",
-	      "{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,\"done_reason\":\"load\"}\n");
+		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,"
+			"\"done_reason\":\"load\"}\n");
 	CHECK_EQ_INT(fakes.loads, 1);
 }
 
 TEST(an_empty_prompt_with_keep_alive_0_unloads)
 {
 	trace("/api/generate", "{\"model\":\"tiny\",\"keep_alive\":0}",
-	      "{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,\"done_reason\":\"unload\"}\n");
+		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,"
+			"\"done_reason\":\"unload\"}\n");
 	CHECK_EQ_INT(fakes.unloads, 1);
 }
 
 TEST(a_failure_in_the_middle_is_a_line_with_an_error)
 {
-	trace("/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"FAIL\"}]}",
-	      "{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\",\"content\":\"Hel\"},"
-	      "\"done\":false}\n{\"error\":\"an error was encountered while running the model\"}\n");
+	trace("/api/chat",
+		"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"FAIL\"}]}",
+		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
+			"\"content\":\"Hel\"},"
+		"\"done\":false}\n{\"error\":\"an error was encountered while running the "
+			"model\"}\n");
 }
 
 TEST(errors_before_the_first_byte_have_ollamas_texts)
 {
-	static const struct { const char *path, *body; int status; const char *text; } bad[] = {
+	static const struct {
+		const char *path, *body;
+		int status;
+		const char *text;
+	} bad[] = {
 		{ "/api/chat", "", 400, "missing request body" },
 		{ "/api/chat", "{}", 400, "model is required" },
 		{ "/api/chat", "{\"model\":\"x\"}", 404, "model 'x' not found" },
 		{ "/api/chat", "{\"model\":\"embed\"}", 400, "\"embed\" does not support chat" },
-		{ "/api/generate", "{\"model\":\"embed\"}", 400, "\"embed\" does not support generate" },
-		{ "/api/chat", "{\"model\":\"tiny\",\"think\":true}", 400, "\"tiny\" does not support thinking" },
-		{ "/api/chat", "{\"model\":\"tiny\",\"tools\":[{}]}", 400, "\"tiny\" does not support tools" },
-		{ "/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\","
-			       "\"images\":[\"aa\"]}]}", 400, "\"tiny\" does not support vision" },
+		{ "/api/generate", "{\"model\":\"embed\"}", 400,
+			"\"embed\" does not support generate" },
+		{ "/api/chat", "{\"model\":\"tiny\",\"think\":true}", 400,
+			"\"tiny\" does not support thinking" },
+		{ "/api/chat", "{\"model\":\"tiny\",\"tools\":[{}]}", 400,
+			"\"tiny\" does not support tools" },
+		{ "/api/chat",
+			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\","
+			"\"images\":[\"aa\"]}]}",
+			400, "\"tiny\" does not support vision" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"king\"}]}", 400,
-		  "invalid role: king, must be one of [system, user, assistant, tool]" },
+			"invalid role: king, must be one of [system, user, assistant, tool]" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"top_logprobs\":21}", 400,
-		  "top_logprobs must be between 0 and 20" },
+			"top_logprobs must be between 0 and 20" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"format\":\"xml\"}", 400,
-		  "invalid format: \"xml\"; expected \"json\" or a JSON schema" },
-		{ "/api/generate", "{\"model\":\"tiny\",\"prompt\":\"a\",\"raw\":true,\"system\":\"s\"}", 400,
-		  "raw mode does not support template, system, or context" },
+			"invalid format: \"xml\"; expected \"json\" or a JSON schema" },
+		{ "/api/generate",
+			"{\"model\":\"tiny\",\"prompt\":\"a\",\"raw\":true,\"system\":\"s\"}", 400,
+			"raw mode does not support template, system, or context" },
 		{ "/api/generate", "{\"model\":\"tiny\",\"suffix\":\"x\"}", 400,
-		  "\"tiny\" does not support insert" },
-		{ "/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"BUSY\"}]}",
-		  503, "server busy, please try again.  maximum pending requests exceeded" },
-		{ "/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"CONTEXT\"}]}",
-		  400, "the prompt has 5000 tokens, the context holds 4096" },
+			"\"tiny\" does not support insert" },
+		{ "/api/chat",
+			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
+				"\"content\":\"BUSY\"}]}",
+			503, "server busy, please try again.  maximum pending requests exceeded" },
+		{ "/api/chat",
+			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
+				"\"content\":\"CONTEXT\"}]}",
+			400, "the prompt has 5000 tokens, the context holds 4096" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"temperature\":\"hot\"}}", 400,
-		  "\"temperature\" must be a number" },
+			"\"temperature\" must be a number" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"top_p\":1.5}}", 400,
-		  "\"top_p\" must be from 0 to 1" },
+			"\"top_p\" must be from 0 to 1" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"top_k\":1.5}}", 400,
-		  "\"top_k\" must be a whole number" },
+			"\"top_k\" must be a whole number" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"keep_alive\":\"soon\"}", 400,
-		  "invalid keep_alive \"soon\"" },
+			"invalid keep_alive \"soon\"" },
 		{ "/api/show", "{\"model\":\"x\"}", 404, "model 'x' not found" },
 		{ "/api/pull", "{}", 400, "model is required" },
-		{ "/api/pull", "{\"model\":\"evil.example/x\"}", 403, "evil.example:443 is not on the list" },
+		{ "/api/pull", "{\"model\":\"evil.example/x\"}", 403,
+			"evil.example:443 is not on the list" },
 	};
 	struct test_app t;
 	test_app_start(&t);
@@ -155,15 +189,16 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		AUTO_BUF struct buf out = BUF(65536), want = BUF(1024);
 		int got = call_api(&t, "POST", bad[i].path, bad[i].body, NULL, &out);
 		if (got != bad[i].status)
-			FAIL("%s: %d, wanted %d: %.*s", bad[i].body, got, bad[i].status, (int)out.len, out.ptr);
+			FAIL("%s: %d, wanted %d: %.*s", bad[i].body, got, bad[i].status,
+				(int)out.len, out.ptr);
 		CHECK_OK(buf_add(&want, STR("{\"error\":")));
 		CHECK_OK(json_add_str(&want, str_from(bad[i].text)));
 		CHECK_OK(buf_add(&want, STR("}")));
 		CHECK_EQ_STR(buf_str(&out), buf_str(&want));
 	}
 	/* bad JSON of every kind */
-	static const char *const broken[] = { "{", "[]", "{\"model\":\"a\",\"model\":\"b\"}", "{\"a\":1}x",
-					      "{\"model\":\"\xff\"}", "nonsense" };
+	static const char *const broken[] = { "{", "[]", "{\"model\":\"a\",\"model\":\"b\"}",
+		"{\"a\":1}x", "{\"model\":\"\xff\"}", "nonsense" };
 	for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
 		AUTO_BUF struct buf out = BUF(65536);
 		CHECK_EQ_INT(call_api(&t, "POST", "/api/chat", broken[i], NULL, &out), 400);
@@ -177,13 +212,19 @@ TEST(options_reach_the_engine_and_the_ignored_ones_are_named)
 	struct test_app t;
 	AUTO_BUF struct buf head = BUF(65536), out = BUF(65536);
 	test_app_start(&t);
-	CHECK_OK(str_copy(STR("{\"temperature\":0.3,\"top_k\":7,\"stop\":[\"<end>\"],\"num_ctx\":512}"), fakes.params,
-			  sizeof fakes.params));
-	CHECK_EQ_INT(call_api(&t, "POST", "/api/chat",
-		"{\"model\":\"tiny\",\"stream\":false,\"keep_alive\":\"10m\",\"truncate\":true,\"format\":\"json\","
-		"\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"options\":{\"top_k\":40.0,\"seed\":7,"
-		"\"num_predict\":10,\"repeat_penalty\":1.2,\"num_gpu\":99,\"magic\":1,\"num_ctx\":9000}}",
-		&head, &out), 200);
+	CHECK_OK(str_copy(
+		STR("{\"temperature\":0.3,\"top_k\":7,\"stop\":[\"<end>\"],\"num_ctx\":512}"),
+		fakes.params, sizeof fakes.params));
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/api/chat",
+			"{\"model\":\"tiny\",\"stream\":false,\"keep_alive\":\"10m\","
+				"\"truncate\":true,\"format\":\"json\","
+			"\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
+				"\"options\":{\"top_k\":40.0,\"seed\":7,"
+			"\"num_predict\":10,\"repeat_penalty\":1.2,\"num_gpu\":99,\"magic\":1,"
+				"\"num_ctx\":9000}}",
+			&head, &out),
+		200);
 	const struct gen_sampling *s = &fakes.last.sampling;
 	CHECK(s->temperature > 0.29f && s->temperature < 0.31f); /* the model's own */
 	CHECK_EQ_INT(s->top_k, 40);
@@ -196,8 +237,10 @@ TEST(options_reach_the_engine_and_the_ignored_ones_are_named)
 	CHECK_EQ_Z(fakes.schema, "json");
 	CHECK_EQ_INT(fakes.keep_alive_ms, 600000);
 	struct str body = buf_str(&out);
-	CHECK(str_find(body, STR("option \\\"num_gpu\\\" is ignored: the layers on the GPU"), 0) != SIZE_MAX);
-	CHECK(str_find(body, STR("option \\\"magic\\\" is ignored: it is not known"), 0) != SIZE_MAX);
+	CHECK(str_find(body, STR("option \\\"num_gpu\\\" is ignored: the layers on the GPU"), 0) !=
+		SIZE_MAX);
+	CHECK(str_find(body, STR("option \\\"magic\\\" is ignored: it is not known"), 0) !=
+		SIZE_MAX);
 	CHECK(str_find(body, STR("num_ctx 9000 is more than the 4096 tokens"), 0) != SIZE_MAX);
 	CHECK(str_find(head_value(&head, "X-Tresor-Warnings"), STR("magic"), 0) != SIZE_MAX);
 	test_app_stop(&t);
@@ -208,16 +251,25 @@ TEST(messages_reach_the_engine_with_the_models_system_text)
 	struct test_app t;
 	test_app_start(&t);
 	CHECK_OK(str_copy(STR("Be brief."), fakes.system, sizeof fakes.system));
-	CHECK_EQ_INT(call_api(&t, "POST", "/api/chat", "{\"model\":\"tiny\",\"stream\":false,\"messages\":["
-		"{\"role\":\"user\",\"content\":\"a \\\"b\\\"\"}]}", NULL, NULL), 200);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/chat",
+			     "{\"model\":\"tiny\",\"stream\":false,\"messages\":["
+			     "{\"role\":\"user\",\"content\":\"a \\\"b\\\"\"}]}",
+			     NULL, NULL),
+		200);
 	CHECK_EQ_Z(fakes.input, "[{\"role\":\"system\",\"content\":\"Be brief.\"},"
 				"{\"role\":\"user\",\"content\":\"a \\\"b\\\"\"}]");
-	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate", "{\"model\":\"tiny\",\"stream\":false,"
-		"\"system\":\"Be long.\",\"prompt\":\"x\"}", NULL, NULL), 200);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate",
+			     "{\"model\":\"tiny\",\"stream\":false,"
+			     "\"system\":\"Be long.\",\"prompt\":\"x\"}",
+			     NULL, NULL),
+		200);
 	CHECK_EQ_Z(fakes.input, "[{\"role\":\"system\",\"content\":\"Be long.\"},"
 				"{\"role\":\"user\",\"content\":\"x\"}]");
-	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate", "{\"model\":\"tiny\",\"stream\":false,\"raw\":true,"
-		"\"prompt\":\"<s>x\"}", NULL, NULL), 200);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate",
+			     "{\"model\":\"tiny\",\"stream\":false,\"raw\":true,"
+			     "\"prompt\":\"<s>x\"}",
+			     NULL, NULL),
+		200);
 	CHECK_EQ_Z(fakes.input, "<s>x");
 	CHECK_EQ_INT(fakes.last.kind, GEN_PROMPT);
 	CHECK(fakes.last.raw);
@@ -232,10 +284,14 @@ TEST(a_client_that_leaves_cancels)
 	for (int i = 0; i < 2; i++) {
 		AUTO_BUF struct buf r = BUF(4096), body = BUF(4096);
 		const char *z;
-		CHECK_OK(buf_addf(&body, "{\"model\":\"tiny\",\"stream\":%s,\"messages\":[{\"role\":\"user\","
-				  "\"content\":\"SLOW\"}]}", streams[i]));
-		CHECK_OK(buf_addf(&r, "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
-				  "Content-Length: %zu\r\n\r\n%.*s", t.key, body.len, (int)body.len, body.ptr));
+		CHECK_OK(buf_addf(&body,
+			"{\"model\":\"tiny\",\"stream\":%s,\"messages\":[{\"role\":\"user\","
+			"\"content\":\"SLOW\"}]}",
+			streams[i]));
+		CHECK_OK(buf_addf(&r,
+			"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+			"Content-Length: %zu\r\n\r\n%.*s",
+			t.key, body.len, (int)body.len, body.ptr));
 		CHECK_OK(buf_cstr(&r, &z));
 		int fd = test_connect(&t), before = fakes.cancelled;
 		send_z(fd, z);
@@ -254,20 +310,28 @@ TEST(a_client_that_leaves_cancels)
 TEST(lists_and_details_have_ollamas_fields)
 {
 	struct test_app t;
-	AUTO_BUF struct buf tags = BUF(65536), ps = BUF(65536), show = BUF(65536), version = BUF(4096);
+	AUTO_BUF struct buf tags = BUF(65536), ps = BUF(65536), show = BUF(65536),
+			    version = BUF(4096);
 	test_app_start(&t);
 	CHECK_EQ_INT(call_api(&t, "GET", "/api/tags", NULL, NULL, &tags), 200);
-	CHECK_EQ_STR(buf_str(&tags), STR("{\"models\":[{\"name\":\"tiny:latest\",\"model\":\"tiny:latest\","
-		"\"size\":123456,\"digest\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
-		"\"modified_at\":\"2023-11-14T22:13:20.000Z\",\"details\":{\"parent_model\":\"\","
-		"\"format\":\"gguf\",\"family\":\"llama\",\"families\":[\"llama\"],\"parameter_size\":\"135M\","
-		"\"quantization_level\":\"Q4_1\"}}]}"));
+	CHECK_EQ_STR(buf_str(&tags),
+		STR("{\"models\":[{\"name\":\"tiny:latest\",\"model\":\"tiny:latest\","
+		    "\"size\":123456,"
+		    	"\"digest\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
+		    "\"modified_at\":\"2023-11-14T22:13:20.000Z\","
+		    	"\"details\":{\"parent_model\":\"\","
+		    "\"format\":\"gguf\",\"family\":\"llama\",\"families\":[\"llama\"],"
+		    	"\"parameter_size\":\"135M\","
+		    "\"quantization_level\":\"Q4_1\"}}]}"));
 	CHECK_EQ_INT(call_api(&t, "GET", "/api/ps", NULL, NULL, &ps), 200);
-	CHECK(str_find(buf_str(&ps), STR("\"size_vram\":0,\"context_length\":4096"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&ps), STR("\"size_vram\":0,\"context_length\":4096"), 0) !=
+		SIZE_MAX);
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", "{\"name\":\"tiny\"}", NULL, &show), 200);
 	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\"]"), 0) != SIZE_MAX);
 	CHECK(str_find(buf_str(&show), STR("\"llama.context_length\":8192"), 0) != SIZE_MAX);
-	CHECK_EQ_INT(call_raw(&t, "GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n", NULL, &version), 200);
+	CHECK_EQ_INT(call_raw(&t, "GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n", NULL,
+			     &version),
+		200);
 	CHECK(str_starts(buf_str(&version), STR("{\"version\":\"0.")));
 	test_app_stop(&t);
 }
@@ -278,15 +342,22 @@ TEST(pull_reports_progress_once_and_ends_with_success)
 	AUTO_BUF struct buf out = BUF(65536), one = BUF(4096), bad = BUF(4096);
 	test_app_start(&t);
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/pull", "{\"model\":\"tiny\"}", NULL, &out), 200);
-	CHECK_EQ_STR(buf_str(&out), STR("{\"status\":\"pulling manifest\"}\n"
-		"{\"status\":\"pulling bbbbbbbbbbbb\",\"digest\":\"sha256:"
-		"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\",\"total\":100,"
-		"\"completed\":40}\n{\"status\":\"success\"}\n"));
-	CHECK_EQ_INT(call_api(&t, "POST", "/api/pull", "{\"name\":\"tiny\",\"stream\":false}", NULL, &one), 200);
+	CHECK_EQ_STR(buf_str(&out),
+		STR("{\"status\":\"pulling manifest\"}\n"
+		    "{\"status\":\"pulling bbbbbbbbbbbb\",\"digest\":\"sha256:"
+		    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\","
+		    	"\"total\":100,"
+		    "\"completed\":40}\n{\"status\":\"success\"}\n"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/pull", "{\"name\":\"tiny\",\"stream\":false}", NULL,
+			     &one),
+		200);
 	CHECK_EQ_STR(buf_str(&one), STR("{\"status\":\"success\"}"));
-	CHECK_EQ_INT(call_api(&t, "POST", "/api/pull", "{\"name\":\"broken\",\"stream\":false}", NULL, &bad), 502);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/pull", "{\"name\":\"broken\",\"stream\":false}",
+			     NULL, &bad),
+		502);
 	CHECK_EQ_STR(buf_str(&bad), STR("{\"error\":\"the registry said 500\"}"));
-	CHECK(fakes_audited("\"action\":\"models.change\",\"object\":\"tiny\",\"outcome\":\"begun\""));
+	CHECK(fakes_audited(
+		"\"action\":\"models.change\",\"object\":\"tiny\",\"outcome\":\"begun\""));
 	test_app_stop(&t);
 }
 
@@ -307,20 +378,33 @@ TEST(blobs_are_put_asked_for_and_checked)
 	CHECK_EQ_INT(call_api(&t, "POST", path, "wrong", NULL, &out), 400);
 	CHECK(str_find(buf_str(&out), STR("digest mismatch"), 0) != SIZE_MAX);
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/blobs/sha256:zz", "x", NULL, NULL), 400);
-	CHECK_EQ_INT(call_api(&t, "DELETE", "/api/delete", "{\"model\":\"tiny\"}", NULL, NULL), 200);
+	CHECK_EQ_INT(
+		call_api(&t, "DELETE", "/api/delete", "{\"model\":\"tiny\"}", NULL, NULL), 200);
 	CHECK_EQ_INT(fakes.deleted, 1);
-	CHECK_EQ_INT(call_api(&t, "DELETE", "/api/delete", "{\"model\":\"nope\"}", NULL, NULL), 404);
+	CHECK_EQ_INT(
+		call_api(&t, "DELETE", "/api/delete", "{\"model\":\"nope\"}", NULL, NULL), 404);
 	CHECK_EQ_INT(fakes.deleted, 1);
 	test_app_stop(&t);
 }
 
 TEST(durations_are_gos)
 {
-	static const struct { const char *text; int64_t ms; } good[] = {
-		{ "10m", 600000 }, { "1h30m", 5400000 }, { "250ms", 250 }, { "1.5s", 1500 }, { "0", 0 },
-		{ "-1m", -60000 }, { "+2s", 2000 },	 { "1us", 1 },	   { "24h0m0s", 86400000 },
+	static const struct {
+		const char *text;
+		int64_t ms;
+	} good[] = {
+		{ "10m", 600000 },
+		{ "1h30m", 5400000 },
+		{ "250ms", 250 },
+		{ "1.5s", 1500 },
+		{ "0", 0 },
+		{ "-1m", -60000 },
+		{ "+2s", 2000 },
+		{ "1us", 1 },
+		{ "24h0m0s", 86400000 },
 	};
-	static const char *const bad[] = { "", "10", "m", "1x", "1h m", "--1s", "1m ", ".s", "1e3s" };
+	static const char *const bad[] = { "", "10", "m", "1x", "1h m", "--1s", "1m ", ".s",
+		"1e3s" };
 	int64_t ms;
 	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
 		CHECK_OK(duration_parse(str_from(good[i].text), &ms));

@@ -9,13 +9,16 @@
 
 #include "base/limits.h"
 
-struct chat { bool include_usage; };
+struct chat {
+	bool include_usage;
+};
 
 /* ---- what goes out ---- */
 
 static void fingerprint(const struct gen *g, char dst[96])
 {
-	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest, g->build[0] ? g->build : "unknown");
+	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest,
+		g->build[0] ? g->build : "unknown");
 	for (char *p = dst; *p; p++)
 		if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_')
 			*p = '-';
@@ -155,7 +158,8 @@ static void explain(struct gen *g, struct err_info *e)
 		g->c->param = "messages";
 }
 
-static const struct gen_form form = { "text/event-stream", on_delta, on_done, on_whole, on_failed, explain };
+static const struct gen_form form = { "text/event-stream", on_delta, on_done, on_whole, on_failed,
+	explain };
 
 /* ---- what comes in ---- */
 
@@ -177,7 +181,9 @@ static enum err bad(struct call *c, const char *param, enum err e, const char *t
 }
 
 /* Fields with a meaning that we do not have: an error, because the answer would be another. */
-static const struct { const char *field, *text; } unsupported[] = {
+static const struct {
+	const char *field, *text;
+} unsupported[] = {
 	{ "tools", "tools are not supported by this server yet" },
 	{ "functions", "functions are not supported by this server yet" },
 	{ "function_call", "functions are not supported by this server yet" },
@@ -189,23 +195,42 @@ static const struct { const char *field, *text; } unsupported[] = {
 };
 /* Fields without an effect here: a warning. */
 static const char *const no_effect[] = {
-	"user", "metadata", "store", "service_tier", "parallel_tool_calls", "tool_choice", "prediction",
-	"reasoning_effort", "reasoning", "verbosity", "prompt_cache_key", "prompt_cache_retention",
-	"safety_identifier", "modalities",
+	"user",
+	"metadata",
+	"store",
+	"service_tier",
+	"parallel_tool_calls",
+	"tool_choice",
+	"prediction",
+	"reasoning_effort",
+	"reasoning",
+	"verbosity",
+	"prompt_cache_key",
+	"prompt_cache_retention",
+	"safety_identifier",
+	"modalities",
 };
 /* Numbers, with the name of Ollama's option that they are. */
-static const struct { const char *field, *option; } numbers[] = {
-	{ "temperature", "temperature" }, { "top_p", "top_p" },		  { "seed", "seed" },
-	{ "max_tokens", "num_predict" },  { "max_completion_tokens", "num_predict" },
+static const struct {
+	const char *field, *option;
+} numbers[] = {
+	{ "temperature", "temperature" },
+	{ "top_p", "top_p" },
+	{ "seed", "seed" },
+	{ "max_tokens", "num_predict" },
+	{ "max_completion_tokens", "num_predict" },
 	{ "presence_penalty", "presence_penalty" },
 	{ "frequency_penalty", "frequency_penalty" },
 	/* not OpenAI's: what servers beside it take in the same place */
-	{ "top_k", "top_k" },		  { "min_p", "min_p" },		  { "typical_p", "typical_p" },
-	{ "repeat_penalty", "repeat_penalty" }, { "repeat_last_n", "repeat_last_n" },
+	{ "top_k", "top_k" },
+	{ "min_p", "min_p" },
+	{ "typical_p", "typical_p" },
+	{ "repeat_penalty", "repeat_penalty" },
+	{ "repeat_last_n", "repeat_last_n" },
 	{ "num_ctx", "num_ctx" },
 };
 static const char *const others[] = { "model", "messages", "stream", "stream_options", "n", "stop",
-				      "response_format" };
+	"response_format" };
 
 static bool known(const char *field)
 {
@@ -228,7 +253,8 @@ static enum err check_fields(struct call *c, const json_t *body)
 	for (size_t i = 0; i < sizeof unsupported / sizeof unsupported[0]; i++)
 		if (there(json_object_get(body, unsupported[i].field)))
 			return bad(c, unsupported[i].field, ERR_UNSUPPORTED, unsupported[i].text);
-	json_object_foreach((json_t *)(uintptr_t)body, field, v) {
+	json_object_foreach((json_t *)(uintptr_t)body, field, v)
+	{
 		bool listed = false;
 		for (size_t i = 0; i < sizeof no_effect / sizeof no_effect[0]; i++)
 			listed |= strcmp(no_effect[i], field) == 0;
@@ -244,7 +270,7 @@ static enum err read_numbers(struct call *c, const json_t *body, struct gen *g)
 {
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		TRY(options_number(c, numbers[i].field, numbers[i].option,
-				   json_object_get(body, numbers[i].field), &g->options));
+			json_object_get(body, numbers[i].field), &g->options));
 	int64_t n = 1;
 	c->param = "n";
 	TRY(json_want_i64(body, "n", false, INT64_MIN, INT64_MAX, &n, &c->info));
@@ -254,9 +280,9 @@ static enum err read_numbers(struct call *c, const json_t *body, struct gen *g)
 	const json_t *max = json_object_get(body, "max_tokens");
 	const json_t *newer = json_object_get(body, "max_completion_tokens");
 	if ((json_is_number(max) && json_number_value(max) < 1) ||
-	    (json_is_number(newer) && json_number_value(newer) < 1))
-		return bad(c, json_is_number(max) ? "max_tokens" : "max_completion_tokens", ERR_INVALID,
-			   "must be at least 1");
+		(json_is_number(newer) && json_number_value(newer) < 1))
+		return bad(c, json_is_number(max) ? "max_tokens" : "max_completion_tokens",
+			ERR_INVALID, "must be at least 1");
 	return OK;
 }
 
@@ -286,7 +312,7 @@ static enum err read_format(struct call *c, const json_t *body, struct gen_reque
 		r->schema = (struct str){ copy, text.len };
 	} else if (!str_eq(type, STR("text"))) {
 		return bad(c, "response_format", ERR_INVALID,
-			   "response_format.type must be text, json_object or json_schema");
+			"response_format.type must be text, json_object or json_schema");
 	}
 	c->param = NULL;
 	return OK;
@@ -300,9 +326,11 @@ static enum err read_stream(struct call *c, const json_t *body, struct gen *g, s
 	c->param = "stream_options";
 	TRY(json_want_obj(body, "stream_options", false, &options, &c->info));
 	if (options && !g->stream)
-		return bad(c, "stream_options", ERR_INVALID, "stream_options is only allowed with stream");
+		return bad(c, "stream_options", ERR_INVALID,
+			"stream_options is only allowed with stream");
 	if (options)
-		TRY(json_want_bool(options, "include_usage", false, &chat->include_usage, &c->info));
+		TRY(json_want_bool(
+			options, "include_usage", false, &chat->include_usage, &c->info));
 	c->param = NULL;
 	return OK;
 }
@@ -317,19 +345,26 @@ static enum err read_content(struct call *c, const json_t *v, size_t at, struct 
 	if (json_is_string(v))
 		return buf_add(out, (struct str){ json_string_value(v), json_string_length(v) });
 	if (!json_is_array(v))
-		return err_set(&c->info, ERR_INVALID, "messages[%zu].content must be a string or a list of "
-						      "parts", at);
-	json_array_foreach((json_t *)(uintptr_t)v, i, part) {
+		return err_set(&c->info, ERR_INVALID,
+			"messages[%zu].content must be a string or a list of "
+			"parts",
+			at);
+	json_array_foreach((json_t *)(uintptr_t)v, i, part)
+	{
 		struct str type = STR_NONE, text = STR_NONE;
 		if (!json_is_object(part) || json_want_str(part, "type", true, &type, NULL))
-			return err_set(&c->info, ERR_INVALID, "messages[%zu].content[%zu] has no type", at, i);
+			return err_set(&c->info, ERR_INVALID,
+				"messages[%zu].content[%zu] has no type", at, i);
 		if (!str_eq(type, STR("text")))
-			return err_set(&c->info, ERR_UNSUPPORTED, "messages[%zu].content[%zu]: only text parts "
-				       "are supported, not %.*s", at, i, (int)(type.len < 30 ? type.len : 30),
-				       type.ptr);
+			return err_set(&c->info, ERR_UNSUPPORTED,
+				"messages[%zu].content[%zu]: only text parts "
+				"are supported, not %.*s",
+				at, i, (int)(type.len < 30 ? type.len : 30), type.ptr);
 		if (json_want_str(part, "text", true, &text, NULL))
-			return err_set(&c->info, ERR_INVALID, "messages[%zu].content[%zu].text must be a "
-							      "string", at, i);
+			return err_set(&c->info, ERR_INVALID,
+				"messages[%zu].content[%zu].text must be a "
+				"string",
+				at, i);
 		TRY(buf_add(out, text));
 	}
 	return OK;
@@ -337,8 +372,12 @@ static enum err read_content(struct call *c, const json_t *v, size_t at, struct 
 
 static enum err read_message(struct call *c, const json_t *m, size_t i, struct gen_messages *out)
 {
-	static const struct { const char *theirs, *ours; } roles[] = {
-		{ "system", "system" }, { "developer", "system" }, { "user", "user" },
+	static const struct {
+		const char *theirs, *ours;
+	} roles[] = {
+		{ "system", "system" },
+		{ "developer", "system" },
+		{ "user", "user" },
 		{ "assistant", "assistant" },
 	};
 	struct str role = STR_NONE;
@@ -348,9 +387,11 @@ static enum err read_message(struct call *c, const json_t *m, size_t i, struct g
 	if (json_want_str(m, "role", true, &role, NULL))
 		return err_set(&c->info, ERR_INVALID, "messages[%zu].role must be a string", i);
 	if (str_eq(role, STR("tool")) || str_eq(role, STR("function")) ||
-	    there(json_object_get(m, "tool_calls")))
-		return err_set(&c->info, ERR_UNSUPPORTED, "messages[%zu]: tools are not supported by this "
-							  "server yet", i);
+		there(json_object_get(m, "tool_calls")))
+		return err_set(&c->info, ERR_UNSUPPORTED,
+			"messages[%zu]: tools are not supported by this "
+			"server yet",
+			i);
 	TRY(read_content(c, json_object_get(m, "content"), i, &content));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
 		if (str_eq(role, str_from(roles[k].theirs))) {
@@ -372,14 +413,14 @@ static enum err read_messages(struct gen *g, const json_t *body, struct gen_requ
 	if (json_array_size(list) == 0)
 		return err_set(&c->info, ERR_INVALID, "messages must not be empty");
 	bool system = false;
-	json_array_foreach(list, i, m) {
+	json_array_foreach(list, i, m)
+	{
 		const char *role = json_string_value(json_object_get(m, "role"));
 		system |= role && (strcmp(role, "system") == 0 || strcmp(role, "developer") == 0);
 	}
 	TRY(gen_messages_new(c, &out));
 	gen_messages_of_model(g, out, system);
-	json_array_foreach(list, i, m)
-		TRY(read_message(c, m, i, out));
+	json_array_foreach(list, i, m) TRY(read_message(c, m, i, out));
 	r->input = gen_messages_end(out);
 	TRY(out->buf.err);
 	c->param = NULL;

@@ -11,7 +11,8 @@ static void one(const struct model_entry *m, struct jw *w)
 	jw_kstr(w, "id", str_from(m->name));
 	jw_kstr(w, "object", STR("model"));
 	jw_ki64(w, "created", m->modified_ms / 1000);
-	jw_kstr(w, "owned_by", slash == SIZE_MAX ? STR("library") : str_sub(str_from(m->name), 0, slash));
+	jw_kstr(w, "owned_by",
+		slash == SIZE_MAX ? STR("library") : str_sub(str_from(m->name), 0, slash));
 	jw_end(w);
 }
 
@@ -45,7 +46,7 @@ enum err openai_model(struct call *c)
 	if (e == ERR_NOT_FOUND || e == ERR_INVALID) {
 		c->param = "model";
 		return err_set(&c->info, ERR_NOT_FOUND, "model '%.*s' not found",
-			       (int)(name.len < 200 ? name.len : 200), name.ptr);
+			(int)(name.len < 200 ? name.len : 200), name.ptr);
 	}
 	TRY(e);
 	jw_init(&w, &out);

@@ -11,7 +11,9 @@ static void blank(const struct buf *in, struct buf *out)
 {
 	struct str rest = buf_str(in), id = STR("\"id\":\"chatcmpl-"), made = STR("\"created\":");
 	while (rest.len) {
-		struct str *key = str_starts(rest, id) ? &id : str_starts(rest, made) ? &made : NULL;
+		struct str *key = str_starts(rest, id)     ? &id
+				  : str_starts(rest, made) ? &made
+							   : NULL;
 		size_t n = key ? key->len : 1;
 		CHECK_OK(buf_add(out, str_sub(rest, 0, n)));
 		rest = str_sub(rest, n, SIZE_MAX);
@@ -33,48 +35,63 @@ static void trace(const char *request, const char *type, const char *want)
 	test_app_stop(&t);
 }
 
-#define HEAD(object) "{\"id\":\"chatcmpl-\",\"object\":\"" object "\",\"created\":,\"model\":\"tiny\"," \
+#define HEAD(object)                                                                               \
+	"{\"id\":\"chatcmpl-\",\"object\":\"" object "\",\"created\":,\"model\":\"tiny\","         \
 	"\"system_fingerprint\":\"fp_bbbbbbbbbbbb_b1\","
 #define CHUNK "data: " HEAD("chat.completion.chunk")
-#define ORIGIN "\"model_digest\":\"" B16 B16 B16 B16 "\",\"engine_build\":\"b1\"," \
+#define ORIGIN                                                                                     \
+	"\"model_digest\":\"" B16 B16 B16 B16 "\",\"engine_build\":\"b1\","                        \
 	"\"template_hash\":\"feed\",\"seed\":42"
-#define DELTA(text) "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"" text "\"}," \
+#define DELTA(text)                                                                                \
+	"\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"" text "\"},"   \
 	"\"finish_reason\":null}]"
 
 TEST(a_stream_has_the_role_in_every_chunk_and_ends_with_done)
 {
 	trace(ASK("hi") ",\"stream\":true}", "text/event-stream",
-	      CHUNK DELTA("Hel") "}\n\n" CHUNK DELTA("lo") "}\n\n"
-	      CHUNK "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
-	      "\"finish_reason\":\"stop\"}]," ORIGIN "}\n\ndata: [DONE]\n\n");
+		CHUNK DELTA("Hel") "}\n\n" CHUNK DELTA(
+			"lo") "}\n\n" CHUNK
+			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
+			      	"\"content\":\"\"},"
+			      "\"finish_reason\":\"stop\"}]," ORIGIN "}\n\ndata: [DONE]\n\n");
 }
 
 TEST(usage_comes_in_a_chunk_of_its_own)
 {
-	trace(ASK("LENGTH") ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}", "text/event-stream",
-	      CHUNK DELTA("Hel") ",\"usage\":null}\n\n" CHUNK DELTA("lo") ",\"usage\":null}\n\n"
-	      CHUNK "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
-	      "\"finish_reason\":\"length\"}],\"usage\":null," ORIGIN "}\n\n"
-	      CHUNK "\"choices\":[],\"usage\":{\"prompt_tokens\":26,\"completion_tokens\":2,\"total_tokens\":28,"
-	      "\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\ndata: [DONE]\n\n");
+	trace(ASK("LENGTH") ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
+		"text/event-stream",
+		CHUNK DELTA("Hel") ",\"usage\":null}\n\n" CHUNK DELTA(
+			"lo") ",\"usage\":null}\n\n" CHUNK
+			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
+			      	"\"content\":\"\"},"
+			      "\"finish_reason\":\"length\"}],\"usage\":null," ORIGIN "}\n\n" CHUNK
+			      "\"choices\":[],\"usage\":{\"prompt_tokens\":26,"
+			      	"\"completion_tokens\":2,\"total_tokens\":28,"
+			      "\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\ndata: "
+			      	"[DONE]\n\n");
 }
 
 TEST(an_error_in_the_middle_ends_the_stream_without_done)
 {
 	trace(ASK("FAIL") ",\"stream\":true}", "text/event-stream",
-	      CHUNK DELTA("Hel") "}\n\n"
-	      "data: {\"error\":{\"message\":\"the model's process failed\",\"type\":\"api_error\","
-	      "\"param\":null,\"code\":\"engine_failed\"}}\n\n");
+		CHUNK DELTA(
+			"Hel") "}\n\n"
+			       "data: {\"error\":{\"message\":\"the model's process "
+			       	"failed\",\"type\":\"api_error\","
+			       "\"param\":null,\"code\":\"engine_failed\"}}\n\n");
 }
 
 TEST(a_whole_answer)
 {
 	trace(ASK("hi") "}", "application/json",
-	      HEAD("chat.completion")
-	      "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello\","
-	      "\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
-	      "\"usage\":{\"prompt_tokens\":26,\"completion_tokens\":2,\"total_tokens\":28,"
-	      "\"prompt_tokens_details\":{\"cached_tokens\":4}}," ORIGIN "}");
+		HEAD("chat.completion") "\"choices\":[{\"index\":0,"
+			"\"message\":{\"role\":\"assistant\",\"content\":\"Hello\","
+					"\"refusal\":null},\"logprobs\":null,"
+						"\"finish_reason\":\"stop\"}],"
+					"\"usage\":{\"prompt_tokens\":26,\"completion_tokens\":2,"
+						"\"total_tokens\":28,"
+					"\"prompt_tokens_details\":{\"cached_tokens\":4}}," ORIGIN
+					"}");
 }
 
 TEST(what_is_absent_is_not_forced)
@@ -86,21 +103,33 @@ TEST(what_is_absent_is_not_forced)
 	CHECK(fakes.last.sampling.top_p > 0.89f && fakes.last.sampling.top_p < 0.91f);
 	CHECK_OK(str_copy(STR("{\"temperature\":0.2}"), fakes.params, sizeof fakes.params));
 	AUTO_BUF struct buf out = BUF(65536);
-	CHECK_EQ_INT(call_api(&t, "POST", "/v1/chat/completions", ASK("hi")
-		",\"max_completion_tokens\":9,\"stop\":\"END\",\"seed\":3,\"top_p\":0.5,\"presence_penalty\":1,"
-		"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\",\"schema\":"
-		"{\"type\":\"object\"}}},\"user\":\"u1\",\"zzz\":1}", NULL, &out), 200);
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/v1/chat/completions",
+			ASK("hi") ",\"max_completion_tokens\":9,\"stop\":\"END\",\"seed\":3,"
+				"\"top_p\":0.5,\"presence_penalty\":1,"
+				  "\"response_format\":{\"type\":\"json_schema\","
+				  	"\"json_schema\":{\"name\":\"n\",\"schema\":"
+				  "{\"type\":\"object\"}}},\"user\":\"u1\",\"zzz\":1}",
+			NULL, &out),
+		200);
 	CHECK(fakes.last.sampling.temperature > 0.19f && fakes.last.sampling.temperature < 0.21f);
 	CHECK_EQ_INT(fakes.last.sampling.num_predict, 9);
 	CHECK_EQ_INT(fakes.last.sampling.seed, 3);
 	CHECK(fakes.last.sampling.presence_penalty > 0.99f);
 	CHECK_EQ_Z(fakes.stops, "END|");
 	CHECK_EQ_Z(fakes.schema, "{\"type\":\"object\"}");
-	CHECK(str_find(buf_str(&out), STR("\"warnings\":[\"\\\"user\\\" has no effect here\","
-					 "\"\\\"zzz\\\" is ignored: it is not known\"]"), 0) != SIZE_MAX);
-	CHECK_EQ_INT(call_api(&t, "POST", "/v1/chat/completions", "{\"model\":\"tiny\",\"messages\":["
-		"{\"role\":\"developer\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":["
-		"{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}]}", NULL, NULL), 200);
+	CHECK(str_find(buf_str(&out),
+		      STR("\"warnings\":[\"\\\"user\\\" has no effect here\","
+			  "\"\\\"zzz\\\" is ignored: it is not known\"]"),
+		      0) != SIZE_MAX);
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/v1/chat/completions",
+			"{\"model\":\"tiny\",\"messages\":["
+			"{\"role\":\"developer\",\"content\":\"Be "
+				"brief.\"},{\"role\":\"user\",\"content\":["
+			"{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}]}",
+			NULL, NULL),
+		200);
 	CHECK_EQ_Z(fakes.input, "[{\"role\":\"system\",\"content\":\"Be brief.\"},"
 				"{\"role\":\"user\",\"content\":\"ab\"}]");
 	test_app_stop(&t);
@@ -108,7 +137,11 @@ TEST(what_is_absent_is_not_forced)
 
 TEST(errors_name_their_field)
 {
-	static const struct { const char *body; int status; const char *param, *code; } bad[] = {
+	static const struct {
+		const char *body;
+		int status;
+		const char *param, *code;
+	} bad[] = {
 		{ "{}", 400, "model", "invalid" },
 		{ "{\"model\":\"x\"}", 404, "model", "model_not_found" },
 		{ "{\"model\":\"tiny\"}", 400, "messages", "invalid" },
@@ -119,17 +152,20 @@ TEST(errors_name_their_field)
 		{ ASK("a") ",\"temperature\":\"x\"}", 400, "temperature", "invalid" },
 		{ ASK("a") ",\"top_p\":7}", 400, "top_p", "invalid" },
 		{ ASK("a") ",\"max_tokens\":0}", 400, "max_tokens", "invalid" },
-		{ ASK("a") ",\"stream_options\":{\"include_usage\":true}}", 400, "stream_options", "invalid" },
-		{ ASK("a") ",\"response_format\":{\"type\":\"xml\"}}", 400, "response_format", "invalid" },
+		{ ASK("a") ",\"stream_options\":{\"include_usage\":true}}", 400, "stream_options",
+			"invalid" },
+		{ ASK("a") ",\"response_format\":{\"type\":\"xml\"}}", 400, "response_format",
+			"invalid" },
 		{ ASK("a") ",\"stop\":[1]}", 400, "stop", "invalid" },
 		{ ASK("CONTEXT") "}", 400, "messages", "context_length_exceeded" },
 		{ ASK("BUSY") "}", 503, NULL, "busy" },
-		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}",
-		  400, "messages", "unsupported" },
-		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", 400, "messages",
-		  "unsupported" },
-		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":5}]}", 400, "messages",
-		  "invalid" },
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
+			"\"content\":[{\"type\":\"image_url\"}]}]}",
+			400, "messages", "unsupported" },
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", 400,
+			"messages", "unsupported" },
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":5}]}", 400,
+			"messages", "invalid" },
 	};
 	struct test_app t;
 	test_app_start(&t);
@@ -138,11 +174,13 @@ TEST(errors_name_their_field)
 		AUTO_JSON json_t *doc = NULL;
 		int got = call_api(&t, "POST", "/v1/chat/completions", bad[i].body, NULL, &out);
 		if (got != bad[i].status)
-			FAIL("%s: %d, wanted %d: %.*s", bad[i].body, got, bad[i].status, (int)out.len, out.ptr);
+			FAIL("%s: %d, wanted %d: %.*s", bad[i].body, got, bad[i].status,
+				(int)out.len, out.ptr);
 		CHECK_OK(json_read(buf_str(&out), out.len, 8, &doc, NULL));
 		const json_t *e = json_object_get(doc, "error");
 		const char *param = json_string_value(json_object_get(e, "param"));
-		if ((param != NULL) != (bad[i].param != NULL) || (param && strcmp(param, bad[i].param) != 0))
+		if ((param != NULL) != (bad[i].param != NULL) ||
+			(param && strcmp(param, bad[i].param) != 0))
 			FAIL("%s: param %s", bad[i].body, param ? param : "null");
 		CHECK_EQ_Z(json_string_value(json_object_get(e, "code")), bad[i].code);
 		CHECK(json_string_length(json_object_get(e, "message")) > 0);
@@ -156,8 +194,9 @@ TEST(models_are_listed_and_found_by_encoded_names)
 	AUTO_BUF struct buf list = BUF(4096), one = BUF(4096), none = BUF(4096);
 	test_app_start(&t);
 	CHECK_EQ_INT(call_api(&t, "GET", "/v1/models", NULL, NULL, &list), 200);
-	CHECK_EQ_STR(buf_str(&list), STR("{\"object\":\"list\",\"data\":[{\"id\":\"tiny:latest\","
-		"\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"library\"}]}"));
+	CHECK_EQ_STR(buf_str(&list),
+		STR("{\"object\":\"list\",\"data\":[{\"id\":\"tiny:latest\","
+		    "\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"library\"}]}"));
 	CHECK_EQ_INT(call_api(&t, "GET", "/v1/models/hf.co%2Fu%2Fr%3AQ4", NULL, NULL, &one), 200);
 	CHECK_EQ_INT(call_api(&t, "GET", "/v1/models/nope", NULL, NULL, &none), 404);
 	CHECK(str_find(buf_str(&none), STR("\"code\":\"model_not_found\""), 0) != SIZE_MAX);
@@ -169,11 +208,17 @@ TEST(without_a_key_nothing_is_answered)
 	struct test_app t;
 	AUTO_BUF struct buf head = BUF(8192), out = BUF(4096);
 	test_app_start(&t);
-	CHECK_EQ_INT(call_raw(&t, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", &head, &out), 401);
+	CHECK_EQ_INT(
+		call_raw(&t, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", &head, &out),
+		401);
 	CHECK(str_find(buf_str(&out), STR("\"code\":\"invalid_api_key\""), 0) != SIZE_MAX);
 	CHECK_EQ_STR(head_value(&head, "WWW-Authenticate"), STR("Bearer"));
 	AUTO_BUF struct buf out2 = BUF(4096);
-	CHECK_EQ_INT(call_raw(&t, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ollama\r\n\r\n",
-			      NULL, &out2), 401);
+	CHECK_EQ_INT(
+		call_raw(&t,
+			"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+				"ollama\r\n\r\n",
+			NULL, &out2),
+		401);
 	test_app_stop(&t);
 }

@@ -31,7 +31,9 @@ static const struct option {
 #undef S
 
 /* What clients still send: read at load time, or gone from Ollama itself. Why it is ignored. */
-static const struct { const char *name, *why; } ignored[] = {
+static const struct {
+	const char *name, *why;
+} ignored[] = {
 	{ "num_batch", "the batch size is chosen when the model is loaded" },
 	{ "num_gpu", "the layers on the GPU are chosen when the model is loaded" },
 	{ "main_gpu", "the GPU is chosen when the model is loaded" },
@@ -40,10 +42,14 @@ static const struct { const char *name, *why; } ignored[] = {
 	{ "use_mlock", "how the file is read is chosen when the model is loaded" },
 	{ "num_keep", "a prompt that is too long is an error, or drops whole messages" },
 	{ "draft_num_predict", "speculation is not used" },
-	{ "tfs_z", "it no longer exists" },	  { "penalize_newline", "it no longer exists" },
-	{ "numa", "it no longer exists" },	  { "low_vram", "it no longer exists" },
-	{ "f16_kv", "it no longer exists" },	  { "logits_all", "it no longer exists" },
-	{ "vocab_only", "it no longer exists" },  { "embedding_only", "it no longer exists" },
+	{ "tfs_z", "it no longer exists" },
+	{ "penalize_newline", "it no longer exists" },
+	{ "numa", "it no longer exists" },
+	{ "low_vram", "it no longer exists" },
+	{ "f16_kv", "it no longer exists" },
+	{ "logits_all", "it no longer exists" },
+	{ "vocab_only", "it no longer exists" },
+	{ "embedding_only", "it no longer exists" },
 	{ "rope_frequency_base", "it no longer exists" },
 	{ "rope_frequency_scale", "it no longer exists" },
 };
@@ -80,15 +86,23 @@ static void put(const struct option *p, struct gen_options *o, double f, int64_t
 {
 	void *at = (char *)o + p->at;
 	switch (p->kind) {
-	case OPTION_F32: *(float *)at = (float)f; break;
-	case OPTION_I32: *(int32_t *)at = (int32_t)i; break;
-	case OPTION_U32: *(uint32_t *)at = (uint32_t)i; break;
-	case OPTION_I64: *(int64_t *)at = i; break;
+	case OPTION_F32:
+		*(float *)at = (float)f;
+		break;
+	case OPTION_I32:
+		*(int32_t *)at = (int32_t)i;
+		break;
+	case OPTION_U32:
+		*(uint32_t *)at = (uint32_t)i;
+		break;
+	case OPTION_I64:
+		*(int64_t *)at = i;
+		break;
 	}
 }
 
-enum err options_number(struct call *c, const char *field, const char *name, const json_t *v,
-			struct gen_options *o)
+enum err options_number(
+	struct call *c, const char *field, const char *name, const json_t *v, struct gen_options *o)
 {
 	const struct option *p = find(name);
 	int64_t i = 0;
@@ -101,7 +115,8 @@ enum err options_number(struct call *c, const char *field, const char *name, con
 		return err_set(&c->info, ERR_INVALID, "\"%s\" must be a whole number", field);
 	double f = p->kind == OPTION_F32 ? json_number_value(v) : (double)i;
 	if (!(f >= p->min && f <= p->max))
-		return err_set(&c->info, ERR_INVALID, "\"%s\" must be from %g to %g", field, p->min, p->max);
+		return err_set(&c->info, ERR_INVALID, "\"%s\" must be from %g to %g", field, p->min,
+			p->max);
 	put(p, o, f, i);
 	c->param = NULL;
 	return OK;
@@ -110,12 +125,14 @@ enum err options_number(struct call *c, const char *field, const char *name, con
 static enum err add_stop(struct call *c, const json_t *v, struct gen_options *o)
 {
 	if (!json_is_string(v))
-		return err_set(&c->info, ERR_INVALID, "\"stop\" must be a string or a list of strings");
+		return err_set(
+			&c->info, ERR_INVALID, "\"stop\" must be a string or a list of strings");
 	struct str s = { json_string_value(v), json_string_length(v) };
 	if (!s.len)
 		return OK;
 	if (s.len > LIMIT_STOP_STRING)
-		return err_set(&c->info, ERR_INVALID, "a stop string may have %d bytes", LIMIT_STOP_STRING);
+		return err_set(&c->info, ERR_INVALID, "a stop string may have %d bytes",
+			LIMIT_STOP_STRING);
 	if (o->n_stop == OPTION_STOPS)
 		return err_set(&c->info, ERR_INVALID, "at most %d stop strings", OPTION_STOPS);
 	char *copy = arena_str(c->arena, s);
@@ -136,8 +153,7 @@ enum err options_stop(struct call *c, const json_t *v, struct gen_options *o)
 	if (!json_is_array(v)) {
 		TRY(add_stop(c, v, o));
 	} else {
-		json_array_foreach((json_t *)(uintptr_t)v, i, one)
-			TRY(add_stop(c, one, o));
+		json_array_foreach((json_t *)(uintptr_t)v, i, one) TRY(add_stop(c, one, o));
 	}
 	c->param = NULL;
 	return OK;
@@ -172,8 +188,7 @@ enum err options_ollama(struct call *c, const json_t *obj, struct gen_options *o
 		return OK;
 	if (!json_is_object(obj))
 		return err_set(&c->info, ERR_INVALID, "\"options\" must be an object");
-	json_object_foreach((json_t *)(uintptr_t)obj, name, v)
-		TRY(apply(c, name, v, o));
+	json_object_foreach((json_t *)(uintptr_t)obj, name, v) TRY(apply(c, name, v, o));
 	return OK;
 }
 
@@ -184,13 +199,16 @@ void options_model(struct call *c, struct str json, struct gen_options *o)
 	json_t *v;
 	if (!json.len || json_read(json, json.len, 8, &doc, NULL))
 		return;
-	json_object_foreach(doc, name, v) {
+	json_object_foreach(doc, name, v)
+	{
 		if (strcmp(name, "stop") != 0 && !find(name))
-			continue; /* load-time parameters of the model: not this request's business */
+			/* load-time parameters of the model: not this request's business */
+			continue;
 		struct gen_options before = *o;
 		if (apply(c, name, v, o)) {
 			*o = before;
-			call_warn(c, "the model's own \"%.40s\" is not usable and was left out", name);
+			call_warn(c, "the model's own \"%.40s\" is not usable and was left out",
+				name);
 			c->info = (struct err_info){ .code = OK };
 			c->param = NULL;
 		}
@@ -201,9 +219,17 @@ void options_model(struct call *c, struct str json, struct gen_options *o)
 
 static bool unit_ms(struct str *s, double *ret)
 {
-	static const struct { const char *unit; double ms; } units[] = {
-		{ "ns", 1e-6 }, { "us", 1e-3 }, { "\xc2\xb5s", 1e-3 }, { "ms", 1 },
-		{ "s", 1e3 },	{ "m", 60e3 },	{ "h", 3600e3 },
+	static const struct {
+		const char *unit;
+		double ms;
+	} units[] = {
+		{ "ns", 1e-6 },
+		{ "us", 1e-3 },
+		{ "\xc2\xb5s", 1e-3 },
+		{ "ms", 1 },
+		{ "s", 1e3 },
+		{ "m", 60e3 },
+		{ "h", 3600e3 },
 	};
 	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
 		struct str u = str_from(units[i].unit);
@@ -277,11 +303,12 @@ enum err options_keep_alive(struct call *c, const json_t *v, int64_t *ret_ms)
 			/* "300": Ollama's command line sends bare seconds as text */
 			if (!decimal(&rest, &plain) || rest.len || plain > 9e9)
 				return err_set(&c->info, ERR_INVALID, "invalid keep_alive \"%.*s\"",
-					       (int)(s.len < 40 ? s.len : 40), s.ptr);
+					(int)(s.len < 40 ? s.len : 40), s.ptr);
 			ms = (int64_t)ceil(plain * 1000);
 		}
 	} else {
-		return err_set(&c->info, ERR_INVALID, "\"keep_alive\" must be a number or a duration");
+		return err_set(
+			&c->info, ERR_INVALID, "\"keep_alive\" must be a number or a duration");
 	}
 	*ret_ms = ms < 0 ? -1 : ms;
 	return OK;

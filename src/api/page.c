@@ -1,4 +1,5 @@
-/* The workspace page out of the binary: gzip as stored, or inflated for the few who do not take it. */
+/* The workspace page out of the binary: gzip as stored, or inflated for the few who do not take
+ * it. */
 #include "api/page.h"
 
 #include <zlib.h>
@@ -44,7 +45,8 @@ static bool takes_gzip(struct str accept)
 		struct str name = str_trim(str_sub(part, 0, semi));
 		if (!str_eq_nocase(name, STR("gzip")) && !str_eq(name, STR("*")))
 			continue;
-		struct str weight = semi == SIZE_MAX ? STR("") : str_trim(str_sub(part, semi + 1, SIZE_MAX));
+		struct str weight =
+			semi == SIZE_MAX ? STR("") : str_trim(str_sub(part, semi + 1, SIZE_MAX));
 		return !str_eq(weight, STR("q=0")) && !str_eq(weight, STR("q=0.0")) &&
 		       !str_eq(weight, STR("q=0.00")) && !str_eq(weight, STR("q=0.000"));
 	}
@@ -66,7 +68,8 @@ static bool same_tag(struct str if_none_match, const char *etag)
 
 static enum err inflate_all(const struct page_file *f, struct buf *out)
 {
-	z_stream z = { .next_in = (unsigned char *)(uintptr_t)f->gz, .avail_in = (unsigned)f->gz_len };
+	z_stream z = { .next_in = (unsigned char *)(uintptr_t)f->gz,
+		.avail_in = (unsigned)f->gz_len };
 	TRY(buf_add_zeros(out, f->raw_len));
 	z.next_out = (unsigned char *)out->ptr;
 	z.avail_out = (unsigned)f->raw_len;
@@ -80,7 +83,8 @@ static enum err inflate_all(const struct page_file *f, struct buf *out)
 static void policy(struct call *c)
 {
 	char *csp = arena_printf(c->arena,
-		"default-src 'self'; script-src 'self'%s%s; style-src 'self'; img-src 'self' data: blob:; "
+		"default-src 'self'; script-src 'self'%s%s; style-src 'self'; img-src 'self' "
+			"data: blob:; "
 		"font-src 'self'; connect-src 'self'; worker-src 'self'; object-src 'none'; "
 		"frame-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 		page_script_hashes[0] ? " " : "", page_script_hashes);
@@ -99,15 +103,16 @@ enum err page(struct call *c)
 	policy(c);
 	http_set_header(c->q, "ETag", str_from(f->etag));
 	http_set_header(c->q, "Vary", STR("Accept-Encoding"));
-	http_set_header(c->q, "Cache-Control", f->immutable ? STR("public, max-age=31536000, immutable")
-							     : STR("no-cache"));
+	http_set_header(c->q, "Cache-Control",
+		f->immutable ? STR("public, max-age=31536000, immutable") : STR("no-cache"));
 	if (same_tag(http_header(c->q, "If-None-Match"), f->etag)) {
 		http_reply(c->q, 304, NULL, STR(""));
 		return OK;
 	}
 	if (takes_gzip(http_header(c->q, "Accept-Encoding"))) {
 		http_set_header(c->q, "Content-Encoding", STR("gzip"));
-		http_reply(c->q, 200, f->media_type, (struct str){ (const char *)f->gz, f->gz_len });
+		http_reply(
+			c->q, 200, f->media_type, (struct str){ (const char *)f->gz, f->gz_len });
 		return OK;
 	}
 	AUTO_BUF struct buf raw = BUF(f->raw_len + 1);

@@ -13,7 +13,8 @@ enum { METRICS_MAX = 256 * 1024, LOADED_MAX = 32 };
 enum err health(struct call *c)
 {
 	if (db_damaged(c->app->db)) {
-		http_reply(c->q, 503, "text/plain; charset=utf-8", STR("the database is damaged\n"));
+		http_reply(
+			c->q, 503, "text/plain; charset=utf-8", STR("the database is damaged\n"));
 		return OK;
 	}
 	http_reply(c->q, 200, "text/plain; charset=utf-8", STR("ok\n"));
@@ -33,19 +34,20 @@ static void one(struct buf *b, const char *name, const char *kind, const char *h
 
 static void requests(struct call *c, struct buf *b)
 {
-	static const char *const apis[] = { "team", "ollama", "openai", "anthropic", "plain", "page" };
+	static const char *const apis[] = { "team", "ollama", "openai", "anthropic", "plain",
+		"page" };
 	struct api_state *s = c->app->state;
 	metric(b, "requests_total", "counter", "Requests by API.");
 	for (size_t i = 0; i < sizeof apis / sizeof apis[0]; i++)
 		(void)buf_addf(b, "tresor_requests_total{api=\"%s\"} %" PRIu64 "\n", apis[i],
-			       (uint64_t)s->requests[i]);
+			(uint64_t)s->requests[i]);
 	metric(b, "errors_total", "counter", "Requests that ended with an error, by its slug.");
 	for (int e = 1; e < ERR_COUNT_; e++)
 		if (s->errors[e])
 			(void)buf_addf(b, "tresor_errors_total{slug=\"%s\"} %" PRIu64 "\n",
-				       err_slug((enum err)e), (uint64_t)s->errors[e]);
-	one(b, "refused_total", "counter", "Requests refused for want of a right or a good credential.",
-	    s->refused);
+				err_slug((enum err)e), (uint64_t)s->errors[e]);
+	one(b, "refused_total", "counter",
+		"Requests refused for want of a right or a good credential.", s->refused);
 }
 
 static void connections(struct call *c, struct buf *b)
@@ -70,8 +72,8 @@ static void label(struct buf *b, const char *s)
 	}
 }
 
-static void engine_gauge(struct buf *b, const char *name, const char *help, const struct fleet_loaded *l,
-			 size_t n, uint64_t (*get)(const struct fleet_loaded *))
+static void engine_gauge(struct buf *b, const char *name, const char *help,
+	const struct fleet_loaded *l, size_t n, uint64_t (*get)(const struct fleet_loaded *))
 {
 	metric(b, name, "gauge", help);
 	for (size_t i = 0; i < n; i++) {
@@ -81,11 +83,26 @@ static void engine_gauge(struct buf *b, const char *name, const char *help, cons
 	}
 }
 
-static uint64_t get_active(const struct fleet_loaded *l) { return l->active; }
-static uint64_t get_waiting(const struct fleet_loaded *l) { return l->waiting; }
-static uint64_t get_model_bytes(const struct fleet_loaded *l) { return l->model_bytes; }
-static uint64_t get_kv_bytes(const struct fleet_loaded *l) { return l->kv_bytes; }
-static uint64_t get_context(const struct fleet_loaded *l) { return l->n_ctx; }
+static uint64_t get_active(const struct fleet_loaded *l)
+{
+	return l->active;
+}
+static uint64_t get_waiting(const struct fleet_loaded *l)
+{
+	return l->waiting;
+}
+static uint64_t get_model_bytes(const struct fleet_loaded *l)
+{
+	return l->model_bytes;
+}
+static uint64_t get_kv_bytes(const struct fleet_loaded *l)
+{
+	return l->kv_bytes;
+}
+static uint64_t get_context(const struct fleet_loaded *l)
+{
+	return l->n_ctx;
+}
 
 static void engines(struct call *c, struct buf *b)
 {
@@ -102,7 +119,8 @@ static void engines(struct call *c, struct buf *b)
 	one(b, "generations_waiting", "gauge", "Generations in the queue.", t.waiting);
 	one(b, "engines", "gauge", "Models loaded.", n);
 	engine_gauge(b, "engine_active", "Generations running on this engine.", l, n, get_active);
-	engine_gauge(b, "engine_waiting", "Generations waiting for this engine.", l, n, get_waiting);
+	engine_gauge(
+		b, "engine_waiting", "Generations waiting for this engine.", l, n, get_waiting);
 	engine_gauge(b, "engine_model_bytes", "Memory of the weights.", l, n, get_model_bytes);
 	engine_gauge(b, "engine_kv_bytes", "Memory of the KV cache.", l, n, get_kv_bytes);
 	engine_gauge(b, "engine_context_tokens", "Context size.", l, n, get_context);
@@ -119,8 +137,9 @@ enum err metrics(struct call *c)
 	label(&b, c->app->config.build ? c->app->config.build : "");
 	(void)buf_addf(&b, "\"} 1\n");
 	one(&b, "uptime_seconds", "gauge", "Since the server role started.",
-	    (uint64_t)(time_now_ms() - c->app->state->start_ms) / 1000);
-	one(&b, "server_heap_bytes", "gauge", "Heap in use by the server role.", m.uordblks + m.hblkhd);
+		(uint64_t)(time_now_ms() - c->app->state->start_ms) / 1000);
+	one(&b, "server_heap_bytes", "gauge", "Heap in use by the server role.",
+		m.uordblks + m.hblkhd);
 	requests(c, &b);
 	connections(c, &b);
 	engines(c, &b);

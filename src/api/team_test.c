@@ -20,12 +20,13 @@ static const char *text_at(const json_t *doc, const char *a, const char *b)
 }
 
 static int post(const struct test_app *t, const char *path, const char *origin, const char *body,
-		struct buf *head, struct buf *out)
+	struct buf *head, struct buf *out)
 {
 	AUTO_BUF struct buf r = BUF(65536);
 	const char *z;
-	CHECK_OK(buf_addf(&r, "POST %s HTTP/1.1\r\nHost: localhost:%d\r\n%sContent-Length: %zu\r\n\r\n%s", path,
-			  t->port, origin, strlen(body), body));
+	CHECK_OK(buf_addf(&r,
+		"POST %s HTTP/1.1\r\nHost: localhost:%d\r\n%sContent-Length: %zu\r\n\r\n%s", path,
+		t->port, origin, strlen(body), body));
 	CHECK_OK(buf_cstr(&r, &z));
 	return call_raw(t, z, head, out);
 }
@@ -35,21 +36,26 @@ TEST(log_in_me_and_log_out)
 	struct test_app t;
 	AUTO_BUF struct buf head = BUF(65536), out = BUF(65536), cookie = BUF(4096);
 	test_app_start(&t);
-	CHECK_EQ_INT(post(&t, "/team/v1/login", "", "{\"email\":\"OWNER@example.org\","
-		"\"password\":\"correct horse battery\"}", &head, &out), 200);
+	CHECK_EQ_INT(post(&t, "/team/v1/login", "",
+			     "{\"email\":\"OWNER@example.org\","
+			     "\"password\":\"correct horse battery\"}",
+			     &head, &out),
+		200);
 	AUTO_JSON json_t *me = doc_of(&out);
 	CHECK_EQ_Z(text_at(me, "person", "role"), "owner");
 	CHECK_EQ_Z(text_at(me, "instance", "key_protection"), "file");
 	CHECK(json_array_size(json_object_get(me, "rights")) > 10);
 	struct str set = head_value(&head, "Set-Cookie");
-	CHECK(str_find(set, STR("HttpOnly"), 0) != SIZE_MAX && str_find(set, STR("SameSite=Strict"), 0) != SIZE_MAX);
+	CHECK(str_find(set, STR("HttpOnly"), 0) != SIZE_MAX &&
+		str_find(set, STR("SameSite=Strict"), 0) != SIZE_MAX);
 	CHECK(fakes_audited("\"action\":\"/team/v1/login\",\"outcome\":\"begun\""));
 	CHECK(fakes_audited("\"outcome\":\"ok\""));
 	CHECK(fakes_never_audited("example.org")); /* no addresses in the log */
 
 	struct str token = str_sub(set, 0, str_find_byte(set, ';', 0));
-	CHECK_OK(buf_addf(&cookie, "Cookie: %.*s\r\nX-Tresor-CSRF: %s\r\nOrigin: http://localhost:%d\r\n",
-			  STR_ARG(token), text_at(me, "csrf", NULL), t.port));
+	CHECK_OK(buf_addf(&cookie,
+		"Cookie: %.*s\r\nX-Tresor-CSRF: %s\r\nOrigin: http://localhost:%d\r\n",
+		STR_ARG(token), text_at(me, "csrf", NULL), t.port));
 	const char *z;
 	CHECK_OK(buf_cstr(&cookie, &z));
 	CHECK_EQ_INT(post(&t, "/team/v1/logout", z, "", NULL, NULL), 200);
@@ -62,10 +68,12 @@ TEST(a_wrong_password_and_an_unknown_address_look_the_same)
 	struct test_app t;
 	AUTO_BUF struct buf a = BUF(4096), b = BUF(4096);
 	test_app_start(&t);
-	CHECK_EQ_INT(post(&t, "/team/v1/login", "", "{\"email\":\"owner@example.org\",\"password\":\"x\"}",
-			  NULL, &a), 401);
-	CHECK_EQ_INT(post(&t, "/team/v1/login", "", "{\"email\":\"nobody@example.org\",\"password\":\"x\"}",
-			  NULL, &b), 401);
+	CHECK_EQ_INT(post(&t, "/team/v1/login", "",
+			     "{\"email\":\"owner@example.org\",\"password\":\"x\"}", NULL, &a),
+		401);
+	CHECK_EQ_INT(post(&t, "/team/v1/login", "",
+			     "{\"email\":\"nobody@example.org\",\"password\":\"x\"}", NULL, &b),
+		401);
 	AUTO_JSON json_t *da = doc_of(&a), *db_ = doc_of(&b);
 	CHECK_EQ_Z(text_at(da, "error", "slug"), "bad_credentials");
 	CHECK_EQ_Z(text_at(da, "error", "message"), text_at(db_, "error", "message"));
@@ -78,28 +86,36 @@ TEST(what_another_page_sends_changes_nothing)
 	struct test_app t;
 	char lines[512];
 	test_app_start(&t);
-	static const struct { const char *csrf, *origin; } bad[] = {
-		{ "wrong", "http://localhost" }, { "", "http://evil.example" }, { "", "null" },
+	static const struct {
+		const char *csrf, *origin;
+	} bad[] = {
+		{ "wrong", "http://localhost" },
+		{ "", "http://evil.example" },
+		{ "", "null" },
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		snprintf(lines, sizeof lines, "Cookie: %s\r\nX-Tresor-CSRF: %s\r\nOrigin: %s%s\r\n", t.cookie,
-			 bad[i].csrf[0] ? bad[i].csrf : t.csrf, bad[i].origin, "");
+		snprintf(lines, sizeof lines, "Cookie: %s\r\nX-Tresor-CSRF: %s\r\nOrigin: %s%s\r\n",
+			t.cookie, bad[i].csrf[0] ? bad[i].csrf : t.csrf, bad[i].origin, "");
 		AUTO_BUF struct buf out = BUF(4096);
 		CHECK_EQ_INT(post(&t, "/team/v1/conversations", lines, "{}", NULL, &out), 403);
 		CHECK(str_find(buf_str(&out), STR("\"slug\":\"csrf\""), 0) != SIZE_MAX);
 	}
 	/* log-in from elsewhere, too */
 	CHECK_EQ_INT(post(&t, "/team/v1/login", "Origin: http://evil.example\r\n",
-			  "{\"email\":\"a@b.c\",\"password\":\"x\"}", NULL, NULL), 403);
+			     "{\"email\":\"a@b.c\",\"password\":\"x\"}", NULL, NULL),
+		403);
 	/* cookie and key at once: not ranked, refused */
-	snprintf(lines, sizeof lines, "Cookie: %s\r\nAuthorization: Bearer %s\r\n", t.cookie, t.key);
+	snprintf(
+		lines, sizeof lines, "Cookie: %s\r\nAuthorization: Bearer %s\r\n", t.cookie, t.key);
 	CHECK_EQ_INT(post(&t, "/team/v1/conversations", lines, "{}", NULL, NULL), 400);
 	test_app_stop(&t);
 }
 
 TEST(bodies_have_only_the_fields_of_the_contract)
 {
-	static const struct { const char *body, *text; } bad[] = {
+	static const struct {
+		const char *body, *text;
+	} bad[] = {
 		{ "{\"titel\":\"x\"}", "unknown field \"titel\"" },
 		{ "{\"title\":5}", "\"title\" must be a string" },
 		{ "[]", "the body must be a JSON object" },
@@ -108,7 +124,9 @@ TEST(bodies_have_only_the_fields_of_the_contract)
 	test_app_start(&t);
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		AUTO_BUF struct buf out = BUF(4096);
-		CHECK_EQ_INT(call_page(&t, "POST", "/team/v1/conversations", bad[i].body, NULL, &out), 400);
+		CHECK_EQ_INT(
+			call_page(&t, "POST", "/team/v1/conversations", bad[i].body, NULL, &out),
+			400);
 		AUTO_JSON json_t *doc = doc_of(&out);
 		CHECK_EQ_Z(text_at(doc, "error", "message"), bad[i].text);
 		CHECK_EQ_INT(strlen(text_at(doc, "error", "request_id")), ID_LEN);
@@ -116,8 +134,10 @@ TEST(bodies_have_only_the_fields_of_the_contract)
 	AUTO_BUF struct buf out = BUF(4096);
 	CHECK_EQ_INT(post(&t, "/team/v1/login", "", "{\"email\":\"x\"}", NULL, &out), 400);
 	CHECK(str_find(buf_str(&out), STR("\\\"password\\\" is missing"), 0) != SIZE_MAX);
-	CHECK_EQ_INT(call_page(&t, "PATCH", "/team/v1/me", "{\"theme\":\"pink\"}", NULL, NULL), 400);
-	CHECK_EQ_INT(call_page(&t, "PATCH", "/team/v1/me", "{\"theme\":\"dark\"}", NULL, NULL), 200);
+	CHECK_EQ_INT(
+		call_page(&t, "PATCH", "/team/v1/me", "{\"theme\":\"pink\"}", NULL, NULL), 400);
+	CHECK_EQ_INT(
+		call_page(&t, "PATCH", "/team/v1/me", "{\"theme\":\"dark\"}", NULL, NULL), 200);
 	test_app_stop(&t);
 }
 
@@ -127,12 +147,14 @@ TEST(what_cannot_be_recorded_is_not_done)
 	AUTO_BUF struct buf out = BUF(4096);
 	test_app_start(&t);
 	fakes.audit_error = ERR_NOSPACE;
-	CHECK_EQ_INT(call_api(&t, "DELETE", "/api/delete", "{\"model\":\"tiny\"}", NULL, &out), 507);
+	CHECK_EQ_INT(
+		call_api(&t, "DELETE", "/api/delete", "{\"model\":\"tiny\"}", NULL, &out), 507);
 	CHECK_EQ_INT(fakes.deleted, 0);
 	CHECK_EQ_STR(buf_str(&out),
-		     STR("{\"error\":\"the audit log cannot be written, so nothing was changed\"}"));
+		STR("{\"error\":\"the audit log cannot be written, so nothing was changed\"}"));
 	fakes.audit_error = OK;
-	CHECK_EQ_INT(call_api(&t, "DELETE", "/api/delete", "{\"model\":\"tiny\"}", NULL, NULL), 200);
+	CHECK_EQ_INT(
+		call_api(&t, "DELETE", "/api/delete", "{\"model\":\"tiny\"}", NULL, NULL), 200);
 	CHECK_EQ_INT(fakes.deleted, 1);
 	test_app_stop(&t);
 }
@@ -150,23 +172,28 @@ static void read_until(int fd, struct buf *b, const char *what)
 TEST(a_question_is_answered_over_the_event_stream)
 {
 	struct test_app t;
-	AUTO_BUF struct buf ask = BUF(4096), events = BUF(1 << 20), made = BUF(65536), sent = BUF(65536),
-			    got = BUF(65536), list = BUF(65536);
+	AUTO_BUF struct buf ask = BUF(4096), events = BUF(1 << 20), made = BUF(65536),
+			    sent = BUF(65536), got = BUF(65536), list = BUF(65536);
 	const char *z;
 	char path[200];
 	test_app_start(&t);
 	AUTO_FD int fd = test_connect(&t);
-	CHECK_OK(buf_addf(&ask, "GET /team/v1/events HTTP/1.1\r\nHost: localhost\r\nCookie: %s\r\n\r\n", t.cookie));
+	CHECK_OK(buf_addf(&ask,
+		"GET /team/v1/events HTTP/1.1\r\nHost: localhost\r\nCookie: %s\r\n\r\n", t.cookie));
 	CHECK_OK(buf_cstr(&ask, &z));
 	send_z(fd, z);
 	read_until(fd, &events, "data: {\"type\":\"hello\",\"server_start_ms\":1}\n\n");
 	CHECK_EQ_STR(head_value(&events, "Content-Type"), STR("text/event-stream"));
 
-	CHECK_EQ_INT(call_page(&t, "POST", "/team/v1/conversations", "{\"title\":\"T\"}", NULL, &made), 201);
+	CHECK_EQ_INT(
+		call_page(&t, "POST", "/team/v1/conversations", "{\"title\":\"T\"}", NULL, &made),
+		201);
 	AUTO_JSON json_t *conversation = doc_of(&made);
 	const char *id = text_at(conversation, "id", NULL);
 	snprintf(path, sizeof path, "/team/v1/conversations/%s/messages", id);
-	CHECK_EQ_INT(call_page(&t, "POST", path, "{\"content\":\"hi\",\"client_id\":\"c1\"}", NULL, &sent), 201);
+	CHECK_EQ_INT(call_page(&t, "POST", path, "{\"content\":\"hi\",\"client_id\":\"c1\"}", NULL,
+			     &sent),
+		201);
 	AUTO_JSON json_t *pair = doc_of(&sent);
 	CHECK_EQ_Z(text_at(pair, "message", "content"), "hi");
 	read_until(fd, &events, "\"text\":\"lo\"");
@@ -175,7 +202,8 @@ TEST(a_question_is_answered_over_the_event_stream)
 	CHECK_EQ_INT(call_page(&t, "GET", path, NULL, NULL, &got), 200);
 	AUTO_JSON json_t *answer = doc_of(&got);
 	CHECK_EQ_Z(text_at(answer, "content", NULL), "Hello");
-	CHECK_EQ_INT(call_page(&t, "GET", "/team/v1/conversations?limit=1", NULL, NULL, &list), 200);
+	CHECK_EQ_INT(
+		call_page(&t, "GET", "/team/v1/conversations?limit=1", NULL, NULL, &list), 200);
 	CHECK(str_find(buf_str(&list), str_from(id), 0) != SIZE_MAX);
 	CHECK_EQ_INT(call_page(&t, "GET", "/team/v1/conversations?limit=0", NULL, NULL, NULL), 400);
 
@@ -196,25 +224,32 @@ TEST(other_peoples_things_are_not_found)
 	/* a second person, invited and logged in */
 	AUTO_BUF struct buf link = BUF(4096), head = BUF(8192), me = BUF(8192);
 	CHECK_EQ_INT(call_page(&t, "POST", "/team/v1/invitations",
-		"{\"email\":\"m@example.org\",\"role\":\"member\"}", NULL, &link), 200);
+			     "{\"email\":\"m@example.org\",\"role\":\"member\"}", NULL, &link),
+		200);
 	AUTO_JSON json_t *l = doc_of(&link);
 	const char *token = strstr(text_at(l, "link", NULL), "/#/link/");
 	CHECK(token);
-	snprintf(body, sizeof body, "{\"token\":\"%s\",\"password\":\"another good one\",\"name\":\"M\"}", token + 8);
+	snprintf(body, sizeof body,
+		"{\"token\":\"%s\",\"password\":\"another good one\",\"name\":\"M\"}", token + 8);
 	CHECK_EQ_INT(post(&t, "/team/v1/link/accept", "", body, &head, &me), 200);
 	struct str set = head_value(&head, "Set-Cookie");
-	snprintf(lines, sizeof lines, "Cookie: %.*s\r\n", STR_ARG(str_sub(set, 0, str_find_byte(set, ';', 0))));
-	snprintf(path, sizeof path, "GET /team/v1/conversations/%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
-		 text_at(conversation, "id", NULL), lines);
+	snprintf(lines, sizeof lines, "Cookie: %.*s\r\n",
+		STR_ARG(str_sub(set, 0, str_find_byte(set, ';', 0))));
+	snprintf(path, sizeof path,
+		"GET /team/v1/conversations/%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
+		text_at(conversation, "id", NULL), lines);
 	AUTO_BUF struct buf foreign = BUF(4096), missing = BUF(4096);
 	char other[600];
-	snprintf(other, sizeof other, "GET /team/v1/conversations/01aaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\n"
-				      "Host: localhost\r\n%s\r\n", lines);
+	snprintf(other, sizeof other,
+		"GET /team/v1/conversations/01aaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\n"
+		"Host: localhost\r\n%s\r\n",
+		lines);
 	CHECK_EQ_INT(call_raw(&t, path, NULL, &foreign), 404);
 	CHECK_EQ_INT(call_raw(&t, other, NULL, &missing), 404);
 	/* alike but for the request's id */
 	CHECK_EQ_STR(str_sub(buf_str(&foreign), 0, 60), str_sub(buf_str(&missing), 0, 60));
-	snprintf(path, sizeof path, "GET /team/v1/people HTTP/1.1\r\nHost: localhost\r\n%s\r\n", lines);
+	snprintf(path, sizeof path, "GET /team/v1/people HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
+		lines);
 	CHECK_EQ_INT(call_raw(&t, path, NULL, NULL), 403);
 	CHECK(fakes_audited("\"action\":\"people.read\",\"outcome\":\"refused\""));
 	/* the link was used up */
@@ -225,24 +260,33 @@ TEST(other_peoples_things_are_not_found)
 
 TEST(the_rest_of_the_administration_answers)
 {
-	static const struct { const char *method, *path, *body; int status; const char *has; } t_[] = {
+	static const struct {
+		const char *method, *path, *body;
+		int status;
+		const char *has;
+	} t_[] = {
 		{ "GET", "/team/v1/instance", NULL, 200, "\"has_owner\":true" },
 		{ "GET", "/team/v1/models", NULL, 200, "\"default\":\"tiny:latest\"" },
 		{ "PUT", "/team/v1/models/default", "{\"name\":\"tiny\"}", 200, "{}" },
 		{ "PUT", "/team/v1/models/default", "{\"name\":\"nope\"}", 404, "not_found" },
-		{ "POST", "/team/v1/models/pull", "{\"name\":\"tiny\"}", 202, "\"state\":\"running\"" },
-		{ "POST", "/team/v1/models/pull", "{\"name\":\"evil.example/x\"}", 403, "egress_refused" },
+		{ "POST", "/team/v1/models/pull", "{\"name\":\"tiny\"}", 202,
+			"\"state\":\"running\"" },
+		{ "POST", "/team/v1/models/pull", "{\"name\":\"evil.example/x\"}", 403,
+			"egress_refused" },
 		{ "GET", "/team/v1/pulls", NULL, 200, "\"slug\":\"digest_mismatch\"" },
 		{ "GET", "/team/v1/advise", NULL, 200, "\"advice\":[]" },
 		{ "GET", "/team/v1/people", NULL, 200, "owner@example.org" },
 		{ "GET", "/team/v1/keys", NULL, 200, "\"name\":\"test\"" },
 		{ "POST", "/team/v1/keys", "{\"name\":\"two\"}", 200, "\"secret\":\"tsr_" },
-		{ "POST", "/team/v1/keys", "{\"name\":\"x\",\"email\":\"a@b.c\"}", 403, "forbidden" },
+		{ "POST", "/team/v1/keys", "{\"name\":\"x\",\"email\":\"a@b.c\"}", 403,
+			"forbidden" },
 		{ "GET", "/team/v1/audit?limit=2", NULL, 200, "\"next\":0" },
 		{ "GET", "/team/v1/audit/verify", NULL, 200, "\"intact\":true,\"records\":7" },
 		{ "GET", "/team/v1/doctor", NULL, 200, "\"name\":\"key\",\"state\":\"warn\"" },
-		{ "PUT", "/team/v1/egress", "{\"host\":\"registry.firma.de\",\"purpose\":\"models\"}", 200, "{}" },
-		{ "PUT", "/team/v1/egress", "{\"host\":\"bad host\",\"purpose\":\"models\"}", 400, "host" },
+		{ "PUT", "/team/v1/egress",
+			"{\"host\":\"registry.firma.de\",\"purpose\":\"models\"}", 200, "{}" },
+		{ "PUT", "/team/v1/egress", "{\"host\":\"bad host\",\"purpose\":\"models\"}", 400,
+			"host" },
 		{ "GET", "/team/v1/egress", NULL, 200, "registry.firma.de" },
 		{ "DELETE", "/team/v1/egress/registry.firma.de", NULL, 200, "{}" },
 		{ "POST", "/team/v1/recovery", "", 200, "\"code\":\"abcd1-efgh2\"" },
@@ -256,9 +300,10 @@ TEST(the_rest_of_the_administration_answers)
 	for (size_t i = 0; i < sizeof t_ / sizeof t_[0]; i++) {
 		AUTO_BUF struct buf out = BUF(1 << 20);
 		int got = call_page(&t, t_[i].method, t_[i].path, t_[i].body, NULL, &out);
-		if (got != t_[i].status || str_find(buf_str(&out), str_from(t_[i].has), 0) == SIZE_MAX)
+		if (got != t_[i].status ||
+			str_find(buf_str(&out), str_from(t_[i].has), 0) == SIZE_MAX)
 			FAIL("%s %s: %d %.*s", t_[i].method, t_[i].path, got, (int)out.len,
-			     out.len ? out.ptr : "");
+				out.len ? out.ptr : "");
 	}
 	test_app_stop(&t);
 }
@@ -269,16 +314,25 @@ TEST(a_key_does_only_what_its_scopes_say)
 	AUTO_BUF struct buf made = BUF(4096);
 	char request[400];
 	test_app_start(&t);
-	CHECK_EQ_INT(call_page(&t, "POST", "/team/v1/keys", "{\"name\":\"small\",\"scopes\":\"models.read\"}",
-			       NULL, &made), 200);
+	CHECK_EQ_INT(call_page(&t, "POST", "/team/v1/keys",
+			     "{\"name\":\"small\",\"scopes\":\"models.read\"}", NULL, &made),
+		200);
 	AUTO_JSON json_t *doc = doc_of(&made);
-	static const struct { const char *line; int status; } tries[] = {
-		{ "GET /api/tags", 200 }, { "GET /team/v1/people", 403 }, { "GET /team/v1/conversations", 403 },
-		{ "GET /team/v1/keys", 403 }, { "GET /team/v1/me", 200 }, { "GET /metrics", 403 },
+	static const struct {
+		const char *line;
+		int status;
+	} tries[] = {
+		{ "GET /api/tags", 200 },
+		{ "GET /team/v1/people", 403 },
+		{ "GET /team/v1/conversations", 403 },
+		{ "GET /team/v1/keys", 403 },
+		{ "GET /team/v1/me", 200 },
+		{ "GET /metrics", 403 },
 	};
 	for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
-		snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: %s\r\n\r\n",
-			 tries[i].line, text_at(doc, "secret", NULL));
+		snprintf(request, sizeof request,
+			"%s HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: %s\r\n\r\n", tries[i].line,
+			text_at(doc, "secret", NULL));
 		int got = call_raw(&t, request, NULL, NULL);
 		if (got != tries[i].status)
 			FAIL("%s: %d", tries[i].line, got);

@@ -31,7 +31,10 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	return str_copy(str_from(m.name), ret->name, sizeof ret->name);
 }
 
-static void no_messages(struct ipc_in *m, void *arg) { (void)m, (void)arg; }
+static void no_messages(struct ipc_in *m, void *arg)
+{
+	(void)m, (void)arg;
+}
 
 static void *pump_main(void *arg)
 {
@@ -62,14 +65,21 @@ static void start_store(struct test_app *t)
 	uint8_t name_key[KEY_LEN] = { 7 };
 	struct err_info info = { .code = OK };
 	snprintf(path, sizeof path, "%s/t.db", test_dir());
-	struct db_options o = { .path = path, .snapshot_dir = test_dir(), .readers = 4, .create = true,
-				.migrations = db_schema, .n_migrations = db_schema_count, .build = "test" };
+	struct db_options o = { .path = path,
+		.snapshot_dir = test_dir(),
+		.readers = 4,
+		.create = true,
+		.migrations = db_schema,
+		.n_migrations = db_schema_count,
+		.build = "test" };
 	enum err e = db_open(&o, &t->app.db, &info);
 	if (e)
 		FAIL("db_open: %s %s", err_slug(e), info.detail);
 	CHECK_OK(vault_new(t->app.db, name_key, 0, &t->app.vault));
 	CHECK_OK(chat_hub_new(&t->app.hub));
-	struct chat_options c = { .db = t->app.db, .hub = t->app.hub, .model = find_model, .model_arg = t };
+	struct chat_options c = {
+		.db = t->app.db, .hub = t->app.hub, .model = find_model, .model_arg = t
+	};
 	CHECK_OK(chats_new(&c, &t->app.chats));
 	CHECK_OK(audit_new(t->app.keeper, &t->app.audit));
 }
@@ -79,15 +89,18 @@ static void make_owner(struct test_app *t)
 	struct person p;
 	struct session s;
 	struct api_key k;
-	struct person_new n = { .email = str_from(email), .password = str_from(password),
-				.role = PERSON_OWNER };
+	struct person_new n = {
+		.email = str_from(email), .password = str_from(password), .role = PERSON_OWNER
+	};
 	CHECK_OK(person_create(t->app.vault, &n, &p, NULL));
 	memcpy(t->person, p.id, sizeof t->person);
 	CHECK_OK(session_create(t->app.vault, p.id, STR("test"), &s));
 	snprintf(t->cookie, sizeof t->cookie, "tresor_session=%s", s.token);
 	snprintf(t->csrf, sizeof t->csrf, "%s", s.csrf);
-	struct api_key_new kn = { .person = str_from(p.id), .name = STR("test"),
-		.scopes = STR("chat,models.read,models.change,people,audit,doctor,egress,metrics") };
+	struct api_key_new kn = { .person = str_from(p.id),
+		.name = STR("test"),
+		.scopes =
+			STR("chat,models.read,models.change,people,audit,doctor,egress,metrics") };
 	CHECK_OK(api_key_create(t->app.vault, &kn, &k, t->key, NULL));
 }
 
@@ -102,11 +115,16 @@ static void start_http(struct test_app *t)
 	CHECK(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
 	t->port = ntohs(a.sin_port);
 	snprintf(url, sizeof url, "http://localhost:%d", t->port);
-	t->app.config = (struct app_config){ .name = "Test", .version = "0.1.0", .build = "test",
-					     .data_dir = test_dir(), .public_url = url, .start_ms = 1,
-					     .sandboxed = true };
-	struct http_options o = { .listen_fds = &fd, .n_listen = 1, .local_fd = -1,
-				  .on_error = api_error_body };
+	t->app.config = (struct app_config){ .name = "Test",
+		.version = "0.1.0",
+		.build = "test",
+		.data_dir = test_dir(),
+		.public_url = url,
+		.start_ms = 1,
+		.sandboxed = true };
+	struct http_options o = {
+		.listen_fds = &fd, .n_listen = 1, .local_fd = -1, .on_error = api_error_body
+	};
 	enum err e = http_start(&o, api_dispatch, &t->app, &t->app.http, &info);
 	if (e)
 		FAIL("http_start: %s %s", err_slug(e), info.detail);
@@ -147,8 +165,9 @@ void test_app_stop(struct test_app *t)
 
 int test_connect(const struct test_app *t)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-				 .sin_port = htons((uint16_t)t->port) };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)t->port) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK(connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
 	return fd;
@@ -163,12 +182,12 @@ int call_raw(const struct test_app *t, const char *request, struct buf *head, st
 }
 
 static int call_with(const struct test_app *t, const char *credential, const char *method,
-		     const char *path, const char *body, struct buf *head, struct buf *out)
+	const char *path, const char *body, struct buf *head, struct buf *out)
 {
 	AUTO_BUF struct buf r = BUF(1 << 22);
 	const char *z;
 	CHECK_OK(buf_addf(&r, "%s %s HTTP/1.1\r\nHost: localhost:%d\r\n%s", method, path, t->port,
-			  credential));
+		credential));
 	if (body)
 		CHECK_OK(buf_addf(&r, "Content-Length: %zu\r\n\r\n%s", strlen(body), body));
 	else
@@ -178,7 +197,7 @@ static int call_with(const struct test_app *t, const char *credential, const cha
 }
 
 int call_api(const struct test_app *t, const char *method, const char *path, const char *body,
-	     struct buf *head, struct buf *out)
+	struct buf *head, struct buf *out)
 {
 	char line[256];
 	snprintf(line, sizeof line, "Authorization: Bearer %s\r\n", t->key);
@@ -186,11 +205,12 @@ int call_api(const struct test_app *t, const char *method, const char *path, con
 }
 
 int call_page(const struct test_app *t, const char *method, const char *path, const char *body,
-	      struct buf *head, struct buf *out)
+	struct buf *head, struct buf *out)
 {
 	char lines[512];
 	snprintf(lines, sizeof lines,
-		 "Cookie: %s\r\nX-Tresor-CSRF: %s\r\nOrigin: http://localhost:%d\r\n"
-		 "Sec-Fetch-Site: same-origin\r\n", t->cookie, t->csrf, t->port);
+		"Cookie: %s\r\nX-Tresor-CSRF: %s\r\nOrigin: http://localhost:%d\r\n"
+		"Sec-Fetch-Site: same-origin\r\n",
+		t->cookie, t->csrf, t->port);
 	return call_with(t, lines, method, path, body, head, out);
 }

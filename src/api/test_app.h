@@ -1,4 +1,5 @@
-/* api/test_app.h - a whole server for the tests of api/: real HTTP, dispatch, vault, chat and database;
+/* api/test_app.h - a whole server for the tests of api/: real HTTP, dispatch, vault, chat and
+ * database;
  * the fleet, the models, the keeper and egress are played (test_fakes.c). */
 #pragma once
 
@@ -13,8 +14,8 @@ struct test_app {
 	pthread_t keeper, pump;
 	_Atomic bool stop;
 	int port;
-	char key[128];      /* an API key of the owner with every scope */
-	char cookie[64];    /* the owner's session, as "tresor_session=.." */
+	char key[128];   /* an API key of the owner with every scope */
+	char cookie[64]; /* the owner's session, as "tresor_session=.." */
 	char csrf[64];
 	char person[ID_LEN + 1];
 };
@@ -24,24 +25,24 @@ int test_connect(const struct test_app *t);
 /* One request on its own connection with the owner's key; `extra`: header lines with \r\n, or "".
  * Returns the status; head may be NULL. */
 int call_api(const struct test_app *t, const char *method, const char *path, const char *body,
-	     struct buf *head, struct buf *out);
+	struct buf *head, struct buf *out);
 /* The same with the owner's cookie, CSRF header and Origin. */
 int call_page(const struct test_app *t, const char *method, const char *path, const char *body,
-	      struct buf *head, struct buf *out);
+	struct buf *head, struct buf *out);
 /* As it stands: everything after the request line is the caller's. */
 int call_raw(const struct test_app *t, const char *request, struct buf *head, struct buf *out);
 
 /* ---- what the fakes saw and do ---- */
 struct fakes {
-	bool run_nothing;             /* fleet and pulls record and say ERR_BUSY: no threads */
+	bool run_nothing; /* fleet and pulls record and say ERR_BUSY: no threads */
 	/* fleet: what the prompt says decides: FAIL BUSY CONTEXT SLOW THINK LENGTH; else "Hello" */
-	struct gen_request last;      /* scalars; strings below */
+	struct gen_request last; /* scalars; strings below */
 	char input[65536], schema[4096], stops[512];
 	int64_t keep_alive_ms;
 	_Atomic int started, cancelled, loads, unloads, ended;
 	/* audit */
 	_Atomic int audits;
-	char audit_log[65536];        /* the events, a line each */
+	char audit_log[65536]; /* the events, a line each */
 	enum err audit_error;
 	/* models */
 	char params[1024], system[1024];
@@ -52,4 +53,4 @@ extern struct fakes fakes;
 void fakes_reset(void);
 bool fakes_audited(const char *text);       /* waits a little */
 bool fakes_never_audited(const char *text); /* so far */
-void *fake_keeper_main(void *channel); /* thread; takes the channel, ends when it closes */
+void *fake_keeper_main(void *channel);      /* thread; takes the channel, ends when it closes */

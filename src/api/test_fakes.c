@@ -53,8 +53,13 @@ static void delta(struct job *j, const char *text, bool thinking)
 static void end(struct job *j, enum gen_reason reason)
 {
 	struct fleet_event e = { .kind = FLEET_DONE };
-	e.done = (struct gen_done){ .reason = reason, .prompt_tokens = 26, .cached_tokens = 4,
-				    .answer_tokens = 2, .queue_ns = 5, .prompt_ns = 1000, .answer_ns = 2000 };
+	e.done = (struct gen_done){ .reason = reason,
+		.prompt_tokens = 26,
+		.cached_tokens = 4,
+		.answer_tokens = 2,
+		.queue_ns = 5,
+		.prompt_ns = 1000,
+		.answer_ns = 2000 };
 	tell(j, e);
 }
 
@@ -67,8 +72,9 @@ static void fail(struct job *j, enum err code, const char *detail)
 
 static void play(struct job *j)
 {
-	static const struct engine_info info = { .n_ctx = 4096, .build = { "b1", 2 },
-						 .template_hash = { "feed", 4 } };
+	static const struct engine_info info = {
+		.n_ctx = 4096, .build = { "b1", 2 }, .template_hash = { "feed", 4 }
+	};
 	if (strstr(j->input, "CONTEXT")) {
 		fail(j, ERR_CONTEXT, "the prompt has 5000 tokens, the context holds 4096");
 		return;
@@ -106,7 +112,7 @@ static void *job_main(void *arg)
 }
 
 enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
-		     fleet_sink sink, void *arg, uint64_t *ret_id)
+	fleet_sink sink, void *arg, uint64_t *ret_id)
 {
 	(void)f;
 	struct job *j;
@@ -114,12 +120,14 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 	if (str_find(g->input, STR("BUSY"), 0) != SIZE_MAX)
 		return ERR_BUSY;
 	fakes.last = *g;
-	(void)!!str_copy(str_sub(g->input, 0, sizeof fakes.input - 1), fakes.input, sizeof fakes.input);
-	(void)!!str_copy(str_sub(g->schema, 0, sizeof fakes.schema - 1), fakes.schema, sizeof fakes.schema);
+	(void)!!str_copy(
+		str_sub(g->input, 0, sizeof fakes.input - 1), fakes.input, sizeof fakes.input);
+	(void)!!str_copy(
+		str_sub(g->schema, 0, sizeof fakes.schema - 1), fakes.schema, sizeof fakes.schema);
 	fakes.stops[0] = 0;
 	for (unsigned i = 0; i < g->n_stop; i++)
-		snprintf(fakes.stops + strlen(fakes.stops), sizeof fakes.stops - strlen(fakes.stops),
-			 "%.*s|", STR_ARG(g->stop[i]));
+		snprintf(fakes.stops + strlen(fakes.stops),
+			sizeof fakes.stops - strlen(fakes.stops), "%.*s|", STR_ARG(g->stop[i]));
 	fakes.keep_alive_ms = m->keep_alive_ms;
 	if (fakes.run_nothing)
 		return ERR_BUSY;
@@ -173,8 +181,12 @@ void fleet_unload(struct fleet *f, const char *digest)
 size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max)
 {
 	(void)f, (void)max;
-	ret[0] = (struct fleet_loaded){ .name = "tiny:latest", .n_ctx = 4096, .n_seq = 8,
-					.model_bytes = 1000, .kv_bytes = 200, .expires_ms = 1700000000000 };
+	ret[0] = (struct fleet_loaded){ .name = "tiny:latest",
+		.n_ctx = 4096,
+		.n_seq = 8,
+		.model_bytes = 1000,
+		.kv_bytes = 200,
+		.expires_ms = 1700000000000 };
 	memset(ret[0].digest, 'b', 64);
 	return 1;
 }
@@ -189,9 +201,13 @@ void fleet_totals(struct fleet *f, struct fleet_totals *ret)
 
 static void entry(struct model_entry *m, const char *name)
 {
-	*m = (struct model_entry){ .size = 123456, .modified_ms = 1700000000000, .parameters = "135M",
-				   .quantization = "Q4_1", .family = "llama", .licence = "apache-2.0",
-				   .template_hash = "feed" };
+	*m = (struct model_entry){ .size = 123456,
+		.modified_ms = 1700000000000,
+		.parameters = "135M",
+		.quantization = "Q4_1",
+		.family = "llama",
+		.licence = "apache-2.0",
+		.template_hash = "feed" };
 	memset(m->digest, 'a', 64);
 	memset(m->model_digest, 'b', 64);
 	snprintf(m->name, sizeof m->name, "%s", name);
@@ -200,12 +216,12 @@ static void entry(struct model_entry *m, const char *name)
 	m->gguf.parameters = 135000000;
 }
 
-enum err model_store_find(struct model_store *s, struct str name, struct model_entry *ret,
-			  struct err_info *info)
+enum err model_store_find(
+	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info)
 {
 	(void)s;
 	if (str_eq(name, STR("tiny")) || str_eq(name, STR("tiny:latest")) ||
-	    str_eq(name, STR("hf.co/u/r:Q4"))) {
+		str_eq(name, STR("hf.co/u/r:Q4"))) {
 		entry(ret, "tiny:latest");
 		return OK;
 	}
@@ -235,8 +251,8 @@ enum err model_store_list(struct model_store *s, struct model_entry **ret, size_
 	return OK;
 }
 
-enum err model_store_texts(struct model_store *s, struct str name, struct model_texts *t,
-			   struct err_info *info)
+enum err model_store_texts(
+	struct model_store *s, struct str name, struct model_texts *t, struct err_info *info)
 {
 	(void)s, (void)name, (void)info;
 	if (t->params)
@@ -252,8 +268,8 @@ enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 
 	return str_copy(STR("tiny:latest"), ret, LIMIT_MODEL_NAME + 1);
 }
 
-enum err model_store_default_set(struct model_store *s, struct str name, const char *person,
-				 struct err_info *info)
+enum err model_store_default_set(
+	struct model_store *s, struct str name, const char *person, struct err_info *info)
 {
 	struct model_entry m;
 	(void)person;
@@ -268,7 +284,7 @@ enum err model_store_delete(struct model_store *s, struct str name, struct err_i
 }
 
 enum err model_store_create(struct model_store *s, const json_t *request,
-			    void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
+	void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
 {
 	(void)s;
 	if (!json_is_object(json_object_get(request, "files")))
@@ -278,9 +294,11 @@ enum err model_store_create(struct model_store *s, const json_t *request,
 	return OK;
 }
 
-struct model_upload { size_t n; };
+struct model_upload {
+	size_t n;
+};
 enum err model_upload_begin(struct model_store *s, struct str digest, uint64_t size,
-			    struct model_upload **ret, struct err_info *info)
+	struct model_upload **ret, struct err_info *info)
 {
 	(void)s, (void)size, (void)info;
 	if (digest.ptr[0] == 'e')
@@ -313,12 +331,18 @@ enum err model_blob_exists(struct model_store *s, struct str digest)
 
 /* ---- pulls ---- */
 
-struct pull_job { pull_sink sink; void *arg; bool bad; };
+struct pull_job {
+	pull_sink sink;
+	void *arg;
+	bool bad;
+};
 
 static void *pull_main(void *arg)
 {
 	struct pull_job *j = arg;
-	struct pull_progress p = { .state = PULL_RUNNING, .name = "tiny:latest", .status = "pulling manifest" };
+	struct pull_progress p = {
+		.state = PULL_RUNNING, .name = "tiny:latest", .status = "pulling manifest"
+	};
 	nap(5);
 	j->sink(&p, j->arg);
 	snprintf(p.status, sizeof p.status, "pulling bbbbbbbbbbbb");
@@ -336,7 +360,7 @@ static void *pull_main(void *arg)
 }
 
 enum err pulls_start(struct pulls *p, const struct pull_request *q, pull_sink sink, void *arg,
-		     char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info)
+	char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info)
 {
 	(void)p;
 	pthread_t t;
@@ -357,7 +381,8 @@ enum err pulls_start(struct pulls *p, const struct pull_request *q, pull_sink si
 size_t pulls_list(struct pulls *p, struct pull_progress *ret, size_t max)
 {
 	(void)p, (void)max;
-	ret[0] = (struct pull_progress){ .state = PULL_FAILED, .name = "x:latest", .all_total = 10 };
+	ret[0] =
+		(struct pull_progress){ .state = PULL_FAILED, .name = "x:latest", .all_total = 10 };
 	id_new(ret[0].id);
 	(void)!!err_set(&ret[0].error, ERR_DIGEST, "layer 1");
 	return 1;
@@ -372,7 +397,10 @@ enum err pulls_get(struct pulls *p, const char *id, struct pull_progress *ret)
 
 /* ---- machine, egress ---- */
 
-void machine_refresh(const char *data_dir, struct machine *m) { (void)data_dir, (void)m; }
+void machine_refresh(const char *data_dir, struct machine *m)
+{
+	(void)data_dir, (void)m;
+}
 enum err advise_json(struct advice_table *t, const struct machine *m, struct buf *out)
 {
 	(void)t, (void)m;
@@ -416,7 +444,8 @@ static void take_audit(struct ipc_in *m)
 	for (uint64_t i = 0; i < n; i++) {
 		struct str event = ipc_get_str(m);
 		size_t at = strlen(fakes.audit_log);
-		snprintf(fakes.audit_log + at, sizeof fakes.audit_log - at, "%.*s\n", STR_ARG(event));
+		snprintf(fakes.audit_log + at, sizeof fakes.audit_log - at, "%.*s\n",
+			STR_ARG(event));
 		fakes.audits++;
 	}
 	pthread_mutex_unlock(&audit_lock);
@@ -427,8 +456,9 @@ static void put_entries(struct ipc_out *out)
 	for (uint64_t seq = 2; seq >= 1; seq--) {
 		ipc_put_u64(out, seq);
 		ipc_put_i64(out, 1700000000000);
-		ipc_put_str(out, STR("{\"actor\":\"local\",\"role\":\"local\",\"action\":\"owner.link\","
-				     "\"outcome\":\"ok\",\"address\":\"local\"}"));
+		ipc_put_str(out,
+			STR("{\"actor\":\"local\",\"role\":\"local\",\"action\":\"owner.link\","
+			    "\"outcome\":\"ok\",\"address\":\"local\"}"));
 	}
 }
 
@@ -443,10 +473,18 @@ static void fake_answer(struct ipc *c, struct ipc_in *m)
 	}
 	answer_put(&out, OK, STR_NONE);
 	switch (m->type) {
-	case ASK_KEY_INFO: ipc_put_str(&out, STR("{\"kind\":\"file\",\"recovery\":false}")); break;
-	case ASK_RECOVERY: ipc_put_str(&out, STR("abcd1-efgh2")); break;
-	case ASK_SIGN: ipc_put_str(&out, STR("0123456789abcdef0123456789abcdef")); break;
-	case ASK_AUDIT_READ: put_entries(&out); break;
+	case ASK_KEY_INFO:
+		ipc_put_str(&out, STR("{\"kind\":\"file\",\"recovery\":false}"));
+		break;
+	case ASK_RECOVERY:
+		ipc_put_str(&out, STR("abcd1-efgh2"));
+		break;
+	case ASK_SIGN:
+		ipc_put_str(&out, STR("0123456789abcdef0123456789abcdef"));
+		break;
+	case ASK_AUDIT_READ:
+		put_entries(&out);
+		break;
 	case ASK_AUDIT:
 		take_audit(m);
 		ipc_put_u64(&out, 1);
@@ -456,7 +494,8 @@ static void fake_answer(struct ipc *c, struct ipc_in *m)
 		ipc_put_u64(&out, 7);
 		ipc_put_str(&out, STR("7 records, intact"));
 		break;
-	default: FAIL("the fake keeper does not know %u", m->type);
+	default:
+		FAIL("the fake keeper does not know %u", m->type);
 	}
 	CHECK_OK(ipc_send(c, &out));
 }

@@ -13,7 +13,8 @@
 
 /* ---- audit verify: 0 intact, 1 first bad record named, 2 cannot read ---- */
 
-static enum err verify_running(const char *dir, bool *ret_intact, struct buf *report, struct err_info *info)
+static enum err verify_running(
+	const char *dir, bool *ret_intact, struct buf *report, struct err_info *info)
 {
 	AUTO(client) struct client *c = NULL;
 	AUTO_JSON json_t *doc = NULL;
@@ -26,7 +27,8 @@ static enum err verify_running(const char *dir, bool *ret_intact, struct buf *re
 
 /* Without a server the log is read here, so that a log that keeps a server from starting can be
  * looked at too. Writes nothing. */
-static enum err verify_offline(const char *dir, bool *ret_intact, struct buf *report, struct err_info *info)
+static enum err verify_offline(
+	const char *dir, bool *ret_intact, struct buf *report, struct err_info *info)
 {
 	AUTO(keyring) struct keyring *k = NULL;
 	uint8_t key[KEY_LEN];
@@ -47,8 +49,8 @@ int cmd_audit(const struct args *a)
 	struct err_info why = { 0 };
 	enum err e = data_dir(a, dir, sizeof dir);
 	if (!e)
-		e = client_server_runs(dir) ? verify_running(dir, &intact, &report, &why) :
-					      verify_offline(dir, &intact, &report, &why);
+		e = client_server_runs(dir) ? verify_running(dir, &intact, &report, &why)
+					    : verify_offline(dir, &intact, &report, &why);
 	if (e) {
 		(void)cli_fail(a, "audit verify", e, &why);
 		return 2;
@@ -69,19 +71,24 @@ static enum err doctor(struct client *c, const struct args *a, struct err_info *
 		json_dumpf(doc, stdout, JSON_COMPACT);
 		putchar('\n');
 	}
-	json_array_foreach(json_object_get(doc, "checks"), i, k) {
+	json_array_foreach(json_object_get(doc, "checks"), i, k)
+	{
 		const char *state = json_string_value(json_object_get(k, "state"));
 		const char *cure = json_string_value(json_object_get(k, "cure"));
 		bad += state && !strcmp(state, "bad");
 		if (!a->json)
-			printf("%-5s %-18s %s%s%s\n", state ? state : "?", json_string_value(json_object_get(k, "name")),
-			       json_string_value(json_object_get(k, "text")), cure && *cure ? "\n      -> " : "",
-			       cure ? cure : "");
+			printf("%-5s %-18s %s%s%s\n", state ? state : "?",
+				json_string_value(json_object_get(k, "name")),
+				json_string_value(json_object_get(k, "text")),
+				cure && *cure ? "\n      -> " : "", cure ? cure : "");
 	}
 	return bad ? err_set(info, ERR_CONFLICT, "%zu checks are bad", bad) : OK;
 }
 
-int cmd_doctor(const struct args *a) { return cli_with_client(a, doctor); }
+int cmd_doctor(const struct args *a)
+{
+	return cli_with_client(a, doctor);
+}
 
 /* ---- keys ---- */
 
@@ -95,9 +102,12 @@ static enum err recovery_sheet(struct client *c, const struct args *a, struct er
 	if (a->json)
 		printf("{\"code\":\"%s\"}\n", code);
 	else
-		printf("Tresor - recovery sheet\n\nCode:  %s\n\nWith this code and a backup everything can be restored, by whoever "
-		       "has both.\nPrint it, put it into a safe, and close this window: it is not shown again.\n"
-		       "An earlier code no longer works.\n", code);
+		printf("Tresor - recovery sheet\n\nCode:  %s\n\nWith this code and a backup "
+			"everything can be restored, by whoever "
+		       "has both.\nPrint it, put it into a safe, and close this window: it is "
+		       	"not shown again.\n"
+		       "An earlier code no longer works.\n",
+			code);
 	return OK;
 }
 
@@ -111,12 +121,14 @@ static enum err vault_passphrase(const char *dir, const struct args *a, struct e
 	TRY(offline_secret(file, "New passphrase for the vault: ", &pass, info));
 	TRY(offline_secret(file, "The same once more: ", &again, info));
 	if (!str_eq(buf_str(&pass), buf_str(&again)) || pass.len < 10)
-		return err_set(info, ERR_INVALID, pass.len < 10 ? "the passphrase needs at least 10 characters" :
-								   "the two passphrases differ");
+		return err_set(info, ERR_INVALID,
+			pass.len < 10 ? "the passphrase needs at least 10 characters"
+				      : "the two passphrases differ");
 	TRY(keyring_add_passphrase(k, buf_str(&pass), 2, info));
 	enum err e = keyring_has(k, SLOT_FILE) ? keyring_remove(k, SLOT_FILE, info) : OK;
 	if (!e)
-		puts("The passphrase is needed from now on at every start. The key file no longer opens this vault.");
+		puts("The passphrase is needed from now on at every start. The key file no "
+			"longer opens this vault.");
 	return e;
 }
 
@@ -125,8 +137,9 @@ static enum err vault_tpm(const char *dir, const struct args *a, struct err_info
 	AUTO(keyring) struct keyring *k = NULL;
 	TRY(offline_keys(dir, &k, info));
 	TRY(keyring_seal_tpm(k, a->operand[0], NULL, info));
-	printf("Sealed to this machine's TPM. In the service: LoadCredentialEncrypted=tresor-master:%s\n",
-	       a->operand[0]);
+	printf("Sealed to this machine's TPM. In the service: "
+		"LoadCredentialEncrypted=tresor-master:%s\n",
+		a->operand[0]);
 	return OK;
 }
 
@@ -140,8 +153,9 @@ static enum err tls_ca(const char *dir, const struct args *a, struct err_info *i
 	TRY(path_join(path, sizeof path, dir, "tls/ca.pem"));
 	enum err e = file_read(path, &pem);
 	if (e)
-		return err_set(info, e, "there is no own CA; it is made when tresor listens on another address "
-			       "than loopback");
+		return err_set(info, e,
+			"there is no own CA; it is made when tresor listens on another address "
+			"than loopback");
 	printf("%.*s", STR_ARG(buf_str(&pem)));
 	return OK;
 }
@@ -183,13 +197,15 @@ static enum err undo_upgrade(const char *dir, const struct args *a, struct err_i
 	char db[4200], snapshots[4200];
 	struct upgrade_undone u;
 	if (!args_get(a, "--yes") &&
-	    !cli_confirm("Put the database back as it was before the last upgrade? What came since is kept aside."))
+		!cli_confirm(
+			"Put the database back as it was before the last upgrade? What came "
+				"since is kept aside."))
 		return err_set(info, ERR_CANCELLED, "not confirmed; add --yes");
 	TRY(path_join(db, sizeof db, dir, "db/tresor.db"));
 	TRY(path_join(snapshots, sizeof snapshots, dir, "snapshots"));
 	TRY(store_undo_upgrade(db, snapshots, &u, info));
-	printf("Put back %s (before migration %u). The newer database is kept as %s.\n", u.snapshot, u.before,
-	       u.kept_as);
+	printf("Put back %s (before migration %u). The newer database is kept as %s.\n", u.snapshot,
+		u.before, u.kept_as);
 	return OK;
 }
 
@@ -200,8 +216,11 @@ int cmd_vault(const struct args *a)
 		enum err (*fn)(const char *dir, const struct args *a, struct err_info *info);
 		bool lock;
 	} table[] = {
-		{ "vault passphrase", vault_passphrase, true }, { "vault tpm", vault_tpm, true },
-		{ "tls ca", tls_ca, false }, { "tls csr", tls_csr, true }, { "undo-upgrade", undo_upgrade, true },
+		{ "vault passphrase", vault_passphrase, true },
+		{ "vault tpm", vault_tpm, true },
+		{ "tls ca", tls_ca, false },
+		{ "tls csr", tls_csr, true },
+		{ "undo-upgrade", undo_upgrade, true },
 	};
 	char dir[4096];
 	struct err_info why = { 0 };

@@ -17,11 +17,13 @@ static void print_result(const struct args *a, const char *what, const struct ba
 	cli_bytes(r->bytes, all);
 	cli_bytes(r->new_bytes, fresh);
 	if (a->json)
-		printf("{\"manifest\":\"%s\",\"files\":%llu,\"bytes\":%llu,\"new_objects\":%llu,\"new_bytes\":%llu}\n",
-		       r->manifest, (unsigned long long)r->files, (unsigned long long)r->bytes,
-		       (unsigned long long)r->new_objects, (unsigned long long)r->new_bytes);
+		printf("{\"manifest\":\"%s\",\"files\":%llu,\"bytes\":%llu,\"new_objects\":%llu,"
+			"\"new_bytes\":%llu}\n",
+			r->manifest, (unsigned long long)r->files, (unsigned long long)r->bytes,
+			(unsigned long long)r->new_objects, (unsigned long long)r->new_bytes);
 	else
-		printf("%s %s: %llu files, %s (%s new)\n", what, r->manifest, (unsigned long long)r->files, all, fresh);
+		printf("%s %s: %llu files, %s (%s new)\n", what, r->manifest,
+			(unsigned long long)r->files, all, fresh);
 }
 
 static enum err backup(struct client *c, const struct args *a, struct err_info *info)
@@ -38,18 +40,21 @@ static enum err backup(struct client *c, const struct args *a, struct err_info *
 	struct backup_options o = { .target = to, .build = TRESOR_VERSION };
 	if (!snapshot || !key || hex_decode(str_from(key), o.hmac_key, KEY_LEN))
 		return err_set(info, ERR_UPSTREAM, "the server's answer is not as expected");
-	static const char *const names[] = { "keys.json", "audit", "blobs", "models/manifests", "tls", "tresor.conf" };
+	static const char *const names[] = { "keys.json", "audit", "blobs", "models/manifests",
+		"tls", "tresor.conf" };
 	struct backup_item items[9] = { { .path = snapshot, .name = "db/tresor.db" } };
 	o.n_items = 1;
 	for (size_t i = 0; i < 6; i++) {
 		TRY(path_join(path[i], sizeof path[i], dir, names[i]));
-		items[o.n_items++] = (struct backup_item){ .path = path[i], .name = names[i], .optional = i > 1,
-			.immutable = i == 2 };
+		items[o.n_items++] = (struct backup_item){
+			.path = path[i], .name = names[i], .optional = i > 1, .immutable = i == 2
+		};
 	}
 	if (args_get(a, "--with-models")) {
 		TRY(path_join(path[6], sizeof path[6], dir, "models/blobs"));
-		items[o.n_items++] = (struct backup_item){ .path = path[6], .name = "models/blobs", .optional = true,
-			.immutable = true };
+		items[o.n_items++] = (struct backup_item){
+			.path = path[6], .name = "models/blobs", .optional = true, .immutable = true
+		};
 	}
 	o.items = items;
 	struct backup_result r = { 0 };
@@ -61,14 +66,18 @@ static enum err backup(struct client *c, const struct args *a, struct err_info *
 	return e;
 }
 
-int cmd_backup(const struct args *a) { return cli_with_client(a, backup); }
+int cmd_backup(const struct args *a)
+{
+	return cli_with_client(a, backup);
+}
 
 /* ---- restore ---- */
 
-/* The backup's own keys.json, put where the keyring can open it with the recovery code. It carries a
+/* The backup's own keys.json, put where the keyring can open it with the recovery code. It
+ * carries a
  * MAC under the master key, so one that was swapped is found by the code itself. */
 static enum err open_backup_keys(const char *from, const char *manifest, const char *dir,
-				 const struct key_source *by_code, struct keyring **ret, struct err_info *info)
+	const struct key_source *by_code, struct keyring **ret, struct err_info *info)
 {
 	AUTO_BUF struct buf envelope = BUF(1024 * 1024);
 	char path[4300];
@@ -80,7 +89,8 @@ static enum err open_backup_keys(const char *from, const char *manifest, const c
 
 /* The restored vault must open without the sheet: by the key file this machine already has for it,
  * or by a new one. A key file that opens something else is never written over. */
-static enum err give_key_file(const char *dir, const struct key_source *by_code, struct err_info *info)
+static enum err give_key_file(
+	const char *dir, const struct key_source *by_code, struct err_info *info)
 {
 	AUTO(keyring) struct keyring *k = NULL;
 	struct key_source by_file = { .strength = 2 };
@@ -90,11 +100,13 @@ static enum err give_key_file(const char *dir, const struct key_source *by_code,
 	TRY(keyring_open(dir, by_code, &k, info));
 	TRY(keyring_default_file(keyring_instance(k), path, sizeof path));
 	if (!access(path, F_OK))
-		return err_set(info, ERR_EXISTS, "%s exists and does not open this backup; move it away", path);
+		return err_set(info, ERR_EXISTS,
+			"%s exists and does not open this backup; move it away", path);
 	return keyring_add_file(k, NULL, info);
 }
 
-static enum err restore(const struct args *a, const char *dir, const char *scratch, struct err_info *info)
+static enum err restore(
+	const struct args *a, const char *dir, const char *scratch, struct err_info *info)
 {
 	AUTO(keyring) struct keyring *k = NULL;
 	AUTO_BUF struct buf report = BUF(1024 * 1024);
@@ -103,13 +115,15 @@ static enum err restore(const struct args *a, const char *dir, const char *scrat
 	bool only_check = args_get(a, "--check") != NULL;
 	struct backup_result r = { 0 };
 	uint8_t key[KEY_LEN];
-	TRY(offline_secret(args_get(a, "--code-file"), "Recovery code from the sheet: ", &code, info));
-	struct key_source by_code = { .key_file = "", .credentials_dir = "", .recovery = buf_str(&code),
-		.strength = 2 };
+	TRY(offline_secret(
+		args_get(a, "--code-file"), "Recovery code from the sheet: ", &code, info));
+	struct key_source by_code = {
+		.key_file = "", .credentials_dir = "", .recovery = buf_str(&code), .strength = 2
+	};
 	TRY(open_backup_keys(from, manifest, scratch, &by_code, &k, info));
 	offline_backup_key(k, key);
-	enum err e = only_check ? backup_check(from, manifest, key, &r, &report, info) :
-				  backup_restore(from, manifest, key, dir, &r, &report, info);
+	enum err e = only_check ? backup_check(from, manifest, key, &r, &report, info)
+				: backup_restore(from, manifest, key, dir, &r, &report, info);
 	wipe(key, sizeof key);
 	if (report.len)
 		fprintf(stderr, "%.*s", STR_ARG(buf_str(&report)));

@@ -52,7 +52,8 @@ bool cli_confirm(const char *question)
 	if (!isatty(0))
 		return false;
 	fprintf(stderr, "%s [y/N] ", question);
-	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y' || answer[0] == 'j');
+	return fgets(answer, sizeof answer, stdin) &&
+	       (answer[0] == 'y' || answer[0] == 'Y' || answer[0] == 'j');
 }
 
 void cli_bytes(uint64_t n, char ret[16])
@@ -69,8 +70,8 @@ enum err cli_path(struct buf *out, const char *prefix, const char *segment)
 {
 	TRY(buf_add(out, str_from(prefix)));
 	for (const char *p = segment; *p; p++) {
-		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-			     strchr("-._~", *p);
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			     (*p >= '0' && *p <= '9') || strchr("-._~", *p);
 		TRY(plain ? buf_add_byte(out, *p) : buf_addf(out, "%%%02X", (unsigned char)*p));
 	}
 	return out->err;
@@ -80,15 +81,34 @@ static const struct {
 	const char *name;
 	int (*fn)(const struct args *a);
 } commands[] = {
-	{ "run", cmd_run }, { "pull", cmd_pull }, { "list", cmd_models }, { "ls", cmd_models },
-	{ "ps", cmd_models }, { "show", cmd_models }, { "stop", cmd_models }, { "rm", cmd_models },
-	{ "advise", cmd_models }, { "user add", cmd_people }, { "user invite", cmd_people },
-	{ "user list", cmd_people }, { "user disable", cmd_people }, { "user enable", cmd_people },
-	{ "user reset", cmd_people }, { "user delete", cmd_people }, { "owner-link", cmd_people },
-	{ "key new", cmd_people }, { "audit verify", cmd_audit }, { "doctor", cmd_doctor },
-	{ "backup", cmd_backup }, { "restore", cmd_restore }, { "recovery-sheet", cmd_vault },
-	{ "undo-upgrade", cmd_vault }, { "vault passphrase", cmd_vault }, { "vault tpm", cmd_vault },
-	{ "tls ca", cmd_vault }, { "tls csr", cmd_vault },
+	{ "run", cmd_run },
+	{ "pull", cmd_pull },
+	{ "list", cmd_models },
+	{ "ls", cmd_models },
+	{ "ps", cmd_models },
+	{ "show", cmd_models },
+	{ "stop", cmd_models },
+	{ "rm", cmd_models },
+	{ "advise", cmd_models },
+	{ "user add", cmd_people },
+	{ "user invite", cmd_people },
+	{ "user list", cmd_people },
+	{ "user disable", cmd_people },
+	{ "user enable", cmd_people },
+	{ "user reset", cmd_people },
+	{ "user delete", cmd_people },
+	{ "owner-link", cmd_people },
+	{ "key new", cmd_people },
+	{ "audit verify", cmd_audit },
+	{ "doctor", cmd_doctor },
+	{ "backup", cmd_backup },
+	{ "restore", cmd_restore },
+	{ "recovery-sheet", cmd_vault },
+	{ "undo-upgrade", cmd_vault },
+	{ "vault passphrase", cmd_vault },
+	{ "vault tpm", cmd_vault },
+	{ "tls ca", cmd_vault },
+	{ "tls csr", cmd_vault },
 };
 
 int cli_main(const struct args *a);

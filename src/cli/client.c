@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -50,7 +49,7 @@ bool client_server_runs(const char *dir)
 static void exec_server(const char *dir)
 {
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	spawn_die_with_parent();
 	(void)dup2(null, 1);
 	setenv("TRESOR_LOG", "error", 1);
 	execl("/proc/self/exe", "tresor", "serve", "--local-only", "--data", dir, (char *)NULL);
@@ -124,8 +123,8 @@ struct client *client_close(struct client *c)
 /* ---- requests ---- */
 
 struct reply {
-	struct buf *out;       /* whole body, or the current line */
-	client_line line;      /* NULL: gather everything */
+	struct buf *out;  /* whole body, or the current line */
+	client_line line; /* NULL: gather everything */
 	void *arg;
 	CURL *curl;
 	enum err err;
@@ -186,7 +185,8 @@ static enum err perform(struct client *c, struct reply *r)
 	if (r->err)
 		return r->err;
 	if (bad != CURLE_OK)
-		return err_set(r->info, ERR_IO, "the server does not answer (%s)", curl_easy_strerror(bad));
+		return err_set(r->info, ERR_IO, "the server does not answer (%s)",
+			curl_easy_strerror(bad));
 	if (status < 400)
 		return r->line && r->out->len ? one_line(r, buf_str(r->out)) : OK;
 	AUTO_JSON json_t *doc = NULL;
@@ -212,8 +212,8 @@ static void prepare(struct client *c, const char *method, const char *path, stru
 	r->curl = c->curl;
 }
 
-static enum err request(struct client *c, const char *method, const char *path, struct str body,
-			struct reply *r)
+static enum err request(
+	struct client *c, const char *method, const char *path, struct str body, struct reply *r)
 {
 	prepare(c, method, path, r);
 	struct curl_slist *h = curl_slist_append(NULL, "Content-Type: application/json");
@@ -229,22 +229,22 @@ static enum err request(struct client *c, const char *method, const char *path, 
 }
 
 enum err client_call(struct client *c, const char *method, const char *path, struct str body,
-		     struct buf *out, struct err_info *info)
+	struct buf *out, struct err_info *info)
 {
 	struct reply r = { .out = out, .info = info };
 	return request(c, method, path, body, &r);
 }
 
 enum err client_json(struct client *c, const char *method, const char *path, struct str body,
-		     json_t **ret, struct err_info *info)
+	json_t **ret, struct err_info *info)
 {
 	AUTO_BUF struct buf out = BUF(REPLY_MAX);
 	TRY(client_call(c, method, path, body, &out, info));
 	return json_read(buf_str(&out), REPLY_MAX, JSON_DEPTH_DEFAULT, ret, info);
 }
 
-enum err client_stream(struct client *c, const char *path, struct str body, client_line fn, void *arg,
-		       struct err_info *info)
+enum err client_stream(struct client *c, const char *path, struct str body, client_line fn,
+	void *arg, struct err_info *info)
 {
 	AUTO_BUF struct buf line = BUF(LINE_MAX_BYTES);
 	struct reply r = { .out = &line, .line = fn, .arg = arg, .info = info };
@@ -270,7 +270,7 @@ static size_t on_read(char *at, size_t one, size_t n, void *arg)
 }
 
 enum err client_upload(struct client *c, const char *path, int fd, uint64_t size,
-		       void (*progress)(uint64_t done, uint64_t total), struct err_info *info)
+	void (*progress)(uint64_t done, uint64_t total), struct err_info *info)
 {
 	AUTO_BUF struct buf out = BUF(REPLY_MAX);
 	struct reply r = { .out = &out, .info = info };

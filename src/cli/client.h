@@ -12,21 +12,24 @@ struct client;
  * directory), ERR_CLOSED (the server did not start; it said why on stderr). */
 enum err client_open(const char *dir, bool may_create, struct client **ret, struct err_info *info);
 struct client *client_close(struct client *c);
-[[maybe_unused]] static inline void client_autofree(struct client **c) { *c = client_close(*c); }
+[[maybe_unused]] static inline void client_autofree(struct client **c)
+{
+	*c = client_close(*c);
+}
 bool client_server_runs(const char *dir);
 
 /* One request with a JSON body (STR_NONE: none). `out` gets the reply's body. Errors: those the
  * server's reply names (info has its text), ERR_IO. */
 enum err client_call(struct client *c, const char *method, const char *path, struct str body,
-		     struct buf *out, struct err_info *info);
+	struct buf *out, struct err_info *info);
 /* The same, parsed. The caller owns *ret. */
 enum err client_json(struct client *c, const char *method, const char *path, struct str body,
-		     json_t **ret, struct err_info *info);
+	json_t **ret, struct err_info *info);
 /* Calls fn for each line of the reply as it comes; fn's error ends the request. A line
  * {"error": ..} becomes ERR_UPSTREAM with its text. */
 typedef enum err (*client_line)(const json_t *line, void *arg);
-enum err client_stream(struct client *c, const char *path, struct str body, client_line fn, void *arg,
-		       struct err_info *info);
+enum err client_stream(struct client *c, const char *path, struct str body, client_line fn,
+	void *arg, struct err_info *info);
 /* Sends the file's bytes as the body. */
 enum err client_upload(struct client *c, const char *path, int fd, uint64_t size,
-		       void (*progress)(uint64_t done, uint64_t total), struct err_info *info);
+	void (*progress)(uint64_t done, uint64_t total), struct err_info *info);

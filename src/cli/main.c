@@ -19,10 +19,17 @@ static int usage_error(const struct err_info *why)
 
 static int serve(const struct args *a)
 {
-	static const struct { const char *option, *key; } keys[] = {
-		{ "--listen", "listen" }, { "--hosts", "hosts" }, { "--behind-proxy", "behind_proxy" },
-		{ "--tls-cert", "tls_cert" }, { "--tls-key", "tls_key" }, { "--key", "key" },
-		{ "--key-file", "key_file" }, { "--passphrase-file", "passphrase_file" },
+	static const struct {
+		const char *option, *key;
+	} keys[] = {
+		{ "--listen", "listen" },
+		{ "--hosts", "hosts" },
+		{ "--behind-proxy", "behind_proxy" },
+		{ "--tls-cert", "tls_cert" },
+		{ "--tls-key", "tls_key" },
+		{ "--key", "key" },
+		{ "--key-file", "key_file" },
+		{ "--passphrase-file", "passphrase_file" },
 	};
 	char dir[4096];
 	struct err_info why = { 0 };
@@ -59,8 +66,8 @@ static int client(const struct args *a)
 static int help(const struct args *a)
 {
 	char name[128];
-	snprintf(name, sizeof name, "%s%s%s", a->n_operands ? a->operand[0] : "", a->n_operands > 1 ? " " : "",
-		 a->n_operands > 1 ? a->operand[1] : "");
+	snprintf(name, sizeof name, "%s%s%s", a->n_operands ? a->operand[0] : "",
+		a->n_operands > 1 ? " " : "", a->n_operands > 1 ? a->operand[1] : "");
 	for (const struct command_row *c = command_table; c->name; c++)
 		if (a->n_operands && !strcmp(c->name, name)) {
 			help_print(stdout, c);

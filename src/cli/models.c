@@ -17,7 +17,7 @@ static const char *text_of(const json_t *o, const char *key)
 }
 
 static enum err print_json(struct client *c, const char *method, const char *path, struct str body,
-			   struct err_info *info)
+	struct err_info *info)
 {
 	AUTO_BUF struct buf out = BUF(64 * 1024 * 1024);
 	TRY(client_call(c, method, path, body, &out, info));
@@ -34,11 +34,12 @@ static enum err list(struct client *c, const struct args *a, struct err_info *in
 		return print_json(c, "GET", "/api/tags", STR_NONE, info);
 	TRY(client_json(c, "GET", "/api/tags", STR_NONE, &doc, info));
 	printf("%-40s %-14s %-9s %s\n", "NAME", "ID", "SIZE", "MODIFIED");
-	json_array_foreach(json_object_get(doc, "models"), i, m) {
+	json_array_foreach(json_object_get(doc, "models"), i, m)
+	{
 		char size[16];
 		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "size")), size);
-		printf("%-40s %-14.12s %-9s %.19s\n", text_of(m, "name"), text_of(m, "digest"), size,
-		       text_of(m, "modified_at"));
+		printf("%-40s %-14.12s %-9s %.19s\n", text_of(m, "name"), text_of(m, "digest"),
+			size, text_of(m, "modified_at"));
 	}
 	return OK;
 }
@@ -51,13 +52,17 @@ static enum err ps(struct client *c, const struct args *a, struct err_info *info
 	if (a->json)
 		return print_json(c, "GET", "/api/ps", STR_NONE, info);
 	TRY(client_json(c, "GET", "/api/ps", STR_NONE, &doc, info));
-	printf("%-40s %-14s %-9s %-10s %-8s %s\n", "NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL");
-	json_array_foreach(json_object_get(doc, "models"), i, m) {
+	printf("%-40s %-14s %-9s %-10s %-8s %s\n", "NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT",
+		"UNTIL");
+	json_array_foreach(json_object_get(doc, "models"), i, m)
+	{
 		char size[16];
 		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "size")), size);
-		printf("%-40s %-14.12s %-9s %-10s %-8lld %.19s\n", text_of(m, "name"), text_of(m, "digest"), size,
-		       json_integer_value(json_object_get(m, "size_vram")) ? "GPU" : "CPU",
-		       (long long)json_integer_value(json_object_get(m, "context_length")), text_of(m, "expires_at"));
+		printf("%-40s %-14.12s %-9s %-10s %-8lld %.19s\n", text_of(m, "name"),
+			text_of(m, "digest"), size,
+			json_integer_value(json_object_get(m, "size_vram")) ? "GPU" : "CPU",
+			(long long)json_integer_value(json_object_get(m, "context_length")),
+			text_of(m, "expires_at"));
 	}
 	return OK;
 }
@@ -80,14 +85,12 @@ static enum err show(struct client *c, const struct args *a, struct err_info *in
 		return print_json(c, "POST", "/api/show", buf_str(&body), info);
 	TRY(client_json(c, "POST", "/api/show", buf_str(&body), &doc, info));
 	puts("Model");
-	json_object_foreach(json_object_get(doc, "details"), key, v)
-		if (json_is_string(v) && *json_string_value(v))
-			printf("  %-22s %s\n", key, json_string_value(v));
-	json_object_foreach(json_object_get(doc, "model_info"), key, v)
-		if (json_is_integer(v))
-			printf("  %-22s %lld\n", key, (long long)json_integer_value(v));
-		else if (json_is_string(v))
-			printf("  %-22s %.100s\n", key, json_string_value(v));
+	json_object_foreach(json_object_get(doc, "details"), key,
+		v) if (json_is_string(v) && *json_string_value(v))
+		printf("  %-22s %s\n", key, json_string_value(v));
+	json_object_foreach(json_object_get(doc, "model_info"), key, v) if (json_is_integer(v))
+		printf("  %-22s %lld\n", key, (long long)json_integer_value(v));
+	else if (json_is_string(v)) printf("  %-22s %.100s\n", key, json_string_value(v));
 	static const char *const parts[] = { "parameters", "system", "license" };
 	for (size_t i = 0; i < 3; i++)
 		if (*text_of(doc, parts[i]))
@@ -124,28 +127,33 @@ static enum err advise(struct client *c, const struct args *a, struct err_info *
 	if (a->json)
 		return print_json(c, "GET", "/team/v1/advise", STR_NONE, info);
 	TRY(client_json(c, "GET", "/team/v1/advise", STR_NONE, &doc, info));
-	const json_t *machine = json_object_get(doc, "machine"), *all = json_object_get(doc, "advice");
+	const json_t *machine = json_object_get(doc, "machine"),
+		     *all = json_object_get(doc, "advice");
 	if (args_get(a, "--best")) {
 		const json_t *best = json_array_get(all, 0);
 		if (!json_is_true(json_object_get(best, "fits")))
-			return err_set(info, ERR_NOT_FOUND, "no model of the table fits this machine");
+			return err_set(
+				info, ERR_NOT_FOUND, "no model of the table fits this machine");
 		puts(text_of(best, "source"));
 		return OK;
 	}
 	char memory[16];
 	cli_bytes((uint64_t)json_integer_value(json_object_get(machine, "memory")), memory);
 	printf("This machine: %s, %lld cores, %s memory, %s\n\n", text_of(machine, "cpu"),
-	       (long long)json_integer_value(json_object_get(machine, "cores")), memory,
-	       *text_of(machine, "gpu") ? text_of(machine, "gpu") : "no GPU");
-	printf("%-2s %-30s %-9s %-9s %-9s %-8s %s\n", "", "MODEL", "SIZE", "AT 8K", "AT 32K", "TOK/S", "LICENCE");
-	json_array_foreach(all, i, m) {
+		(long long)json_integer_value(json_object_get(machine, "cores")), memory,
+		*text_of(machine, "gpu") ? text_of(machine, "gpu") : "no GPU");
+	printf("%-2s %-30s %-9s %-9s %-9s %-8s %s\n", "", "MODEL", "SIZE", "AT 8K", "AT 32K",
+		"TOK/S", "LICENCE");
+	json_array_foreach(all, i, m)
+	{
 		char size[16], m8[16], m32[16];
 		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "size")), size);
 		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "memory_8k")), m8);
 		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "memory_32k")), m32);
-		printf("%-2s %-30s %-9s %-9s %-9s ~%-7.1f %s\n", json_is_true(json_object_get(m, "fits")) ? "+" : "-",
-		       text_of(m, "source"), size, m8, m32, json_number_value(json_object_get(m, "tokens_per_s")),
-		       text_of(m, "licence"));
+		printf("%-2s %-30s %-9s %-9s %-9s ~%-7.1f %s\n",
+			json_is_true(json_object_get(m, "fits")) ? "+" : "-", text_of(m, "source"),
+			size, m8, m32, json_number_value(json_object_get(m, "tokens_per_s")),
+			text_of(m, "licence"));
 	}
 	puts("\n+ fits, - does not. Speeds are estimates from this machine's memory bandwidth.");
 	return OK;
@@ -222,7 +230,8 @@ static enum err pull_file(struct client *c, const char *path, const char *as, st
 	const char *z, *base = strrchr(path, '/');
 	struct progress p = { .tty = isatty(2) };
 	if (!as)
-		return err_set(info, ERR_INVALID, "say what the model is to be called with --as NAME");
+		return err_set(
+			info, ERR_INVALID, "say what the model is to be called with --as NAME");
 	enum err e = fd_open(path, O_RDONLY, 0, &fd);
 	if (e || fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return err_set(info, e ? e : ERR_INVALID, "cannot read the file %s", path);
@@ -258,12 +267,23 @@ static enum err pull(struct client *c, const struct args *a, struct err_info *in
 	return e;
 }
 
-int cmd_pull(const struct args *a) { return cli_with_client(a, pull); }
+int cmd_pull(const struct args *a)
+{
+	return cli_with_client(a, pull);
+}
 
 int cmd_models(const struct args *a)
 {
-	static const struct { const char *name; cli_fn fn; } table[] = {
-		{ "list", list }, { "ls", list }, { "ps", ps }, { "show", show }, { "stop", stop }, { "rm", rm },
+	static const struct {
+		const char *name;
+		cli_fn fn;
+	} table[] = {
+		{ "list", list },
+		{ "ls", list },
+		{ "ps", ps },
+		{ "show", show },
+		{ "stop", stop },
+		{ "rm", rm },
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (!strcmp(table[i].name, a->command->name))

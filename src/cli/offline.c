@@ -5,11 +5,13 @@
 #include "os/tty.h"
 #include "store/backup.h"
 
-enum err offline_secret(const char *file, const char *prompt, struct buf *out, struct err_info *info)
+enum err offline_secret(
+	const char *file, const char *prompt, struct buf *out, struct err_info *info)
 {
 	enum err e = file ? file_read(file, out) : tty_ask_secret(prompt, out);
 	if (e)
-		return err_set(info, e, file ? "cannot read the file" : "there is no terminal to ask on");
+		return err_set(
+			info, e, file ? "cannot read the file" : "there is no terminal to ask on");
 	while (out->len && (out->ptr[out->len - 1] == '\n' || out->ptr[out->len - 1] == '\r'))
 		buf_cut(out, out->len - 1);
 	return OK;

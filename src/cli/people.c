@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/commands.h"
 #include "base/limits.h"
 #include "base/time.h"
+#include "cli/commands.h"
 #include "os/tty.h"
 
 static enum err print_member(const json_t *doc, const char *key)
@@ -18,7 +18,7 @@ static enum err print_member(const json_t *doc, const char *key)
 
 /* Prints the reply whole with --json, else one member of it. */
 static enum err post(struct client *c, const struct args *a, const char *path, struct buf *body,
-		     const char *member, struct err_info *info)
+	const char *member, struct err_info *info)
 {
 	AUTO_JSON json_t *doc = NULL;
 	TRY(body->err);
@@ -35,7 +35,9 @@ static enum err read_password(struct buf *out, bool from_stdin, struct err_info 
 {
 	if (!from_stdin) {
 		enum err e = tty_ask_secret("Password: ", out);
-		return e ? err_set(info, e, "no terminal to ask for the password; use --password-stdin") : OK;
+		return e ? err_set(info, e,
+				   "no terminal to ask for the password; use --password-stdin")
+			 : OK;
 	}
 	for (int c; (c = getchar()) != EOF && c != '\n';)
 		TRY(buf_add_byte(out, (char)c));
@@ -87,19 +89,22 @@ static enum err user_list(struct client *c, const struct args *a, struct err_inf
 	printf("%-36s %-24s %-8s %s\n", "E-MAIL", "NAME", "ROLE", "STATE");
 	json_array_foreach(json_object_get(doc, "people"), i, p)
 		printf("%-36s %-24s %-8s %s\n", json_string_value(json_object_get(p, "email")),
-		       json_string_value(json_object_get(p, "name")), json_string_value(json_object_get(p, "role")),
-		       json_string_value(json_object_get(p, "state")));
+			json_string_value(json_object_get(p, "name")),
+			json_string_value(json_object_get(p, "role")),
+			json_string_value(json_object_get(p, "state")));
 	return OK;
 }
 
 /* "/team/v1/people/ID" of an e-mail address. */
-static enum err person_path(struct client *c, const char *email, struct buf *out, struct err_info *info)
+static enum err person_path(
+	struct client *c, const char *email, struct buf *out, struct err_info *info)
 {
 	AUTO_JSON json_t *doc = NULL;
 	size_t i;
 	json_t *p;
 	TRY(client_json(c, "GET", "/team/v1/people", STR_NONE, &doc, info));
-	json_array_foreach(json_object_get(doc, "people"), i, p) {
+	json_array_foreach(json_object_get(doc, "people"), i, p)
+	{
 		const char *has = json_string_value(json_object_get(p, "email"));
 		const char *id = json_string_value(json_object_get(p, "id"));
 		if (has && id && str_eq_nocase(str_from(has), str_from(email)))
@@ -123,11 +128,13 @@ static enum err user_change(struct client *c, const struct args *a, struct err_i
 	}
 	TRY(buf_cstr(&path, &z));
 	if (!strcmp(what, "delete")) {
-		if (!args_get(a, "--yes") && !cli_confirm("Delete the account with all its conversations?"))
+		if (!args_get(a, "--yes") &&
+			!cli_confirm("Delete the account with all its conversations?"))
 			return err_set(info, ERR_CANCELLED, "not confirmed; add --yes");
 		return client_call(c, "DELETE", z, STR_NONE, &out, info);
 	}
-	TRY(buf_addf(&body, "{\"state\":\"%s\"}", !strcmp(what, "disable") ? "disabled" : "active"));
+	TRY(buf_addf(
+		&body, "{\"state\":\"%s\"}", !strcmp(what, "disable") ? "disabled" : "active"));
 	return client_call(c, "PATCH", z, buf_str(&body), &out, info);
 }
 
@@ -141,7 +148,8 @@ static enum err owner_link(struct client *c, const struct args *a, struct err_in
 static enum err key_new(struct client *c, const struct args *a, struct err_info *info)
 {
 	AUTO_BUF struct buf body = BUF(4096);
-	const char *user = args_get(a, "--user"), *scopes = args_get(a, "--scopes"), *days = args_get(a, "--days");
+	const char *user = args_get(a, "--user"), *scopes = args_get(a, "--scopes"),
+		   *days = args_get(a, "--days");
 	uint64_t n = 0;
 	struct jw w;
 	if (!user)
@@ -162,9 +170,15 @@ static enum err key_new(struct client *c, const struct args *a, struct err_info 
 
 int cmd_people(const struct args *a)
 {
-	static const struct { const char *name; cli_fn fn; } table[] = {
-		{ "user add", user_add }, { "user invite", user_invite }, { "user list", user_list },
-		{ "owner-link", owner_link }, { "key new", key_new },
+	static const struct {
+		const char *name;
+		cli_fn fn;
+	} table[] = {
+		{ "user add", user_add },
+		{ "user invite", user_invite },
+		{ "user list", user_list },
+		{ "owner-link", owner_link },
+		{ "key new", key_new },
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (!strcmp(table[i].name, a->command->name))

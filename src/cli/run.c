@@ -8,7 +8,7 @@
 #include "cli/commands.h"
 
 struct talk {
-	json_t *messages;    /* owned */
+	json_t *messages; /* owned */
 	struct buf answer;
 	bool verbose;
 	const char *model;
@@ -17,7 +17,8 @@ struct talk {
 static enum err on_line(const json_t *line, void *arg)
 {
 	struct talk *t = arg;
-	const char *text = json_string_value(json_object_get(json_object_get(line, "message"), "content"));
+	const char *text =
+		json_string_value(json_object_get(json_object_get(line, "message"), "content"));
 	if (text && *text) {
 		fputs(text, stdout);
 		fflush(stdout);
@@ -29,18 +30,23 @@ static enum err on_line(const json_t *line, void *arg)
 	if (!json_is_true(json_object_get(line, "done")) || !t->verbose)
 		return OK;
 	double in = (double)json_integer_value(json_object_get(line, "prompt_eval_count"));
-	double in_s = (double)json_integer_value(json_object_get(line, "prompt_eval_duration")) / 1e9;
+	double in_s =
+		(double)json_integer_value(json_object_get(line, "prompt_eval_duration")) / 1e9;
 	double out = (double)json_integer_value(json_object_get(line, "eval_count"));
 	double out_s = (double)json_integer_value(json_object_get(line, "eval_duration")) / 1e9;
-	fprintf(stderr, "\n\nprompt: %.0f tokens in %.3f s (%.1f/s)\nanswer: %.0f tokens in %.3f s (%.1f/s)", in, in_s,
-		in_s > 0 ? in / in_s : 0, out, out_s, out_s > 0 ? out / out_s : 0);
+	fprintf(stderr,
+		"\n\nprompt: %.0f tokens in %.3f s (%.1f/s)\nanswer: %.0f tokens in %.3f s "
+			"(%.1f/s)",
+		in, in_s, in_s > 0 ? in / in_s : 0, out, out_s, out_s > 0 ? out / out_s : 0);
 	return OK;
 }
 
 static enum err ask(struct client *c, struct talk *t, const char *question, struct err_info *info)
 {
-	json_array_append_new(t->messages, json_pack("{ssss}", "role", "user", "content", question));
-	json_t *body = json_pack("{sssOsb}", "model", t->model, "messages", t->messages, "stream", 1);
+	json_array_append_new(
+		t->messages, json_pack("{ssss}", "role", "user", "content", question));
+	json_t *body =
+		json_pack("{sssOsb}", "model", t->model, "messages", t->messages, "stream", 1);
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_decref(body);
 	if (!text)
@@ -53,7 +59,8 @@ static enum err ask(struct client *c, struct talk *t, const char *question, stru
 	if (!e)
 		e = buf_cstr(&t->answer, &answer);
 	if (!e)
-		json_array_append_new(t->messages, json_pack("{ssss}", "role", "assistant", "content", answer));
+		json_array_append_new(
+			t->messages, json_pack("{ssss}", "role", "assistant", "content", answer));
 	return e;
 }
 
@@ -94,11 +101,14 @@ static enum err run(struct client *c, const struct args *a, struct err_info *inf
 {
 	AUTO_BUF struct buf question = BUF(LIMIT_MESSAGE);
 	const char *system = args_get(a, "--system"), *z;
-	struct talk t = { .messages = json_array(), .answer = BUF(LIMIT_ANSWER), .model = a->operand[0],
+	struct talk t = { .messages = json_array(),
+		.answer = BUF(LIMIT_ANSWER),
+		.model = a->operand[0],
 		.verbose = args_get(a, "--verbose") != NULL };
 	AUTO_JSON json_t *messages = t.messages;
 	if (system)
-		json_array_append_new(messages, json_pack("{ssss}", "role", "system", "content", system));
+		json_array_append_new(
+			messages, json_pack("{ssss}", "role", "system", "content", system));
 	for (unsigned i = 1; i < a->n_operands; i++)
 		TRY(buf_addf(&question, "%s%s", i > 1 ? " " : "", a->operand[i]));
 	if (!isatty(0)) {
@@ -120,4 +130,7 @@ static enum err run(struct client *c, const struct args *a, struct err_info *inf
 	return e;
 }
 
-int cmd_run(const struct args *a) { return cli_with_client(a, run); }
+int cmd_run(const struct args *a)
+{
+	return cli_with_client(a, run);
+}

@@ -15,71 +15,84 @@ const struct option_row common_options[] = {
 };
 
 const struct command_row command_table[] = {
-	{ "serve", "", 0, 0, "start Tresor and stay in the foreground", true, {
-		{ "--listen", "ADDRESS:PORT", "listen here (may be repeated); default 127.0.0.1:7070; "
-		  "any other than loopback is served by TLS 1.3 only" },
-		{ "--hosts", "NAMES", "names and addresses people type, for the certificate" },
-		{ "--behind-proxy", "CIDRS", "networks whose X-Forwarded-For counts" },
-		{ "--tls-cert", "FILE", "certificate chain (PEM) instead of the own CA" },
-		{ "--tls-key", "FILE", "its private key (PEM)" },
-		{ "--key", "auto|file|passphrase|tpm", "where the master key comes from" },
-		{ "--key-file", "FILE", "the key file" },
-		{ "--passphrase-file", "FILE", "file with the passphrase" },
-		{ "--local-only", NULL, "only the socket in the data directory" } } },
-	{ "run", "MODEL [QUESTION...]", 1, ARGS_MAX, "ask a question, or talk line by line", true, {
-		{ "--verbose", NULL, "print counts and times after the answer" },
-		{ "--system", "TEXT", "system prompt" } } },
-	{ "pull", "SOURCE", 1, 1, "bring a model into the house: NAME[:TAG], HOST/NAME:TAG, "
-	  "hf.co/USER/REPO:QUANT, starter:NAME, file:PATH", true, {
-		{ "--as", "NAME", "what it is called here" } } },
+	{ "serve", "", 0, 0, "start Tresor and stay in the foreground", true,
+		{ { "--listen", "ADDRESS:PORT",
+			  "listen here (may be repeated); default 127.0.0.1:7070; "
+			  "any other than loopback is served by TLS 1.3 only" },
+			{ "--hosts", "NAMES",
+				"names and addresses people type, for the certificate" },
+			{ "--behind-proxy", "CIDRS", "networks whose X-Forwarded-For counts" },
+			{ "--tls-cert", "FILE", "certificate chain (PEM) instead of the own CA" },
+			{ "--tls-key", "FILE", "its private key (PEM)" },
+			{ "--key", "auto|file|passphrase|tpm", "where the master key comes from" },
+			{ "--key-file", "FILE", "the key file" },
+			{ "--passphrase-file", "FILE", "file with the passphrase" },
+			{ "--local-only", NULL, "only the socket in the data directory" } } },
+	{ "run", "MODEL [QUESTION...]", 1, ARGS_MAX, "ask a question, or talk line by line", true,
+		{ { "--verbose", NULL, "print counts and times after the answer" },
+			{ "--system", "TEXT", "system prompt" } } },
+	{ "pull", "SOURCE", 1, 1,
+		"bring a model into the house: NAME[:TAG], HOST/NAME:TAG, "
+		"hf.co/USER/REPO:QUANT, starter:NAME, file:PATH",
+		true, { { "--as", "NAME", "what it is called here" } } },
 	{ "list", "", 0, 0, "the models that are there", false, { { NULL, NULL, NULL } } },
 	{ "ls", "", 0, 0, "the same as list", false, { { NULL, NULL, NULL } } },
 	{ "ps", "", 0, 0, "the models that are loaded", false, { { NULL, NULL, NULL } } },
 	{ "show", "MODEL", 1, 1, "what is known of a model", false, { { NULL, NULL, NULL } } },
 	{ "stop", "MODEL", 1, 1, "unload a model", false, { { NULL, NULL, NULL } } },
 	{ "rm", "MODEL...", 1, ARGS_MAX, "remove models", false, { { NULL, NULL, NULL } } },
-	{ "advise", "", 0, 0, "which models fit this machine", true, {
-		{ "--best", NULL, "print only the source of the best one" } } },
-	{ "user add", "EMAIL", 1, 1, "make an account", true, {
-		{ "--role", "owner|admin|member", "its role; default member" },
-		{ "--name", "NAME", "the person's name" },
-		{ "--password-stdin", NULL, "read the password from standard input" } } },
-	{ "user invite", "EMAIL", 1, 1, "print a link by which a person makes their account", false, {
-		{ "--role", "admin|member", "default member" } } },
+	{ "advise", "", 0, 0, "which models fit this machine", true,
+		{ { "--best", NULL, "print only the source of the best one" } } },
+	{ "user add", "EMAIL", 1, 1, "make an account", true,
+		{ { "--role", "owner|admin|member", "its role; default member" },
+			{ "--name", "NAME", "the person's name" },
+			{ "--password-stdin", NULL, "read the password from standard input" } } },
+	{ "user invite", "EMAIL", 1, 1, "print a link by which a person makes their account", false,
+		{ { "--role", "admin|member", "default member" } } },
 	{ "user list", "", 0, 0, "the accounts", false, { { NULL, NULL, NULL } } },
-	{ "user disable", "EMAIL", 1, 1, "end all sessions and let nobody in", false, { { NULL, NULL, NULL } } },
+	{ "user disable", "EMAIL", 1, 1, "end all sessions and let nobody in", false,
+		{ { NULL, NULL, NULL } } },
 	{ "user enable", "EMAIL", 1, 1, "let them in again", false, { { NULL, NULL, NULL } } },
-	{ "user reset", "EMAIL", 1, 1, "print a link for a new password", false, { { NULL, NULL, NULL } } },
-	{ "user delete", "EMAIL", 1, 1, "delete the account and everything of it", false, {
-		{ "--yes", NULL, "do not ask" } } },
-	{ "owner-link", "", 0, 0, "print a one-time link that makes an owner", true, { { NULL, NULL, NULL } } },
-	{ "key new", "NAME", 1, 1, "make an API key and print it, once", false, {
-		{ "--user", "EMAIL", "whose key it is" },
-		{ "--scopes", "LIST", "default chat,models.read" },
-		{ "--days", "N", "it ends after so many days" } } },
-	{ "audit verify", "", 0, 0, "check the audit log: 0 intact, 1 first bad record named, 2 cannot "
-	  "read", false, { { NULL, NULL, NULL } } },
+	{ "user reset", "EMAIL", 1, 1, "print a link for a new password", false,
+		{ { NULL, NULL, NULL } } },
+	{ "user delete", "EMAIL", 1, 1, "delete the account and everything of it", false,
+		{ { "--yes", NULL, "do not ask" } } },
+	{ "owner-link", "", 0, 0, "print a one-time link that makes an owner", true,
+		{ { NULL, NULL, NULL } } },
+	{ "key new", "NAME", 1, 1, "make an API key and print it, once", false,
+		{ { "--user", "EMAIL", "whose key it is" },
+			{ "--scopes", "LIST", "default chat,models.read" },
+			{ "--days", "N", "it ends after so many days" } } },
+	{ "audit verify", "", 0, 0,
+		"check the audit log: 0 intact, 1 first bad record named, 2 cannot "
+		"read",
+		false, { { NULL, NULL, NULL } } },
 	{ "doctor", "", 0, 0, "check the installation", false, { { NULL, NULL, NULL } } },
-	{ "backup", "", 0, 0, "copy everything, encrypted, to a folder; only what is new is copied", false, {
-		{ "--to", "DIR", "the folder" },
-		{ "--with-models", NULL, "also the models (large; they can be pulled again)" } } },
-	{ "restore", "", 0, 0, "make a data directory from a backup and the recovery sheet", true, {
-		{ "--from", "DIR", "the backup's folder" },
-		{ "--manifest", "NAME", "which backup; default the newest" },
-		{ "--code-file", "FILE", "file with the recovery code; else it is asked for" },
-		{ "--check", NULL, "only check that the backup is whole" } } },
+	{ "backup", "", 0, 0, "copy everything, encrypted, to a folder; only what is new is copied",
+		false,
+		{ { "--to", "DIR", "the folder" },
+			{ "--with-models", NULL,
+				"also the models (large; they can be pulled again)" } } },
+	{ "restore", "", 0, 0, "make a data directory from a backup and the recovery sheet", true,
+		{ { "--from", "DIR", "the backup's folder" },
+			{ "--manifest", "NAME", "which backup; default the newest" },
+			{ "--code-file", "FILE",
+				"file with the recovery code; else it is asked for" },
+			{ "--check", NULL, "only check that the backup is whole" } } },
 	{ "recovery-sheet", "", 0, 0, "print a new recovery code, once; the old one ends", false,
-	  { { NULL, NULL, NULL } } },
-	{ "undo-upgrade", "", 0, 0, "put the database back as it was before the last upgrade", false, {
-		{ "--yes", NULL, "do not ask" } } },
-	{ "vault passphrase", "", 0, 0, "wrap the master key by a passphrase and drop the key file", false, {
-		{ "--passphrase-file", "FILE", "file with the new passphrase; else it is asked for" } } },
-	{ "vault tpm", "FILE", 1, 1, "seal the master key to the TPM as a systemd credential", false,
-	  { { NULL, NULL, NULL } } },
+		{ { NULL, NULL, NULL } } },
+	{ "undo-upgrade", "", 0, 0, "put the database back as it was before the last upgrade",
+		false, { { "--yes", NULL, "do not ask" } } },
+	{ "vault passphrase", "", 0, 0, "wrap the master key by a passphrase and drop the key file",
+		false,
+		{ { "--passphrase-file", "FILE",
+			"file with the new passphrase; else it is asked for" } } },
+	{ "vault tpm", "FILE", 1, 1, "seal the master key to the TPM as a systemd credential",
+		false, { { NULL, NULL, NULL } } },
 	{ "tls ca", "", 0, 0, "print the own CA's certificate, for browsers to trust", false,
-	  { { NULL, NULL, NULL } } },
-	{ "tls csr", "", 0, 0, "print a certificate request for the company's CA", false, {
-		{ "--hosts", "NAMES", "names and addresses people type" } } },
+		{ { NULL, NULL, NULL } } },
+	{ "tls csr", "", 0, 0, "print a certificate request for the company's CA", false,
+		{ { "--hosts", "NAMES", "names and addresses people type" } } },
 	{ "version", "", 0, 0, "print the version", false, { { NULL, NULL, NULL } } },
 	{ "help", "[COMMAND]", 0, 2, "say how a command is used", false, { { NULL, NULL, NULL } } },
 	{ "man", "", 0, 0, "print the man page's source", false, { { NULL, NULL, NULL } } },
@@ -106,7 +119,8 @@ static const struct command_row *find_command(int argc, char **argv, int *ret_us
 	return NULL;
 }
 
-static const struct option_row *find_option(const struct option_row *rows, struct str name, size_t *ret_at)
+static const struct option_row *find_option(
+	const struct option_row *rows, struct str name, size_t *ret_at)
 {
 	for (size_t i = 0; i < COMMAND_OPTIONS_MAX && rows[i].name; i++)
 		if (str_eq(name, str_from(rows[i].name))) {
@@ -140,7 +154,8 @@ static int set_option(struct args *a, size_t at, const char *value)
 		a->value[at] = value;
 		return 0;
 	}
-	int n = snprintf(a->listen_text + used, sizeof a->listen_text - used, "%s%s", used ? "," : "", value);
+	int n = snprintf(a->listen_text + used, sizeof a->listen_text - used, "%s%s",
+		used ? "," : "", value);
 	if (n < 0 || (size_t)n >= sizeof a->listen_text - used)
 		return wrong("too many addresses:", value);
 	a->value[at] = a->listen_text;
@@ -153,7 +168,8 @@ static int parse_option(struct args *a, int argc, char **argv, int *i)
 	size_t eq = str_find_byte(word, '=', 0), at = 0;
 	struct str name = eq == SIZE_MAX ? word : str_sub(word, 0, eq);
 	const struct option_row *common = find_option(common_options, name, &at);
-	const struct option_row *row = common ? common : find_option(a->command->options, name, &at);
+	const struct option_row *row =
+		common ? common : find_option(a->command->options, name, &at);
 	const char *value = "";
 	if (!row)
 		return wrong("unknown option", argv[*i]);
@@ -162,7 +178,8 @@ static int parse_option(struct args *a, int argc, char **argv, int *i)
 	else if (row->arg && *i + 1 < argc)
 		value = argv[++*i];
 	else if (row->arg || eq != SIZE_MAX)
-		return wrong(row->arg ? "a value is missing after" : "no value belongs to", argv[*i]);
+		return wrong(
+			row->arg ? "a value is missing after" : "no value belongs to", argv[*i]);
 	return common ? set_common(a, at, value) : set_option(a, at, value);
 }
 
@@ -209,13 +226,15 @@ const char *args_get(const struct args *a, const char *option)
 enum err data_dir(const struct args *a, char *ret, size_t size)
 {
 	char path[PATH_MAX], here[PATH_MAX];
-	const char *env = getenv("TRESOR_DATA"), *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	const char *env = getenv("TRESOR_DATA"), *xdg = getenv("XDG_DATA_HOME"),
+		   *home = getenv("HOME");
 	if (a->data || (env && *env))
 		TRY(str_copy(str_from(a->data ? a->data : env), path, sizeof path));
 	else if (xdg && *xdg)
 		TRY(path_join(path, sizeof path, xdg, "tresor"));
 	else
-		TRY(path_join(path, sizeof path, home ? home : "/var/lib", home ? ".local/share/tresor" : "tresor"));
+		TRY(path_join(path, sizeof path, home ? home : "/var/lib",
+			home ? ".local/share/tresor" : "tresor"));
 	if (path[0] == '/')
 		return str_copy(str_from(path), ret, size);
 	if (!getcwd(here, sizeof here))
@@ -230,7 +249,7 @@ static void print_options(FILE *out, const struct option_row *rows)
 	for (size_t i = 0; i < COMMAND_OPTIONS_MAX && rows[i].name; i++) {
 		char left[64];
 		snprintf(left, sizeof left, "%s%s%s", rows[i].name, rows[i].arg ? " " : "",
-			 rows[i].arg ? rows[i].arg : "");
+			rows[i].arg ? rows[i].arg : "");
 		fprintf(out, "    %-30s %s\n", left, rows[i].doc);
 	}
 }
@@ -238,12 +257,15 @@ static void print_options(FILE *out, const struct option_row *rows)
 void help_print(FILE *out, const struct command_row *only)
 {
 	if (!only)
-		fputs("Tresor: a company's own AI on its own machine.\n\nusage: tresor COMMAND [OPTION...]\n\n", out);
+		fputs("Tresor: a company's own AI on its own machine.\n\nusage: tresor COMMAND "
+			"[OPTION...]\n\n",
+			out);
 	for (const struct command_row *c = command_table; c->name; c++) {
 		if (only && only != c)
 			continue;
 		char left[64];
-		snprintf(left, sizeof left, "%s%s%s", c->name, *c->operands ? " " : "", c->operands);
+		snprintf(
+			left, sizeof left, "%s%s%s", c->name, *c->operands ? " " : "", c->operands);
 		fprintf(out, "%s%-28s %s\n", only ? "usage: tresor " : "  ", left, c->doc);
 		if (only)
 			print_options(out, c->options);
@@ -251,7 +273,9 @@ void help_print(FILE *out, const struct command_row *only)
 	if (only)
 		print_options(out, common_options);
 	else
-		fputs("\n`tresor help COMMAND` lists its options. Exit codes: 0 done, 1 failed, 2 wrong use.\n", out);
+		fputs("\n`tresor help COMMAND` lists its options. Exit codes: 0 done, 1 failed, "
+			"2 wrong use.\n",
+			out);
 }
 
 static void man_options(FILE *out, const struct option_row *rows)
@@ -265,22 +289,29 @@ static void man_options(FILE *out, const struct option_row *rows)
 
 void man_print(FILE *out)
 {
-	fputs(".Dd $Mdocdate$\n.Dt TRESOR 8\n.Os\n.Sh NAME\n.Nm tresor\n.Nd a company's own AI on its own machine\n"
+	fputs(".Dd $Mdocdate$\n.Dt TRESOR 8\n.Os\n.Sh NAME\n.Nm tresor\n.Nd a company's own AI "
+		"on its own machine\n"
 	      ".Sh SYNOPSIS\n.Nm tresor\n.Ar command\n.Op Ar option ...\n.Sh DESCRIPTION\n"
-	      "Tresor serves language models to a team, with a chat workspace and the APIs of Ollama and OpenAI,\n"
-	      "inside one vault. Commands talk to a running server by the socket in its data directory; when none\n"
-	      "runs, they start one for the moment.\n.Sh OPTIONS\nEvery command takes:\n", out);
+	      "Tresor serves language models to a team, with a chat workspace and the APIs of "
+	      	"Ollama and OpenAI,\n"
+	      "inside one vault. Commands talk to a running server by the socket in its data "
+	      	"directory; when none\n"
+	      "runs, they start one for the moment.\n.Sh OPTIONS\nEvery command takes:\n",
+		out);
 	man_options(out, common_options);
 	fputs(".Sh COMMANDS\n.Bl -tag -width Ds\n", out);
 	for (const struct command_row *c = command_table; c->name; c++) {
-		fprintf(out, ".It Nm tresor Cm %s%s%s\n%s.\n", c->name, *c->operands ? " Ar " : "", c->operands,
-			c->doc);
+		fprintf(out, ".It Nm tresor Cm %s%s%s\n%s.\n", c->name, *c->operands ? " Ar " : "",
+			c->operands, c->doc);
 		if (c->options[0].name)
 			man_options(out, c->options);
 	}
-	fputs(".El\n.Sh FILES\n.Pa DIR/tresor.conf\n(strict\n.Ql key = value\n):\n.Bl -tag -width Ds\n", out);
+	fputs(".El\n.Sh FILES\n.Pa DIR/tresor.conf\n(strict\n.Ql key = value\n):\n.Bl -tag "
+		"-width Ds\n",
+		out);
 	for (const struct config_doc *d = config_docs(); d->key; d++)
-		fprintf(out, ".It Cm %s\n%s%s. Default: %s%s\n", d->key, d->doc, d->reload ? " (read again on SIGHUP)" : "",
-			*d->value ? d->value : "empty", ".");
+		fprintf(out, ".It Cm %s\n%s%s. Default: %s%s\n", d->key, d->doc,
+			d->reload ? " (read again on SIGHUP)" : "", *d->value ? d->value : "empty",
+			".");
 	fputs(".El\n.Sh EXIT STATUS\n0 done, 1 failed, 2 wrong use.\n", out);
 }

@@ -17,8 +17,9 @@ struct command_row {
 	const char *operands; /* "EMAIL"; "" none */
 	unsigned min_operands, max_operands;
 	const char *doc;
-	bool makes_instance;  /* may begin a new data directory */
-	struct option_row options[COMMAND_OPTIONS_MAX]; /* besides the common ones; ends with NULL */
+	bool makes_instance; /* may begin a new data directory */
+	struct option_row
+		options[COMMAND_OPTIONS_MAX]; /* besides the common ones; ends with NULL */
 };
 extern const struct command_row command_table[]; /* ends with a NULL name */
 extern const struct option_row common_options[]; /* --data, --json, --help; ends with NULL */

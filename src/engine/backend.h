@@ -17,12 +17,12 @@ struct engine_caps {
 	uint32_t n_batch;     /* tokens a decode may carry */
 	uint32_t n_ubatch;    /* tokens computed at a time */
 	uint32_t n_vocab;
-	uint32_t n_seq;       /* sequences decoded together */
-	uint32_t max_seqs;    /* sequence ids in all, 0..max_seqs-1 */
-	uint32_t swa_window;  /* positions a sliding window sees; 0: no window */
-	bool shared_cells;    /* one pool for all sequences; else n_ctx_seq cells belong to each */
-	bool partial_rm;      /* kv_rm of the end of a sequence works */
-	bool partial_cp;      /* kv_cp of the start of a sequence works and shares the cells */
+	uint32_t n_seq;      /* sequences decoded together */
+	uint32_t max_seqs;   /* sequence ids in all, 0..max_seqs-1 */
+	uint32_t swa_window; /* positions a sliding window sees; 0: no window */
+	bool shared_cells;   /* one pool for all sequences; else n_ctx_seq cells belong to each */
+	bool partial_rm;     /* kv_rm of the end of a sequence works */
+	bool partial_cp;     /* kv_cp of the start of a sequence works and shares the cells */
 	bool can_shift;
 };
 struct engine_token {
@@ -34,7 +34,9 @@ struct engine_prompt {
 	bool thinking; /* the prompt ends inside the reasoning part */
 };
 void engine_prompt_done(struct engine_prompt *p);
-struct engine_think { struct str start, end; }; /* tags around reasoning; empty: the model has none */
+struct engine_think {
+	struct str start, end;
+}; /* tags around reasoning; empty: the model has none */
 struct engine_candidate {
 	int32_t id;
 	float logit, p; /* p is the sampler's scratch */
@@ -49,13 +51,14 @@ struct engine_backend_ops {
 	 * initialised by the caller. Errors: ERR_INVALID (messages or tools the template cannot
 	 * take), ERR_UNSUPPORTED (no template), ERR_LIMIT, ERR_NOMEM. */
 	enum err (*prompt)(void *b, const struct gen_request *g, struct engine_prompt *ret,
-			   struct err_info *info);
+		struct err_info *info);
 	/* Adds the bytes a token stands for; control tokens give none. Errors: buf's. */
 	enum err (*piece)(void *b, int32_t token, struct buf *out);
 	bool (*is_end)(void *b, int32_t token);
 
 	/* Computes a batch. Errors: ERR_AGAIN (no cells; nothing changed: free some or send less),
-	 * ERR_INVALID (refused; nothing changed), ERR_ENGINE (the state is lost: the engine ends). */
+	 * ERR_INVALID (refused; nothing changed), ERR_ENGINE (the state is lost: the engine
+	 * ends). */
 	enum err (*decode)(void *b, const struct engine_token *v, size_t n);
 	/* The row of the i-th token of the last batch, n_vocab values; the caller may change it.
 	 * Valid until the next decode; NULL if it was not wanted. */
@@ -69,11 +72,13 @@ struct engine_backend_ops {
 
 	/* A grammar from a JSON schema; "json" allows any object. Never one that allows everything.
 	 * Errors: ERR_INVALID (detail says why), ERR_LIMIT, ERR_NOMEM. */
-	enum err (*grammar_new)(void *b, struct str schema, struct engine_grammar **ret,
-				struct err_info *info);
+	enum err (*grammar_new)(
+		void *b, struct str schema, struct engine_grammar **ret, struct err_info *info);
 	void (*grammar_free)(void *b, struct engine_grammar *g); /* NULL is fine */
 	/* Sets the logit of what is not allowed next to -INFINITY. Errors: ERR_ENGINE. */
-	enum err (*grammar_mask)(void *b, struct engine_grammar *g, struct engine_candidate *c, size_t n);
-	/* Moves past a token. Errors: ERR_INVALID (not allowed here; the grammar is of no more use). */
+	enum err (*grammar_mask)(
+		void *b, struct engine_grammar *g, struct engine_candidate *c, size_t n);
+	/* Moves past a token. Errors: ERR_INVALID (not allowed here; the grammar is of no more
+	 * use). */
 	enum err (*grammar_accept)(void *b, struct engine_grammar *g, int32_t token);
 };

@@ -87,7 +87,8 @@ enum err drive_start(int model_fd, const struct engine_load *load, struct drive 
 	return e;
 }
 
-enum err drive_ready(struct drive *d, int timeout_ms, struct engine_info *ret, struct gen_failed *why)
+enum err drive_ready(
+	struct drive *d, int timeout_ms, struct engine_info *ret, struct gen_failed *why)
 {
 	*why = (struct gen_failed){ 0 };
 	ipc_in_done(&d->ready);
@@ -100,7 +101,8 @@ enum err drive_ready(struct drive *d, int timeout_ms, struct engine_info *ret, s
 	return why->code;
 }
 
-static enum err send_request(struct drive *d, enum engine_msg type, uint64_t id, const struct gen_request *g)
+static enum err send_request(
+	struct drive *d, enum engine_msg type, uint64_t id, const struct gen_request *g)
 {
 	struct ipc_out m;
 	ipc_out_init(&m, (uint16_t)type, id);
@@ -115,13 +117,22 @@ enum err drive_ask(struct drive *d, uint64_t id, const struct gen_request *g)
 {
 	return send_request(d, GEN_START, id, g);
 }
-enum err drive_cancel(struct drive *d, uint64_t id) { return send_request(d, GEN_CANCEL, id, NULL); }
+enum err drive_cancel(struct drive *d, uint64_t id)
+{
+	return send_request(d, GEN_CANCEL, id, NULL);
+}
 enum err drive_count(struct drive *d, uint64_t id, const struct gen_request *g)
 {
 	return send_request(d, ENGINE_COUNT, id, g);
 }
-struct ipc *drive_server(struct drive *d) { return d->server; }
-int drive_pid(const struct drive *d) { return d->pid; }
+struct ipc *drive_server(struct drive *d)
+{
+	return d->server;
+}
+int drive_pid(const struct drive *d)
+{
+	return d->pid;
+}
 
 enum err drive_reattach(struct drive *d)
 {
@@ -193,7 +204,8 @@ static enum err take_event(struct drive_answer *a, struct ipc_in *m)
 			return ERR_PROTOCOL;
 		a->begun = true;
 		return gen_begun_get(m, &a->b);
-	case GEN_DELTA: return take_delta(a, m);
+	case GEN_DELTA:
+		return take_delta(a, m);
 	case GEN_DONE:
 		a->done = true;
 		return gen_done_get(m, &a->d);
@@ -207,11 +219,13 @@ static enum err take_event(struct drive_answer *a, struct ipc_in *m)
 		a->done = true;
 		a->counted = ipc_get_u64(m);
 		return ipc_end(m);
-	default: return ERR_PROTOCOL;
+	default:
+		return ERR_PROTOCOL;
 	}
 }
 
-enum err drive_collect(struct drive *d, struct drive_answer *a, uint64_t first_id, size_t n, int timeout_ms)
+enum err drive_collect(
+	struct drive *d, struct drive_answer *a, uint64_t first_id, size_t n, int timeout_ms)
 {
 	int64_t until = time_mono_ms() + timeout_ms;
 	size_t open = 0;
@@ -232,7 +246,8 @@ enum err drive_collect(struct drive *d, struct drive_answer *a, uint64_t first_i
 	return OK;
 }
 
-enum err drive_one(struct drive *d, const struct gen_request *g, struct drive_answer *ret, int timeout_ms)
+enum err drive_one(
+	struct drive *d, const struct gen_request *g, struct drive_answer *ret, int timeout_ms)
 {
 	*ret = (struct drive_answer){ .sent_ns = time_mono_ns() };
 	uint64_t id = d->next_id++;

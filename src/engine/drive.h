@@ -10,9 +10,11 @@ struct drive;
 enum err drive_start(int model_fd, const struct engine_load *load, struct drive **ret);
 struct drive *drive_free(struct drive *d); /* kills the child if it runs */
 DEFINE_AUTO(drive)
-/* Waits for READY or REFUSED. ERR_MODEL_BAD etc. with `why` filled when refused; ERR_CLOSED when the
+/* Waits for READY or REFUSED. ERR_MODEL_BAD etc. with `why` filled when refused; ERR_CLOSED when
+ * the
  * engine died. `ret` borrows until drive_free. */
-enum err drive_ready(struct drive *d, int timeout_ms, struct engine_info *ret, struct gen_failed *why);
+enum err drive_ready(
+	struct drive *d, int timeout_ms, struct engine_info *ret, struct gen_failed *why);
 enum err drive_ask(struct drive *d, uint64_t id, const struct gen_request *g);
 enum err drive_cancel(struct drive *d, uint64_t id);
 enum err drive_count(struct drive *d, uint64_t id, const struct gen_request *g);
@@ -40,6 +42,8 @@ struct drive_answer { /* one request, collected; the caller calls drive_answer_d
 void drive_answer_done(struct drive_answer *a);
 /* Reads events into a[id - first_id] until all n are over. Errors: ERR_CLOSED, ERR_TIMEOUT,
  * ERR_PROTOCOL (an event for no request, or out of order). */
-enum err drive_collect(struct drive *d, struct drive_answer *a, uint64_t first_id, size_t n, int timeout_ms);
+enum err drive_collect(
+	struct drive *d, struct drive_answer *a, uint64_t first_id, size_t n, int timeout_ms);
 /* One request from start to end. */
-enum err drive_one(struct drive *d, const struct gen_request *g, struct drive_answer *ret, int timeout_ms);
+enum err drive_one(
+	struct drive *d, const struct gen_request *g, struct drive_answer *ret, int timeout_ms);

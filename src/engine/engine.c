@@ -19,11 +19,11 @@
 #include "proto/keeper.h"
 
 enum {
-	LOAD_WAIT_MS = 60 * 1000,   /* the keeper sends ENGINE_LOAD right after the start */
-	STEP_SECONDS = 600,         /* no batch takes this long on a machine that works */
-	MESSAGES_A_STEP = 64,       /* read between two batches; decoding goes on meanwhile */
+	LOAD_WAIT_MS = 60 * 1000, /* the keeper sends ENGINE_LOAD right after the start */
+	STEP_SECONDS = 600,       /* no batch takes this long on a machine that works */
+	MESSAGES_A_STEP = 64,     /* read between two batches; decoding goes on meanwhile */
 	STATS_EVERY_MS = 1000,
-	POLL = 0,                   /* compute threads sleep between batches: engines share cores */
+	POLL = 0, /* compute threads sleep between batches: engines share cores */
 };
 
 struct engine {
@@ -50,10 +50,14 @@ static void refuse(struct ipc *keeper, enum err code, const char *detail)
 static void load_expired(enum watch kind)
 {
 	if (kind == WATCH_FOREIGN)
-		refuse(refuse_to, ERR_MODEL_BAD, "not a usable model: its chat template does not come to an end");
+		refuse(refuse_to, ERR_MODEL_BAD,
+			"not a usable model: its chat template does not come to an end");
 }
 
-static void guard_foreign(unsigned seconds) { watchdog_arm(WATCH_FOREIGN, seconds); }
+static void guard_foreign(unsigned seconds)
+{
+	watchdog_arm(WATCH_FOREIGN, seconds);
+}
 
 /* ---- what the scheduler reports goes to the server ---- */
 
@@ -244,7 +248,8 @@ static int serve(struct engine *e)
 			watchdog_arm(WATCH_STEP, 0);
 			if (err) {
 				log_error("decoding failed", KV_ERR(err));
-				return 1; /* the keeper starts another, the server sends its requests again */
+				/* the keeper starts another, the server sends its requests again */
+				return 1;
 			}
 		}
 		send_stats(e);
@@ -263,13 +268,21 @@ static uint64_t memory_available(void)
 	if (file_read("/proc/meminfo", &text) || buf_cstr(&text, &z))
 		return 0;
 	const char *at = strstr(z, "MemAvailable:");
-	return at ? strtoull(at + 13, NULL, 10) * 1024 : 0;
+	uint64_t kib = 0;
+	if (!at)
+		return 0;
+	at += strspn(at, "MemAvailable: ");
+	return str_to_u64((struct str){ at, strspn(at, "0123456789") }, &kib) ? 0 : kib * 1024;
 }
 
 static const struct sandbox_path GPU_PATHS[] = {
-	{ "/dev", SANDBOX_READ | SANDBOX_WRITE }, { "/proc", SANDBOX_READ }, { "/sys", SANDBOX_READ },
-	{ "/usr", SANDBOX_READ | SANDBOX_EXEC },  { "/lib", SANDBOX_READ | SANDBOX_EXEC },
-	{ "/lib64", SANDBOX_READ | SANDBOX_EXEC }, { "/etc", SANDBOX_READ },
+	{ "/dev", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/proc", SANDBOX_READ },
+	{ "/sys", SANDBOX_READ },
+	{ "/usr", SANDBOX_READ | SANDBOX_EXEC },
+	{ "/lib", SANDBOX_READ | SANDBOX_EXEC },
+	{ "/lib64", SANDBOX_READ | SANDBOX_EXEC },
+	{ "/etc", SANDBOX_READ },
 };
 
 /* When memory runs out it is an engine that goes, not the keeper or somebody's database. */
@@ -297,7 +310,7 @@ static enum err lock_up(const struct engine_load *load, uint64_t memory)
 		limits.memory_bytes = memory - memory / 16 + (uint64_t)st.st_size + SLACK_BYTES;
 	offer_for_oom();
 	TRY(sandbox_enter(p, load->gpu ? GPU_PATHS : NULL,
-			  load->gpu ? sizeof GPU_PATHS / sizeof *GPU_PATHS : 0, &limits));
+		load->gpu ? sizeof GPU_PATHS / sizeof *GPU_PATHS : 0, &limits));
 	return sandbox_lock(p);
 }
 
@@ -307,11 +320,19 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 	llama_backend_facts(b, &f);
 	const struct engine_caps *caps = LLAMA_OPS.caps((void *)(uintptr_t)b);
 	struct engine_info info = {
-		.n_ctx = caps->n_ctx_seq, .n_ctx_train = caps->n_ctx_train, .n_seq = caps->n_seq,
-		.n_vocab = caps->n_vocab, .n_threads = f.n_threads, .model_bytes = f.model_bytes,
-		.kv_bytes = f.kv_bytes, .has_template = f.has_template, .gpu = f.gpu,
-		.build = str_from(f.build), .template_hash = str_from(f.template_hash),
-		.architecture = str_from(f.architecture), .description = str_from(f.description),
+		.n_ctx = caps->n_ctx_seq,
+		.n_ctx_train = caps->n_ctx_train,
+		.n_seq = caps->n_seq,
+		.n_vocab = caps->n_vocab,
+		.n_threads = f.n_threads,
+		.model_bytes = f.model_bytes,
+		.kv_bytes = f.kv_bytes,
+		.has_template = f.has_template,
+		.gpu = f.gpu,
+		.build = str_from(f.build),
+		.template_hash = str_from(f.template_hash),
+		.architecture = str_from(f.architecture),
+		.description = str_from(f.description),
 	};
 	struct ipc_out m;
 	ipc_out_init(&m, ENGINE_READY, 0);
@@ -321,13 +342,21 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 }
 
 /* From the open file to a model that answers. `info` says why not. */
-static enum err start_model(struct engine *e, const struct engine_load *load, FILE *file, uint32_t cores,
-			    uint64_t memory, struct llama_backend **ret, struct err_info *info)
+static enum err start_model(struct engine *e, const struct engine_load *load, FILE *file,
+	uint32_t cores, uint64_t memory, struct llama_backend **ret, struct err_info *info)
 {
 	struct llama_backend_options o = {
-		.n_ctx = load->n_ctx, .n_seq = load->n_seq, .n_threads = load->n_threads,
-		.n_batch = load->n_batch, .n_ubatch = load->n_ubatch, .n_gpu_layers = load->n_gpu_layers,
-		.gpu = load->gpu, .flash = -1, .poll = POLL, .memory_bytes = memory, .cores = cores,
+		.n_ctx = load->n_ctx,
+		.n_seq = load->n_seq,
+		.n_threads = load->n_threads,
+		.n_batch = load->n_batch,
+		.n_ubatch = load->n_ubatch,
+		.n_gpu_layers = load->n_gpu_layers,
+		.gpu = load->gpu,
+		.flash = -1,
+		.poll = POLL,
+		.memory_bytes = memory,
+		.cores = cores,
 		.guard = guard_foreign,
 	};
 	refuse_to = e->keeper;
@@ -336,8 +365,9 @@ static enum err start_model(struct engine *e, const struct engine_load *load, FI
 	struct llama_backend *b = NULL;
 	TRY(llama_backend_new(file, &o, &b, info));
 	enum err err = llama_backend_warm_up(b);
-	struct sched_options so = { .ops = &LLAMA_OPS, .backend = b,
-				    .sink = { on_begun, on_delta, on_done, on_failed, e } };
+	struct sched_options so = { .ops = &LLAMA_OPS,
+		.backend = b,
+		.sink = { on_begun, on_delta, on_done, on_failed, e } };
 	if (!err)
 		err = sched_new(&so, &e->sched);
 	if (err) {

@@ -20,9 +20,14 @@ struct fake {
 	int64_t now;
 	uint64_t decodes, tokens;
 };
-struct engine_grammar { int depth; };
+struct engine_grammar {
+	int depth;
+};
 
-static struct fake *self(void *b) { return b; }
+static struct fake *self(void *b)
+{
+	return b;
+}
 
 struct fake *fake_free(struct fake *f)
 {
@@ -45,11 +50,18 @@ enum err fake_new(const struct fake_options *o, struct fake **ret)
 	f->o = *o;
 	f->now = 1; /* 0 means "not yet" to its users */
 	f->caps = (struct engine_caps){
-		.n_ctx = o->n_ctx, .n_ctx_seq = o->shared_cells ? o->n_ctx : o->n_ctx / o->n_seq,
-		.n_ctx_train = o->n_ctx, .n_batch = o->n_batch, .n_ubatch = o->n_batch,
-		.n_vocab = FAKE_VOCAB, .n_seq = o->n_seq, .max_seqs = o->n_seq,
-		.swa_window = o->swa_window, .shared_cells = o->shared_cells,
-		.partial_rm = !o->no_partial_rm, .partial_cp = o->shared_cells,
+		.n_ctx = o->n_ctx,
+		.n_ctx_seq = o->shared_cells ? o->n_ctx : o->n_ctx / o->n_seq,
+		.n_ctx_train = o->n_ctx,
+		.n_batch = o->n_batch,
+		.n_ubatch = o->n_batch,
+		.n_vocab = FAKE_VOCAB,
+		.n_seq = o->n_seq,
+		.max_seqs = o->n_seq,
+		.swa_window = o->swa_window,
+		.shared_cells = o->shared_cells,
+		.partial_rm = !o->no_partial_rm,
+		.partial_cp = o->shared_cells,
 	};
 	f->think = (struct engine_think){ o->think_start, o->think_end };
 	f->row = mem_zalloc(o->n_seq, sizeof *f->row);
@@ -61,10 +73,22 @@ enum err fake_new(const struct fake_options *o, struct fake **ret)
 	return OK;
 }
 
-int64_t fake_now_ns(const struct fake *f) { return f->now; }
-void fake_sleep_ns(struct fake *f, int64_t ns) { f->now += ns; }
-uint64_t fake_decodes(const struct fake *f) { return f->decodes; }
-uint64_t fake_tokens(const struct fake *f) { return f->tokens; }
+int64_t fake_now_ns(const struct fake *f)
+{
+	return f->now;
+}
+void fake_sleep_ns(struct fake *f, int64_t ns)
+{
+	f->now += ns;
+}
+uint64_t fake_decodes(const struct fake *f)
+{
+	return f->decodes;
+}
+uint64_t fake_tokens(const struct fake *f)
+{
+	return f->tokens;
+}
 
 int32_t fake_next(uint32_t end_every, const int32_t *v, size_t n)
 {
@@ -79,12 +103,21 @@ int32_t fake_next(uint32_t end_every, const int32_t *v, size_t n)
 	return (int32_t)('a' + (h >> 8) % 26);
 }
 
-static const struct engine_caps *fake_caps(void *b) { return &self(b)->caps; }
-static const struct engine_think *fake_think(void *b) { return &self(b)->think; }
-static int64_t fake_now(void *b) { return self(b)->now; }
+static const struct engine_caps *fake_caps(void *b)
+{
+	return &self(b)->caps;
+}
+static const struct engine_think *fake_think(void *b)
+{
+	return &self(b)->think;
+}
+static int64_t fake_now(void *b)
+{
+	return self(b)->now;
+}
 
-static enum err fake_prompt(void *b, const struct gen_request *g, struct engine_prompt *ret,
-			    struct err_info *info)
+static enum err fake_prompt(
+	void *b, const struct gen_request *g, struct engine_prompt *ret, struct err_info *info)
 {
 	if (g->kind == GEN_CHAT && (!g->input.len || g->input.ptr[0] != '['))
 		return err_set(info, ERR_INVALID, "messages must be a list");
@@ -140,14 +173,14 @@ static enum err fake_decode(void *b, const struct engine_token *v, size_t n)
 	memset(f->wanted, 0, f->caps.n_batch * sizeof *f->wanted);
 	for (size_t i = 0; i < n; i++) {
 		if (v[i].seq < 0 || (uint32_t)v[i].seq >= f->caps.max_seqs || v[i].token < 0 ||
-		    v[i].token >= FAKE_VOCAB)
+			v[i].token >= FAKE_VOCAB)
 			DIE("fake: sequence or token id");
 		struct cell_row *r = &f->row[v[i].seq];
 		if ((size_t)v[i].pos != r->t.n || r->t.n >= f->caps.n_ctx_seq)
 			DIE("fake: position");
 		TRY(tokens_add(&r->t, &v[i].token, 1));
 		if (f->caps.swa_window && r->t.n > f->caps.swa_window &&
-		    r->first < r->t.n - f->caps.swa_window)
+			r->first < r->t.n - f->caps.swa_window)
 			r->first = (uint32_t)r->t.n - f->caps.swa_window;
 		if (v[i].out)
 			logits_of(f, i, r);
@@ -208,8 +241,8 @@ static void fake_kv_clear(void *b)
 }
 
 /* "abc": only the letters a, b and c; "json": none of them; else not a schema. */
-static enum err fake_grammar_new(void *b, struct str schema, struct engine_grammar **ret,
-				 struct err_info *info)
+static enum err fake_grammar_new(
+	void *b, struct str schema, struct engine_grammar **ret, struct err_info *info)
 {
 	(void)b;
 	if (!str_eq(schema, STR("abc")) && !str_eq(schema, STR("json")))
@@ -233,7 +266,8 @@ static bool fake_allowed(const struct engine_grammar *g, int32_t id)
 	return id == FAKE_END ? g->depth > 0 : id >= 'a' && id < 'a' + g->depth;
 }
 
-static enum err fake_grammar_mask(void *b, struct engine_grammar *g, struct engine_candidate *c, size_t n)
+static enum err fake_grammar_mask(
+	void *b, struct engine_grammar *g, struct engine_candidate *c, size_t n)
 {
 	(void)b;
 	for (size_t i = 0; i < n; i++)
@@ -249,9 +283,20 @@ static enum err fake_grammar_accept(void *b, struct engine_grammar *g, int32_t t
 }
 
 const struct engine_backend_ops FAKE_OPS = {
-	.caps = fake_caps, .think = fake_think, .now_ns = fake_now, .prompt = fake_prompt,
-	.piece = fake_piece, .is_end = fake_is_end, .decode = fake_decode, .logits = fake_logits,
-	.kv_rm = fake_kv_rm, .kv_cp = fake_kv_cp, .kv_first = fake_kv_first, .kv_clear = fake_kv_clear,
-	.grammar_new = fake_grammar_new, .grammar_free = fake_grammar_free,
-	.grammar_mask = fake_grammar_mask, .grammar_accept = fake_grammar_accept,
+	.caps = fake_caps,
+	.think = fake_think,
+	.now_ns = fake_now,
+	.prompt = fake_prompt,
+	.piece = fake_piece,
+	.is_end = fake_is_end,
+	.decode = fake_decode,
+	.logits = fake_logits,
+	.kv_rm = fake_kv_rm,
+	.kv_cp = fake_kv_cp,
+	.kv_first = fake_kv_first,
+	.kv_clear = fake_kv_clear,
+	.grammar_new = fake_grammar_new,
+	.grammar_free = fake_grammar_free,
+	.grammar_mask = fake_grammar_mask,
+	.grammar_accept = fake_grammar_accept,
 };

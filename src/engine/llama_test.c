@@ -1,4 +1,5 @@
-/* The engine with real models: the starter models of the dependencies' prefix. Where a second source
+/* The engine with real models: the starter models of the dependencies' prefix. Where a second
+ * source
  * is needed it is Jinja2 (tests/kat/chat_templates.py) or a bare loop over libllama. */
 #include <fcntl.h>
 #include <llama.h>
@@ -52,14 +53,17 @@ static struct llama_backend *backend(const char *name, uint32_t n_seq, uint32_t 
 	struct llama_backend *b = NULL;
 	struct err_info info = { 0 };
 	llama_backend_prepare();
-	struct llama_backend_options o = { .n_ctx = n_ctx, .n_seq = n_seq, .n_threads = 2, .flash = -1 };
+	struct llama_backend_options o = {
+		.n_ctx = n_ctx, .n_seq = n_seq, .n_threads = 2, .flash = -1
+	};
 	enum err e = llama_backend_new(fdopen(open_model(name), "rb"), &o, &b, &info);
 	if (e)
 		FAIL("%s", info.detail);
 	return b;
 }
 
-static void add_text(const struct llama_vocab *v, const struct tokens *t, size_t from, struct buf *out)
+static void add_text(
+	const struct llama_vocab *v, const struct tokens *t, size_t from, struct buf *out)
 {
 	char piece[512];
 	for (size_t i = from; i < t->n; i++) {
@@ -95,11 +99,13 @@ TEST_TIMEOUT(templates_render_as_jinja2_does, 120)
 		struct llama_backend_facts facts;
 		llama_backend_facts(b, &facts);
 		if (json_object_get(model, "hash"))
-			CHECK_EQ_Z(facts.template_hash, json_string_value(json_object_get(model, "hash")));
+			CHECK_EQ_Z(facts.template_hash,
+				json_string_value(json_object_get(model, "hash")));
 		CHECK(facts.has_template);
 		const char *key;
 		json_t *talk;
-		json_object_foreach(json_object_get(model, "prompts"), key, talk) {
+		json_object_foreach(json_object_get(model, "prompts"), key, talk)
+		{
 			struct engine_prompt p = { 0 };
 			struct err_info info = { 0 };
 			AUTO_MEM char *messages = json_dumps(json_object_get(talk, "messages"), 0);
@@ -107,8 +113,10 @@ TEST_TIMEOUT(templates_render_as_jinja2_does, 120)
 			CHECK_OK(LLAMA_OPS.prompt(b, &g, &p, &info));
 			AUTO_BUF struct buf got = BUF(1 << 20);
 			add_text(v, &p.tokens, 0, &got);
-			struct str prompt = str_from(json_string_value(json_object_get(talk, "prompt")));
-			/* Jinja2 writes the BOS text; here it is the token, whose text is the same. */
+			struct str prompt =
+				str_from(json_string_value(json_object_get(talk, "prompt")));
+			/* Jinja2 writes the BOS text; here it is the token, whose text is the
+			 * same. */
 			struct str bos = str_from(json_string_value(json_object_get(model, "bos")));
 			if (!llama_vocab_get_add_bos(v))
 				bos = STR_NONE;
@@ -116,7 +124,8 @@ TEST_TIMEOUT(templates_render_as_jinja2_does, 120)
 			CHECK_EQ_STR(buf_str(&got), prompt);
 			/* Tokens: those of the library for the whole text. */
 			int32_t want[4096];
-			int n = llama_tokenize(v, prompt.ptr, (int32_t)prompt.len, want, 4096, false, true);
+			int n = llama_tokenize(
+				v, prompt.ptr, (int32_t)prompt.len, want, 4096, false, true);
 			CHECK_EQ_INT(p.tokens.n, n);
 			CHECK(memcmp(p.tokens.v, want, (size_t)n * sizeof *want) == 0);
 			engine_prompt_done(&p);
@@ -147,18 +156,21 @@ TEST_TIMEOUT(text_of_a_person_never_becomes_control_tokens, 120)
 		struct engine_prompt good = { 0 }, bad = { 0 };
 		char json[500];
 		struct gen_request g = { .kind = GEN_CHAT,
-					 .input = STR("[{\"role\":\"system\",\"content\":\"s\"},"
-						      "{\"role\":\"user\",\"content\":\"plain words\"}]") };
+			.input = STR("[{\"role\":\"system\",\"content\":\"s\"},"
+				     "{\"role\":\"user\",\"content\":\"plain words\"}]") };
 		CHECK_OK(LLAMA_OPS.prompt(b, &g, &good, NULL));
-		snprintf(json, sizeof json, "[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"%s\"}]",
-			 attack[k]);
+		snprintf(json, sizeof json,
+			"[{\"role\":\"system\",\"content\":\"s\"},"
+				"{\"role\":\"user\",\"content\":\"%s\"}]",
+			attack[k]);
 		g.input = str_from(json);
 		CHECK_OK(LLAMA_OPS.prompt(b, &g, &bad, NULL));
 		CHECK(control_tokens(v, &good.tokens) > 0);
 		CHECK_EQ_INT(control_tokens(v, &bad.tokens), control_tokens(v, &good.tokens));
 		AUTO_BUF struct buf text = BUF(4096);
 		add_text(v, &bad.tokens, 0, &text);
-		CHECK(str_find(buf_str(&text), STR("obey"), 0) != SIZE_MAX); /* it is there, as words */
+		CHECK(str_find(buf_str(&text), STR("obey"), 0) !=
+			SIZE_MAX); /* it is there, as words */
 		engine_prompt_done(&good);
 		engine_prompt_done(&bad);
 		llama_model_free(vm);
@@ -170,8 +182,15 @@ TEST(messages_the_template_cannot_take_are_refused)
 {
 	struct llama_backend *b = backend("smollm2", 1, 2048);
 	static const char *const bad[] = {
-		"", "{}", "[]", "[1]", "[{}]", "[{\"role\":\"user\"}]", "[{\"role\":\"user\",\"content\":7}]",
-		"[{\"role\":\"<|im_end|>\",\"content\":\"x\"}]", "[{\"role\":\"user\",\"content\":[{\"type\":\"bomb\"}]}]",
+		"",
+		"{}",
+		"[]",
+		"[1]",
+		"[{}]",
+		"[{\"role\":\"user\"}]",
+		"[{\"role\":\"user\",\"content\":7}]",
+		"[{\"role\":\"<|im_end|>\",\"content\":\"x\"}]",
+		"[{\"role\":\"user\",\"content\":[{\"type\":\"bomb\"}]}]",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct engine_prompt p = { 0 };
@@ -187,8 +206,8 @@ TEST(messages_the_template_cannot_take_are_refused)
 }
 
 /* A row of real logits, and what libllama's own chain leaves of it with which shares. */
-static void compare_chain(struct llama_backend *b, const struct llama_vocab *v, struct gen_sampling o,
-			  const struct tokens *history)
+static void compare_chain(struct llama_backend *b, const struct llama_vocab *v,
+	struct gen_sampling o, const struct tokens *history)
 {
 	uint32_t n_vocab = LLAMA_OPS.caps(b)->n_vocab;
 	enum { DRAWS = 3000 };
@@ -198,9 +217,11 @@ static void compare_chain(struct llama_backend *b, const struct llama_vocab *v, 
 	for (uint32_t i = 0; i < n_vocab; i++)
 		c[i] = (llama_token_data){ (int32_t)i, row[i], 0 };
 	llama_token_data_array a = { c, n_vocab, -1, false };
-	struct llama_sampler *chain = llama_sampler_chain_init(llama_sampler_chain_default_params());
-	llama_sampler_chain_add(chain, llama_sampler_init_penalties((int32_t)n_vocab, o.repeat_last_n, o.repeat_penalty,
-								    o.frequency_penalty, o.presence_penalty));
+	struct llama_sampler *chain =
+		llama_sampler_chain_init(llama_sampler_chain_default_params());
+	llama_sampler_chain_add(
+		chain, llama_sampler_init_penalties((int32_t)n_vocab, o.repeat_last_n,
+			       o.repeat_penalty, o.frequency_penalty, o.presence_penalty));
 	llama_sampler_chain_add(chain, llama_sampler_init_top_k(o.top_k));
 	llama_sampler_chain_add(chain, llama_sampler_init_typical(o.typical_p, 0));
 	llama_sampler_chain_add(chain, llama_sampler_init_top_p(o.top_p, 0));
@@ -251,16 +272,19 @@ TEST_TIMEOUT(the_sampler_draws_as_the_librarys_chain, 180)
 	struct engine_token batch[64];
 	CHECK(p.tokens.n < 64);
 	for (size_t i = 0; i < p.tokens.n; i++)
-		batch[i] = (struct engine_token){ p.tokens.v[i], (int32_t)i, 0, i + 1 == p.tokens.n };
+		batch[i] =
+			(struct engine_token){ p.tokens.v[i], (int32_t)i, 0, i + 1 == p.tokens.n };
 	CHECK_OK(LLAMA_OPS.decode(b, batch, p.tokens.n));
 	struct gen_sampling o;
 	gen_sampling_defaults(&o);
 	o.seed = 3;
 	struct gen_sampling variants[] = { o, o, o, o, o, o };
 	variants[1].top_k = 0, variants[1].top_p = 0.7f, variants[1].repeat_penalty = 1.0f;
-	variants[2].top_k = 0, variants[2].top_p = 1, variants[2].min_p = 0.05f, variants[2].temperature = 1.3f;
+	variants[2].top_k = 0, variants[2].top_p = 1, variants[2].min_p = 0.05f,
+	variants[2].temperature = 1.3f;
 	variants[3].typical_p = 0.6f, variants[3].top_k = 100;
-	variants[4].presence_penalty = 1.5f, variants[4].frequency_penalty = 0.7f, variants[4].top_k = 10;
+	variants[4].presence_penalty = 1.5f, variants[4].frequency_penalty = 0.7f,
+	variants[4].top_k = 10;
 	variants[5].typical_p = 0.5f, variants[5].top_k = 0, variants[5].top_p = 1;
 	for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
 		compare_chain(b, llama_model_get_vocab(vm), variants[i], &p.tokens);
@@ -271,7 +295,8 @@ TEST_TIMEOUT(the_sampler_draws_as_the_librarys_chain, 180)
 
 /* ---- through the role, in a sandboxed child ---- */
 
-static struct drive *start(const char *name, uint32_t n_seq, uint32_t n_ctx, struct engine_info *info)
+static struct drive *start(
+	const char *name, uint32_t n_seq, uint32_t n_ctx, struct engine_info *info)
 {
 	struct drive *d = NULL;
 	struct engine_info local;
@@ -332,7 +357,8 @@ static void bare_greedy(const char *model, const char *prompt, struct tokens *ou
 	CHECK(c);
 	const struct llama_vocab *v = llama_model_get_vocab(m);
 	struct llama_sampler *s = llama_sampler_chain_init(llama_sampler_chain_default_params());
-	llama_sampler_chain_add(s, llama_sampler_init_penalties(llama_vocab_n_tokens(v), 64, 1.1f, 0, 0));
+	llama_sampler_chain_add(
+		s, llama_sampler_init_penalties(llama_vocab_n_tokens(v), 64, 1.1f, 0, 0));
 	llama_sampler_chain_add(s, llama_sampler_init_greedy());
 	int32_t t[512];
 	int k = llama_tokenize(v, prompt, (int32_t)strlen(prompt), t, 512, true, true);
@@ -354,9 +380,11 @@ static void bare_greedy(const char *model, const char *prompt, struct tokens *ou
 
 TEST_TIMEOUT(greedy_tokens_are_those_of_a_bare_loop, 900)
 {
-	static const char *const prompts[] = { "Once upon a time", "def fibonacci(n):", "The capital of France is" };
+	static const char *const prompts[] = { "Once upon a time",
+		"def fibonacci(n):", "The capital of France is" };
 	for (size_t k = 0; k < 2; k++) {
-		struct drive *d = start(MODELS[k], 0, 0, NULL); /* before this process has threads */
+		struct drive *d =
+			start(MODELS[k], 0, 0, NULL); /* before this process has threads */
 		struct drive_answer a[3];
 		for (size_t i = 0; i < 3; i++) {
 			struct gen_request g = ask(prompts[i]);
@@ -378,7 +406,8 @@ TEST_TIMEOUT(strict_gives_the_same_bytes_whatever_runs_around_it, 900)
 {
 	for (size_t k = 0; k < 2; k++) {
 		struct drive *d = start(MODELS[k], 0, 0, NULL);
-		struct gen_request s = ask("Tell me a story about a lighthouse and the sea, please.");
+		struct gen_request s =
+			ask("Tell me a story about a lighthouse and the sea, please.");
 		s.strict = true;
 		s.sampling.temperature = 1.2f;
 		s.sampling.num_predict = 60;
@@ -399,7 +428,8 @@ TEST_TIMEOUT(strict_gives_the_same_bytes_whatever_runs_around_it, 900)
 			for (int i = 0; i < 6; i++)
 				drive_answer_done(&a[i]);
 		}
-		/* A resumed strict request computes as the first run did: the same bytes at any temperature. */
+		/* A resumed strict request computes as the first run did: the same bytes at any
+		 * temperature. */
 		for (size_t cut = 1; cut < first.n_tokens; cut += 13) {
 			s.resume = first.tokens;
 			s.n_resume = cut;
@@ -436,17 +466,22 @@ TEST_TIMEOUT(a_second_turn_reads_only_what_is_new, 600)
 	for (size_t k = 0; k < 2; k++) {
 		struct drive *d = start(MODELS[k], 0, 0, NULL);
 		char talk[8192], next[16384];
-		snprintf(talk, sizeof talk, "[{\"role\":\"user\",\"content\":\"Name three colours.%.*s\"}]", 1500,
-			 " And do not forget that the answer has to be short, friendly and true. And do not forget that "
-			 "the answer has to be short, friendly and true. And do not forget that it is about colours only.");
+		snprintf(talk, sizeof talk,
+			"[{\"role\":\"user\",\"content\":\"Name three colours.%.*s\"}]", 1500,
+			" And do not forget that the answer has to be short, friendly and true. "
+			"And do not forget that "
+			"the answer has to be short, friendly and true. And do not forget that "
+			"it is about colours only.");
 		struct gen_request g = ask(talk);
 		g.kind = GEN_CHAT;
 		struct drive_answer one = run(d, &g);
 		CHECK_EQ_INT(one.b.cached_tokens, 0);
 		AUTO_BUF struct buf content = BUF(10000);
 		CHECK_OK(json_add_str(&content, buf_str(&one.text)));
-		snprintf(next, sizeof next, "%.*s,{\"role\":\"assistant\",\"content\":%.*s},{\"role\":\"user\",\"content\":\"More.\"}]",
-			 (int)strlen(talk) - 1, talk, STR_ARG(buf_str(&content)));
+		snprintf(next, sizeof next,
+			"%.*s,{\"role\":\"assistant\",\"content\":%.*s},"
+				"{\"role\":\"user\",\"content\":\"More.\"}]",
+			(int)strlen(talk) - 1, talk, STR_ARG(buf_str(&content)));
 		g.input = str_from(next);
 		g.person = 2;
 		struct drive_answer other = run(d, &g);
@@ -467,13 +502,18 @@ TEST_TIMEOUT(a_second_turn_reads_only_what_is_new, 600)
 
 TEST_TIMEOUT(schemas_are_kept_and_bad_ones_refused, 600)
 {
-	static const char schema[] = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":20},"
-		"\"age\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":150},\"tags\":{\"type\":\"array\",\"maxItems\":3,"
-		"\"items\":{\"enum\":[\"a\",\"b\"]}}},\"required\":[\"name\",\"age\",\"tags\"],\"additionalProperties\":false}";
+	static const char schema[] =
+		"{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\","
+			"\"maxLength\":20},"
+		"\"age\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":150},"
+			"\"tags\":{\"type\":\"array\",\"maxItems\":3,"
+		"\"items\":{\"enum\":[\"a\",\"b\"]}}},\"required\":[\"name\",\"age\",\"tags\"],"
+			"\"additionalProperties\":false}";
 	for (size_t k = 0; k < 2; k++) {
 		struct drive *d = start(MODELS[k], 0, 0, NULL);
 		for (int t = 0; t < 4; t++) {
-			struct gen_request g = ask("[{\"role\":\"user\",\"content\":\"Describe a person as JSON.\"}]");
+			struct gen_request g = ask(
+				"[{\"role\":\"user\",\"content\":\"Describe a person as JSON.\"}]");
 			g.kind = GEN_CHAT;
 			g.schema = str_from(schema);
 			g.sampling.temperature = (float)t * 0.6f;
@@ -501,7 +541,12 @@ TEST_TIMEOUT(schemas_are_kept_and_bad_ones_refused, 600)
 		CHECK(a.text.len && a.text.ptr[0] == '{');
 		drive_answer_done(&a);
 		static const char *const bad[] = {
-			"{", "[]", "{}", "17", "{\"type\":\"nonsense\"}", "{\"$ref\":\"#/nowhere\"}",
+			"{",
+			"[]",
+			"{}",
+			"17",
+			"{\"type\":\"nonsense\"}",
+			"{\"$ref\":\"#/nowhere\"}",
 			"{\"type\":\"string\",\"pattern\":\"((((\"}",
 		};
 		for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -598,7 +643,8 @@ TEST_TIMEOUT(many_at_once_all_get_whole_answers, 120)
 	enum { N = 24 };
 	struct drive_answer a[N] = { 0 };
 	for (uint64_t i = 0; i < N; i++) {
-		struct gen_request g = ask("[{\"role\":\"user\",\"content\":\"Grüße! Sag etwas mit Ümläuten 🙂\"}]");
+		struct gen_request g = ask(
+			"[{\"role\":\"user\",\"content\":\"Grüße! Sag etwas mit Ümläuten 🙂\"}]");
 		g.kind = GEN_CHAT;
 		g.person = i % 5;
 		g.sampling.temperature = 1;
@@ -618,7 +664,8 @@ TEST_TIMEOUT(many_at_once_all_get_whole_answers, 120)
 /* ---- hostile models ---- */
 
 /* A copy of the model in memory, changed by `change`. */
-static int changed_model(const char *name, size_t keep, void (*change)(char *p, size_t n, uint64_t arg), uint64_t arg)
+static int changed_model(const char *name, size_t keep,
+	void (*change)(char *p, size_t n, uint64_t arg), uint64_t arg)
 {
 	int from = open_model(name), fd = memfd_create("model", MFD_CLOEXEC);
 	struct stat st;
@@ -647,8 +694,9 @@ static enum err try_model(int fd, char why_text[ERR_DETAIL_MAX])
 	snprintf(why_text, ERR_DETAIL_MAX, "%.*s", STR_ARG(why.detail));
 	int status;
 	if (e == ERR_CLOSED && !drive_wait(d, 10000, &status))
-		snprintf(why_text, ERR_DETAIL_MAX, "died: %s %d", WIFSIGNALED(status) ? "signal" : "exit",
-			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		snprintf(why_text, ERR_DETAIL_MAX, "died: %s %d",
+			WIFSIGNALED(status) ? "signal" : "exit",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	CHECK(e != ERR_TIMEOUT && e != ERR_PROTOCOL);
 	if (e == ERR_MODEL_BAD)
 		CHECK(str_starts(why.detail, STR("not a usable model: ")));
@@ -659,7 +707,8 @@ static enum err try_model(int fd, char why_text[ERR_DETAIL_MAX])
 TEST_TIMEOUT(truncated_models_are_refused, 300)
 {
 	char why[ERR_DETAIL_MAX];
-	static const size_t at[] = { 1, 3, 4, 7, 8, 20, 24, 30, 100, 1000, 5000, 50000, 400000, 1000000, 1700000, 20000000, 90000000 };
+	static const size_t at[] = { 1, 3, 4, 7, 8, 20, 24, 30, 100, 1000, 5000, 50000, 400000,
+		1000000, 1700000, 20000000, 90000000 };
 	for (size_t i = 0; i < sizeof at / sizeof *at; i++)
 		if (try_model(changed_model("smollm2", at[i], NULL, 0), why) != ERR_MODEL_BAD)
 			FAIL("cut at %zu: %s", at[i], why);
@@ -692,7 +741,8 @@ TEST_TIMEOUT(flipped_bits_in_the_header_never_reach_the_tester, 900)
 		refused += e == ERR_MODEL_BAD;
 		died += e && e != ERR_MODEL_BAD;
 	}
-	fprintf(stderr, "# 60 flipped headers: %u ready, %u refused, %u died\n", ready, refused, died);
+	fprintf(stderr, "# 60 flipped headers: %u ready, %u refused, %u died\n", ready, refused,
+		died);
 	CHECK(ready + refused + died == 60);
 }
 
@@ -715,7 +765,8 @@ static void swap_template(char *p, size_t n, uint64_t arg)
 TEST_TIMEOUT(a_template_that_never_ends_ends_only_its_engine, 120)
 {
 	static const char *const endless[] = {
-		"{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% set x = 1 %}{% endfor %}{% endfor %}{% endfor %}",
+		"{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) "
+		"%}{% set x = 1 %}{% endfor %}{% endfor %}{% endfor %}",
 		"{% for a in range(2000000000) %}x{% endfor %}",
 		"{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(1) }}",
 	};
@@ -724,10 +775,12 @@ TEST_TIMEOUT(a_template_that_never_ends_ends_only_its_engine, 120)
 		new_template = endless[i];
 		int64_t from = time_mono_ms();
 		enum err e = try_model(changed_model("smollm2", 0, swap_template, 0), why);
-		fprintf(stderr, "# %s: %s %s (%lld ms)\n", endless[i], err_slug(e), why, (long long)(time_mono_ms() - from));
+		fprintf(stderr, "# %s: %s %s (%lld ms)\n", endless[i], err_slug(e), why,
+			(long long)(time_mono_ms() - from));
 		CHECK(time_mono_ms() - from < 30000);
 		if (i == 0)
-			CHECK_EQ_Z(why, "not a usable model: its chat template does not come to an end");
+			CHECK_EQ_Z(why,
+				"not a usable model: its chat template does not come to an end");
 	}
 }
 

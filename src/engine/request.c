@@ -6,7 +6,10 @@
 #include "base/json.h"
 #include "base/random.h"
 
-void engine_prompt_done(struct engine_prompt *p) { tokens_done(&p->tokens); }
+void engine_prompt_done(struct engine_prompt *p)
+{
+	tokens_done(&p->tokens);
+}
 #define AUTO_PROMPT [[gnu::cleanup(engine_prompt_done)]]
 
 struct request *request_free(struct request *r)
@@ -25,7 +28,7 @@ struct request *request_free(struct request *r)
 /* Renders the messages without `drop` of the oldest that are not system messages, and without those
  * up to the next one of the user: many templates refuse a talk that begins with an answer. */
 static enum err render_without(struct request *r, const struct gen_request *g, const json_t *all,
-			       size_t drop, struct engine_prompt *ret, struct err_info *info)
+	size_t drop, struct engine_prompt *ret, struct err_info *info)
 {
 	AUTO_BUF struct buf text = BUF(LIMIT_IPC_BULK);
 	struct jw w;
@@ -59,14 +62,14 @@ static enum err context_error(struct request_error *why, size_t prompt, uint32_t
 {
 	why->prompt_tokens = (uint32_t)prompt;
 	why->context_tokens = limit;
-	return err_set(&why->info, ERR_CONTEXT, "the prompt has %zu tokens, the context holds %u", prompt,
-		       limit);
+	return err_set(&why->info, ERR_CONTEXT, "the prompt has %zu tokens, the context holds %u",
+		prompt, limit);
 }
 
 /* Drops the fewest of the oldest messages so that the prompt and some answer fit. The number is
  * found by bisection: each try renders the whole. */
 static enum err truncate_prompt(struct request *r, const struct gen_request *g,
-				struct engine_prompt *p, struct request_error *why)
+	struct engine_prompt *p, struct request_error *why)
 {
 	size_t full = p->tokens.n, droppable = 0;
 	uint32_t answer = r->limit / 4;
@@ -100,7 +103,7 @@ static enum err truncate_prompt(struct request *r, const struct gen_request *g,
 }
 
 static enum err prepare_prompt(struct request *r, const struct gen_request *g, bool *ret_thinking,
-			       struct request_error *why)
+	struct request_error *why)
 {
 	AUTO_PROMPT struct engine_prompt p = { 0 };
 	const struct engine_caps *caps = r->ops->caps(r->backend);
@@ -132,8 +135,8 @@ static enum err prepare_seed(struct request *r)
 	return OK;
 }
 
-static enum err prepare_text(struct request *r, const struct gen_request *g, bool thinking,
-			     struct err_info *info)
+static enum err prepare_text(
+	struct request *r, const struct gen_request *g, bool thinking, struct err_info *info)
 {
 	const struct engine_think *tags = r->ops->think(r->backend);
 	struct text_options o = { .stop = g->stop, .n_stop = g->n_stop, .thinking = thinking };
@@ -142,13 +145,15 @@ static enum err prepare_text(struct request *r, const struct gen_request *g, boo
 		o.think_end = tags->end;
 	}
 	enum err e = text_new(&o, &r->text);
-	return e == ERR_INVALID || e == ERR_LIMIT ?
-		       err_set(info, e, "stop: up to %d strings of 1 to %d bytes of UTF-8", LIMIT_STOP_STRINGS,
-			       LIMIT_STOP_STRING) : e;
+	return e == ERR_INVALID || e == ERR_LIMIT
+		       ? err_set(info, e, "stop: up to %d strings of 1 to %d bytes of UTF-8",
+				 LIMIT_STOP_STRINGS, LIMIT_STOP_STRING)
+		       : e;
 }
 
 /* Takes the tokens accepted before a crash as if they were drawn here. */
-static enum err prepare_resume(struct request *r, const struct gen_request *g, struct err_info *info)
+static enum err prepare_resume(
+	struct request *r, const struct gen_request *g, struct err_info *info)
 {
 	const struct engine_caps *caps = r->ops->caps(r->backend);
 	for (size_t i = 0; i < g->n_resume; i++)
@@ -162,7 +167,7 @@ static enum err prepare_resume(struct request *r, const struct gen_request *g, s
 }
 
 enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64_t id,
-		     const struct gen_request *g, struct request **ret, struct request_error *why)
+	const struct gen_request *g, struct request **ret, struct request_error *why)
 {
 	*why = (struct request_error){ 0 };
 	AUTO(request) struct request *r = mem_zalloc(1, sizeof *r);
@@ -202,7 +207,10 @@ uint32_t request_cells(const struct request *r)
 }
 
 /* The grammar rules the answer; reasoning before it is free. */
-static bool grammar_rules(const struct request *r) { return r->grammar && !text_thinking(r->text); }
+static bool grammar_rules(const struct request *r)
+{
+	return r->grammar && !text_thinking(r->text);
+}
 
 enum err request_pick(struct request *r, float *logits, int32_t *ret)
 {

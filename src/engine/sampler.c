@@ -8,9 +8,9 @@
 #include "base/fault.h"
 
 enum {
-	SEEN = 1u << 31,       /* mark in count[]: penalised in this pick already */
-	TOP_SORT_FIRST = 256,  /* candidates sorted at first when no top_k bounds them */
-	MIROSTAT_M = 100,      /* candidates that estimate the exponent (the paper's value) */
+	SEEN = 1u << 31,      /* mark in count[]: penalised in this pick already */
+	TOP_SORT_FIRST = 256, /* candidates sorted at first when no top_k bounds them */
+	MIROSTAT_M = 100,     /* candidates that estimate the exponent (the paper's value) */
 };
 
 struct sampler {
@@ -39,7 +39,7 @@ struct sampler *sampler_free(struct sampler *s)
 static bool penalties_on(const struct gen_sampling *o)
 {
 	return o->repeat_last_n != 0 && (o->repeat_penalty != 1.0f || o->presence_penalty != 0.0f ||
-					 o->frequency_penalty != 0.0f);
+						o->frequency_penalty != 0.0f);
 }
 
 /* One row an option; both ends are allowed. NaN is in no range. */
@@ -64,13 +64,13 @@ static enum err check_options(const struct gen_sampling *o, struct err_info *inf
 	};
 	for (size_t i = 0; i < sizeof t / sizeof *t; i++)
 		if (!(t[i].v >= t[i].min && t[i].v <= t[i].max))
-			return err_set(info, ERR_INVALID, "%s must be from %g to %g", t[i].name, t[i].min,
-				       t[i].max);
+			return err_set(info, ERR_INVALID, "%s must be from %g to %g", t[i].name,
+				t[i].min, t[i].max);
 	return OK;
 }
 
 enum err sampler_new(const struct gen_sampling *o, uint32_t n_vocab, uint32_t n_ctx,
-		     struct sampler **ret, struct err_info *info)
+	struct sampler **ret, struct err_info *info)
 {
 	TRY(check_options(o, info));
 	AUTO(sampler) struct sampler *s = mem_zalloc(1, sizeof *s);
@@ -107,7 +107,8 @@ void sampler_accept(struct sampler *s, int32_t token)
 
 double sampler_random(uint64_t seed, uint64_t position)
 {
-	/* Two rounds of SplitMix64's mixer: near seeds and near positions give unrelated numbers. */
+	/* Two rounds of SplitMix64's mixer: near seeds and near positions give unrelated numbers.
+	 * */
 	uint64_t x = seed * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u;
 	for (int round = 0; round < 2; round++) {
 		x += position * 0xd1342543de82ef95u + 0x9e3779b97f4a7c15u;
@@ -182,7 +183,10 @@ static bool better(const struct engine_candidate *a, const struct engine_candida
 }
 
 /* Foreign weights may give anything; NaN fails both. */
-static bool finite_logit(float l) { return l >= -FLT_MAX && l <= FLT_MAX; }
+static bool finite_logit(float l)
+{
+	return l >= -FLT_MAX && l <= FLT_MAX;
+}
 
 static int by_logit(const void *a, const void *b)
 {
@@ -279,7 +283,7 @@ static enum err mask(struct sampler *s, const struct sampler_grammar *g, uint32_
  * With a grammar the mask is asked for the best few first and for more only when too few pass:
  * a mask over the whole vocabulary costs milliseconds. */
 static enum err choose(struct sampler *s, const float *l, uint32_t k,
-		       const struct sampler_grammar *g, uint32_t *ret_n)
+	const struct sampler_grammar *g, uint32_t *ret_n)
 {
 	bool masked = g && g->grammar;
 	if (k >= s->n_vocab) {
@@ -382,7 +386,8 @@ static uint32_t cut_top_p(struct engine_candidate *c, uint32_t n, float p, bool 
 {
 	softmax(c, n);
 	double run = 0;
-	for (uint32_t m = sorted ? n : TOP_SORT_FIRST, from = 0;; from = m, m = m > n / 8 ? n : m * 8) {
+	for (uint32_t m = sorted ? n : TOP_SORT_FIRST, from = 0;;
+		from = m, m = m > n / 8 ? n : m * 8) {
 		if (m > n)
 			m = n;
 		if (!sorted)
@@ -446,8 +451,8 @@ static uint32_t mirostat_1_keep(const struct sampler *s, uint32_t n)
 	return !(k >= 1) ? 1 : k > n ? n : (uint32_t)k;
 }
 
-static enum err pick_mirostat(struct sampler *s, float *logits, double u,
-			      const struct sampler_grammar *g, int32_t *ret)
+static enum err pick_mirostat(
+	struct sampler *s, float *logits, double u, const struct sampler_grammar *g, int32_t *ret)
 {
 	uint32_t n, keep = 0;
 	TRY(choose(s, logits, s->n_vocab, g, &n));
@@ -473,7 +478,7 @@ static enum err pick_mirostat(struct sampler *s, float *logits, double u,
 }
 
 enum err sampler_pick(struct sampler *s, float *logits, uint64_t position,
-		      const struct sampler_grammar *g, int32_t *ret)
+	const struct sampler_grammar *g, int32_t *ret)
 {
 	const struct gen_sampling *o = &s->o;
 	penalise(s, logits);

@@ -9,8 +9,13 @@
 
 static struct gen_sampling plain(void)
 {
-	return (struct gen_sampling){ .temperature = 1, .top_p = 1, .typical_p = 1, .repeat_penalty = 1,
-				      .mirostat_tau = 5, .mirostat_eta = 0.1f, .num_predict = -1 };
+	return (struct gen_sampling){ .temperature = 1,
+		.top_p = 1,
+		.typical_p = 1,
+		.repeat_penalty = 1,
+		.mirostat_tau = 5,
+		.mirostat_eta = 0.1f,
+		.num_predict = -1 };
 }
 
 static struct sampler *make(const struct gen_sampling *o, uint32_t n_vocab)
@@ -81,7 +86,8 @@ TEST(min_p_keeps_a_part_of_the_best)
 
 TEST(typical_p_keeps_what_is_near_the_entropy)
 {
-	/* Entropy 1.208 nats; surprise 0.693, 1.386, 1.897, 2.303: distances 0.515, 0.178, 0.689, 1.095. */
+	/* Entropy 1.208 nats; surprise 0.693, 1.386, 1.897, 2.303: distances 0.515, 0.178, 0.689,
+	 * 1.095. */
 	struct gen_sampling o = plain();
 	o.typical_p = 0.2f; /* 0.25 alone is enough */
 	shares(o, ROW, 4, (double[]){ 1, 0, 0, 0 });
@@ -114,7 +120,7 @@ TEST(penalties_change_logits_as_documented)
 	CHECK_OK(sampler_pick(s, (float[]){ -1, -1.5f, -3 }, 0, NULL, &id)); /* -2, -1.5, -3 */
 	CHECK_EQ_INT(id, 1);
 	for (int i = 0; i < 3; i++)
-		sampler_accept(s, 2); /* 0 leaves the window */
+		sampler_accept(s, 2);                                     /* 0 leaves the window */
 	CHECK_OK(sampler_pick(s, (float[]){ 4, 3, 7.9f }, 0, NULL, &id)); /* 4, 3, 3.95 */
 	CHECK_EQ_INT(id, 0);
 	o.repeat_penalty = 1;
@@ -140,7 +146,8 @@ static int by_value_down(const void *a, const void *b)
 TEST(large_rows_agree_with_a_full_sort)
 {
 	enum { N = 5003 };
-	float *row = malloc(N * sizeof *row), *copy = malloc(N * sizeof *row), *sorted = malloc(N * sizeof *row);
+	float *row = malloc(N * sizeof *row), *copy = malloc(N * sizeof *row),
+	      *sorted = malloc(N * sizeof *row);
 	for (unsigned round = 0; round < 40; round++) {
 		for (int i = 0; i < N; i++)
 			row[i] = (float)(sampler_random(round, (uint64_t)i) * 20 - 10);
@@ -217,8 +224,10 @@ TEST(mirostat_steers_to_the_wanted_surprise)
 				if (i >= 1000)
 					surprise -= row[id] / log(2) / 5000;
 			}
-			/* The controller sees the surprise after its cut, when less than the whole mass is
-			 * left; the raw one measured here lies above by the bits of what was cut. */
+			/* The controller sees the surprise after its cut, when less than the
+			 * whole mass is
+			 * left; the raw one measured here lies above by the bits of what was cut.
+			 * */
 			if (surprise < tau - 0.3 || surprise > tau + 2.2)
 				FAIL("mirostat %d tau %d: %f bits", version, tau, surprise);
 		}
@@ -243,8 +252,8 @@ TEST(hostile_numbers_are_errors_or_harmless)
 {
 	struct gen_sampling o = plain();
 	int32_t id;
-	const float bad[][4] = { { NAN, NAN, NAN, NAN }, { -INFINITY, -INFINITY, -INFINITY, -INFINITY },
-				 { NAN, -INFINITY, NAN, NAN } };
+	const float bad[][4] = { { NAN, NAN, NAN, NAN },
+		{ -INFINITY, -INFINITY, -INFINITY, -INFINITY }, { NAN, -INFINITY, NAN, NAN } };
 	for (size_t i = 0; i < 3; i++)
 		for (int t = 0; t < 2; t++)
 			for (int k = 0; k < 3; k++) {
@@ -263,7 +272,8 @@ TEST(hostile_numbers_are_errors_or_harmless)
 		o.min_p = 0.5f;
 		AUTO(sampler) struct sampler *s = make(&o, 4);
 		for (uint64_t i = 0; i < 100; i++) {
-			CHECK_OK(sampler_pick(s, (float[]){ NAN, 3e38f, INFINITY, -3e38f }, i, NULL, &id));
+			CHECK_OK(sampler_pick(
+				s, (float[]){ NAN, 3e38f, INFINITY, -3e38f }, i, NULL, &id));
 			CHECK(id == 1 || id == 3);
 		}
 	}

@@ -8,18 +8,18 @@
 enum {
 	SLOTS_MAX = 256,
 	WAITING_DEFAULT = 1024,
-	REUSE_MIN = 16,        /* tokens in common below which a free slot is better left alone */
-	CHUNK_MIN = 16,        /* tokens of prompt a batch carries at least */
-	STUCK_MAX = 3,         /* tries with a batch that cannot shrink before it fails */
+	REUSE_MIN = 16, /* tokens in common below which a free slot is better left alone */
+	CHUNK_MIN = 16, /* tokens of prompt a batch carries at least */
+	STUCK_MAX = 3,  /* tries with a batch that cannot shrink before it fails */
 };
 static const int64_t GAP_DEFAULT_NS = 150 * 1000000LL, AGE_DEFAULT_NS = 15 * 1000000000LL;
 
 struct slot {
-	struct request *req;  /* NULL: free; what its cells hold is a kept leaf */
-	struct tokens kv;     /* the tokens in its cells */
+	struct request *req;   /* NULL: free; what its cells hold is a kept leaf */
+	struct tokens kv;      /* the tokens in its cells */
 	uint64_t person, used; /* used: step of the last use */
-	size_t n_batch;       /* tokens of it in the batch being made */
-	size_t out;           /* index of its last token in there */
+	size_t n_batch;        /* tokens of it in the batch being made */
+	size_t out;            /* index of its last token in there */
 };
 struct sched {
 	const struct engine_backend_ops *ops;
@@ -36,7 +36,7 @@ struct sched {
 	uint32_t squeeze;     /* halvings of the prompt share after ERR_AGAIN */
 	uint32_t stuck;       /* ERR_AGAINs in a row with nothing left to give up */
 	int64_t gap_ns, age_ns;
-	double token_ns;      /* measured: what a token of prompt costs */
+	double token_ns; /* measured: what a token of prompt costs */
 	uint64_t tokens_in, tokens_out;
 	struct buf bytes, thought, answer;
 };
@@ -83,7 +83,10 @@ enum err sched_new(const struct sched_options *o, struct sched **ret)
 	return OK;
 }
 
-static int64_t now(const struct sched *s) { return s->ops->now_ns(s->backend); }
+static int64_t now(const struct sched *s)
+{
+	return s->ops->now_ns(s->backend);
+}
 
 /* ---- ends ---- */
 
@@ -113,11 +116,16 @@ static void fail(struct sched *s, uint64_t id, enum err e, struct request_error 
 /* The request is over; `l` is its slot or NULL. Frees it. */
 static void finish(struct sched *s, struct request *r, struct slot *l, enum gen_reason reason)
 {
-	int64_t t = now(s), in = r->admitted_ns ? r->admitted_ns : t, first = r->first_ns ? r->first_ns : t;
+	int64_t t = now(s), in = r->admitted_ns ? r->admitted_ns : t,
+		first = r->first_ns ? r->first_ns : t;
 	struct gen_done d = {
-		.reason = reason, .prompt_tokens = r->prompt_tokens, .cached_tokens = r->cached_tokens,
-		.answer_tokens = request_answer_tokens(r), .queue_ns = in - r->added_ns,
-		.prompt_ns = first - in, .answer_ns = t - first,
+		.reason = reason,
+		.prompt_tokens = r->prompt_tokens,
+		.cached_tokens = r->cached_tokens,
+		.answer_tokens = request_answer_tokens(r),
+		.queue_ns = in - r->added_ns,
+		.prompt_ns = first - in,
+		.answer_ns = t - first,
 	};
 	uint64_t id = r->id;
 	if (l)
@@ -187,7 +195,8 @@ void sched_add(struct sched *s, uint64_t id, const struct gen_request *g)
 	if (s->n_waiting < s->max_waiting)
 		e = request_new(s->ops, s->backend, id, g, &r, &why);
 	if (!e && s->caps->shared_cells && request_cells(r) > s->caps->n_ctx) {
-		e = ERR_CONTEXT; /* limit is n_ctx_seq, so this is a backend that promises too much */
+		/* limit is n_ctx_seq, so this is a backend that promises too much */
+		e = ERR_CONTEXT;
 		r = request_free(r);
 	}
 	if (e) {
@@ -224,7 +233,8 @@ static void drop_cancelled(struct sched *s)
 }
 
 /* Smaller goes first: class lifted by age, then how much its person has running, then arrival. */
-static bool before(const struct sched *s, const struct request *a, const struct request *b, int64_t t)
+static bool before(
+	const struct sched *s, const struct request *a, const struct request *b, int64_t t)
 {
 	int64_t ca = a->priority - (t - a->added_ns) / s->age_ns;
 	int64_t cb = b->priority - (t - b->added_ns) / s->age_ns;
@@ -238,7 +248,8 @@ static bool before(const struct sched *s, const struct request *a, const struct 
 			na += s->slot[i].req->person == a->person;
 			nb += s->slot[i].req->person == b->person;
 		}
-	/* After one age of waiting arrival alone decides, or a busy person's request could starve. */
+	/* After one age of waiting arrival alone decides, or a busy person's request could
+	 * starve. */
 	bool old = t - a->added_ns > s->age_ns || t - b->added_ns > s->age_ns;
 	if (na != nb && !old)
 		return na < nb;
@@ -315,7 +326,8 @@ static void keep_common(struct sched *s, struct slot *l, const struct request *r
 		int64_t need = (int64_t)n - s->caps->swa_window;
 		bool there = !s->caps->swa_window ||
 			     s->ops->kv_first(s->backend, seq) <= (need > 0 ? need : 0);
-		if (!s->caps->partial_rm || !there || !s->ops->kv_rm(s->backend, seq, (int32_t)n, -1))
+		if (!s->caps->partial_rm || !there ||
+			!s->ops->kv_rm(s->backend, seq, (int32_t)n, -1))
 			n = 0;
 	}
 	if (!n)
@@ -349,7 +361,8 @@ static void begin(struct sched *s, struct request *r, struct slot *l)
 	r->admitted_ns = now(s);
 	r->cached_tokens = l->kv.n < r->prompt_tokens ? (uint32_t)l->kv.n : r->prompt_tokens;
 	s->tokens_in += r->prompt_tokens - r->cached_tokens;
-	struct gen_begun b = { r->prompt_tokens, r->cached_tokens, r->truncated_tokens, r->sampling.seed };
+	struct gen_begun b = { r->prompt_tokens, r->cached_tokens, r->truncated_tokens,
+		r->sampling.seed };
 	s->sink.begun(s->sink.arg, r->id, &b);
 	if (r->n_resume)
 		(void)replay(s, l);
@@ -372,7 +385,8 @@ static void admit(struct sched *s)
 				return;
 			for (uint32_t i = 0; i < s->n_slots; i++)
 				kept += s->slot[i].req || &s->slot[i] == l ? 0 : s->slot[i].kv.n;
-			for (struct slot *o; need + kept > s->caps->n_ctx && (o = oldest_leaf(s, l));) {
+			for (struct slot *o;
+				need + kept > s->caps->n_ctx && (o = oldest_leaf(s, l));) {
 				kept -= o->kv.n;
 				empty_slot(s, o);
 			}
@@ -383,7 +397,10 @@ static void admit(struct sched *s)
 
 /* ---- the batch ---- */
 
-static size_t left(const struct slot *l) { return l->req->feed.n - l->kv.n; }
+static size_t left(const struct slot *l)
+{
+	return l->req->feed.n - l->kv.n;
+}
 
 static void put(struct sched *s, struct slot *l, size_t n)
 {
@@ -391,7 +408,9 @@ static void put(struct sched *s, struct slot *l, size_t n)
 		size_t pos = l->kv.n + l->n_batch;
 		l->out = s->n_batch;
 		s->batch[s->n_batch++] = (struct engine_token){
-			.token = l->req->feed.v[pos], .pos = (int32_t)pos, .seq = (int32_t)(l - s->slot),
+			.token = l->req->feed.v[pos],
+			.pos = (int32_t)pos,
+			.seq = (int32_t)(l - s->slot),
 			.out = pos + 1 == l->req->feed.n,
 		};
 		l->n_batch++;
@@ -452,7 +471,8 @@ static void fill(struct sched *s)
 		struct slot *l = &s->slot[(s->next_prompt + k) % s->n_slots];
 		if (!l->req || left(l) <= 1 || l->n_batch)
 			continue;
-		size_t share = (room + prompts - 1) / prompts, n = left(l) < share ? left(l) : share;
+		size_t share = (room + prompts - 1) / prompts,
+		       n = left(l) < share ? left(l) : share;
 		put(s, l, n);
 		room -= n;
 		prompts--;
@@ -543,8 +563,8 @@ static void draw_next(struct sched *s, struct slot *l)
 	enum err e = logits ? request_pick(r, logits, &token) : ERR_ENGINE;
 	if (e) {
 		finish_failed(s, l, e == ERR_INVALID ? ERR_INVALID : ERR_ENGINE,
-			      e == ERR_INVALID ? "the schema allows no further token" :
-						 "the model gave no usable numbers");
+			e == ERR_INVALID ? "the schema allows no further token"
+					 : "the model gave no usable numbers");
 		return;
 	}
 	s->tokens_out++;
@@ -651,19 +671,26 @@ enum err sched_step(struct sched *s)
 	return OK;
 }
 
-bool sched_busy(const struct sched *s) { return s->n_waiting || s->n_running; }
+bool sched_busy(const struct sched *s)
+{
+	return s->n_waiting || s->n_running;
+}
 
 void sched_stats(const struct sched *s, struct engine_stats *ret)
 {
 	*ret = (struct engine_stats){
-		.active = s->n_running, .waiting = s->n_waiting, .cells = s->caps->n_ctx,
-		.tokens_in = s->tokens_in, .tokens_out = s->tokens_out,
+		.active = s->n_running,
+		.waiting = s->n_waiting,
+		.cells = s->caps->n_ctx,
+		.tokens_in = s->tokens_in,
+		.tokens_out = s->tokens_out,
 	};
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		ret->cells_used += (uint32_t)s->slot[i].kv.n;
 }
 
-enum err sched_count(struct sched *s, const struct gen_request *g, uint64_t *ret, struct err_info *info)
+enum err sched_count(
+	struct sched *s, const struct gen_request *g, uint64_t *ret, struct err_info *info)
 {
 	struct engine_prompt p = { 0 };
 	enum err e = s->ops->prompt(s->backend, g, &p, info);

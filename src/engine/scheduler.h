@@ -18,7 +18,8 @@
 #include "engine/backend.h"
 
 struct sched;
-struct sched_sink { /* called inside sched_add, sched_step and sched_cancel_all; may not call back */
+/* called inside sched_add, sched_step and sched_cancel_all; may not call back */
+struct sched_sink {
 	void (*begun)(void *arg, uint64_t id, const struct gen_begun *v);
 	void (*delta)(void *arg, uint64_t id, const struct gen_delta *v);
 	void (*done)(void *arg, uint64_t id, const struct gen_done *v);
@@ -29,9 +30,9 @@ struct sched_options {
 	const struct engine_backend_ops *ops; /* borrowed, as backend */
 	void *backend;
 	struct sched_sink sink;
-	uint32_t max_waiting;  /* 0: 1024 */
-	int64_t gap_ns;        /* wanted gap between tokens while prompts are read; 0: 150 ms */
-	int64_t age_ns;        /* waiting this long lifts a request by one class; 0: 15 s */
+	uint32_t max_waiting; /* 0: 1024 */
+	int64_t gap_ns;       /* wanted gap between tokens while prompts are read; 0: 150 ms */
+	int64_t age_ns;       /* waiting this long lifts a request by one class; 0: 15 s */
 };
 enum err sched_new(const struct sched_options *o, struct sched **ret);
 struct sched *sched_free(struct sched *s); /* no sink calls */
@@ -46,4 +47,5 @@ enum err sched_step(struct sched *s);
 bool sched_busy(const struct sched *s); /* anything waiting or running */
 void sched_stats(const struct sched *s, struct engine_stats *ret);
 /* Tokens of the request's prompt. Errors: the backend's prompt(). */
-enum err sched_count(struct sched *s, const struct gen_request *g, uint64_t *ret, struct err_info *info);
+enum err sched_count(
+	struct sched *s, const struct gen_request *g, uint64_t *ret, struct err_info *info);

@@ -89,7 +89,12 @@ static void on_failed(void *arg, uint64_t id, const struct gen_failed *v)
 }
 
 static const struct fake_options SMALL = {
-	.n_ctx = 800, .n_seq = 4, .n_batch = 64, .end_every = 60, .step_ns = 5000000, .token_ns = 1000000,
+	.n_ctx = 800,
+	.n_seq = 4,
+	.n_batch = 64,
+	.end_every = 60,
+	.step_ns = 5000000,
+	.token_ns = 1000000,
 };
 
 static struct world *world_new(const struct fake_options *o, uint32_t max_waiting)
@@ -102,8 +107,10 @@ static struct world *world_new(const struct fake_options *o, uint32_t max_waitin
 		w->r[i].thought = BUF(100000);
 	}
 	CHECK_OK(fake_new(o, &w->fake));
-	struct sched_options so = { .ops = &FAKE_OPS, .backend = w->fake, .max_waiting = max_waiting,
-				    .sink = { on_begun, on_delta, on_done, on_failed, w } };
+	struct sched_options so = { .ops = &FAKE_OPS,
+		.backend = w->fake,
+		.max_waiting = max_waiting,
+		.sink = { on_begun, on_delta, on_done, on_failed, w } };
 	CHECK_OK(sched_new(&so, &w->sched));
 	return w;
 }
@@ -131,9 +138,16 @@ static void run(struct world *w)
 static struct gen_request ask(const char *input)
 {
 	return (struct gen_request){
-		.kind = GEN_PROMPT, .input = str_from(input), .person = 1,
-		.sampling = { .temperature = 0, .top_p = 1, .typical_p = 1, .repeat_penalty = 1, .num_predict = -1,
-			      .mirostat_tau = 5, .mirostat_eta = 0.1f },
+		.kind = GEN_PROMPT,
+		.input = str_from(input),
+		.person = 1,
+		.sampling = { .temperature = 0,
+			.top_p = 1,
+			.typical_p = 1,
+			.repeat_penalty = 1,
+			.num_predict = -1,
+			.mirostat_tau = 5,
+			.mirostat_eta = 0.1f },
 	};
 }
 
@@ -146,7 +160,8 @@ struct answer {
 	enum gen_reason reason;
 };
 
-static void expect_answer(const struct gen_request *g, uint32_t end_every, uint32_t limit, struct answer *a)
+static void expect_answer(
+	const struct gen_request *g, uint32_t end_every, uint32_t limit, struct answer *a)
 {
 	int32_t all[2000];
 	size_t n = g->input.len;
@@ -154,7 +169,8 @@ static void expect_answer(const struct gen_request *g, uint32_t end_every, uint3
 	for (size_t i = 0; i < n; i++)
 		all[i] = (unsigned char)g->input.ptr[i];
 	for (;;) {
-		if ((g->sampling.num_predict >= 0 && a->n >= (size_t)g->sampling.num_predict) || n >= limit) {
+		if ((g->sampling.num_predict >= 0 && a->n >= (size_t)g->sampling.num_predict) ||
+			n >= limit) {
 			a->reason = GEN_LENGTH;
 			return;
 		}
@@ -182,7 +198,8 @@ static void check_answer(const struct record *r, const struct answer *a)
 	CHECK_EQ_INT(r->failed, 0);
 	CHECK_EQ_STR(buf_str(&r->text), ((struct str){ a->text, a->text_len }));
 	CHECK_EQ_INT(r->tokens.n, a->n);
-	CHECK(memcmp(r->tokens.v ? r->tokens.v : a->tokens, a->tokens, a->n * sizeof *a->tokens) == 0);
+	CHECK(memcmp(r->tokens.v ? r->tokens.v : a->tokens, a->tokens, a->n * sizeof *a->tokens) ==
+		0);
 	CHECK_EQ_INT(r->d.reason, a->reason);
 	CHECK_EQ_INT(r->d.answer_tokens, a->n);
 }
@@ -254,8 +271,9 @@ TEST(truncation_drops_the_oldest_but_system_messages)
 	struct world *w = world_new(&SMALL, 0);
 	char json[4000] = "[{\"role\":\"system\",\"content\":\"S\"}";
 	for (int i = 0; i < 10; i++)
-		snprintf(json + strlen(json), 200, ",{\"role\":\"%s\",\"content\":\"%d\"}", i % 2 ? "assistant" : "user", i);
-	strcat(json, ",{\"role\":\"user\",\"content\":\"last\"}]");
+		snprintf(json + strlen(json), 200, ",{\"role\":\"%s\",\"content\":\"%d\"}",
+			i % 2 ? "assistant" : "user", i);
+	snprintf(json + strlen(json), 200, ",{\"role\":\"user\",\"content\":\"last\"}]");
 	struct gen_request g = ask(json);
 	g.kind = GEN_CHAT;
 	sched_add(w->sched, 1, &g);
@@ -264,9 +282,12 @@ TEST(truncation_drops_the_oldest_but_system_messages)
 	sched_add(w->sched, 2, &g);
 	run(w);
 	CHECK_EQ_INT(w->r[2].done, 1);
-	/* Room is 150 of 200: system, then from the user's message 8 on: what a Python script counts. */
-	struct gen_request want = ask("[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"8\"},"
-				      "{\"role\":\"assistant\",\"content\":\"9\"},{\"role\":\"user\",\"content\":\"last\"}]");
+	/* Room is 150 of 200: system, then from the user's message 8 on: what a Python script
+	 * counts. */
+	struct gen_request want = ask(
+		"[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"8\"},"
+		"{\"role\":\"assistant\",\"content\":\"9\"},"
+			"{\"role\":\"user\",\"content\":\"last\"}]");
 	CHECK_EQ_INT(w->r[2].b.prompt_tokens, want.input.len);
 	CHECK_EQ_INT(w->r[2].b.truncated_tokens, strlen(json) - want.input.len);
 	struct answer a;
@@ -353,12 +374,14 @@ TEST(a_window_or_no_partial_removal_never_reuses_what_is_gone)
 		o.swa_window = kind ? 0 : 20;
 		o.no_partial_rm = kind;
 		struct world *w = world_new(&o, 0);
-		struct gen_request g = ask("a long and common beginning, then something that differs at the end");
+		struct gen_request g =
+			ask("a long and common beginning, then something that differs at the end");
 		struct answer a;
 		g.sampling.num_predict = 30;
 		sched_add(w->sched, 1, &g);
 		run(w);
-		g.input = STR("a long and common beginning, but another end"); /* fake dies on misuse */
+		g.input = STR(
+			"a long and common beginning, but another end"); /* fake dies on misuse */
 		sched_add(w->sched, 2, &g);
 		run(w);
 		CHECK_EQ_INT(w->r[2].b.cached_tokens, 0);
@@ -372,7 +395,8 @@ TEST(strict_runs_alone_and_takes_the_same_time_whatever_came_before)
 {
 	int64_t took[3];
 	struct answer a;
-	struct gen_request s = ask("the strict one has a prompt longer than a batch of sixty-four tokens, as it must");
+	struct gen_request s = ask(
+		"the strict one has a prompt longer than a batch of sixty-four tokens, as it must");
 	s.strict = true;
 	s.sampling.seed = -1;
 	s.sampling.temperature = 1;
@@ -438,7 +462,8 @@ TEST(a_resumed_request_goes_on_as_if_nothing_had_happened)
 			struct record *r = &w->r[k];
 			CHECK_EQ_STR(buf_str(&r->text), buf_str(&whole->text));
 			CHECK_EQ_INT(r->tokens.n, whole->tokens.n - k);
-			CHECK(memcmp(r->tokens.v, whole->tokens.v + k, r->tokens.n * sizeof *r->tokens.v) == 0);
+			CHECK(memcmp(r->tokens.v, whole->tokens.v + k,
+				      r->tokens.n * sizeof *r->tokens.v) == 0);
 			CHECK_EQ_INT(r->d.reason, whole->d.reason);
 			CHECK_EQ_INT(r->d.answer_tokens, whole->d.answer_tokens);
 		}
@@ -511,7 +536,8 @@ TEST(a_newcomer_does_not_wait_for_a_long_prompt)
 	int64_t from = fake_now_ns(w->fake);
 	while (!w->r[2].first_ns)
 		CHECK_OK(sched_step(w->sched));
-	CHECK(w->r[2].first_ns - from <= 600 * 1000000LL); /* one batch of 512; the long one needs 9 s */
+	CHECK(w->r[2].first_ns - from <=
+		600 * 1000000LL); /* one batch of 512; the long one needs 9 s */
 	CHECK_EQ_INT(w->r[1].done + w->r[1].failed, 0);
 	/* While the newcomer answers, the gap between its tokens keeps to the target. */
 	while (w->r[2].tokens.n < 8 && !w->r[2].done) {
@@ -603,11 +629,14 @@ struct plan {
 
 static void plan_one(uint64_t *x, struct plan *p)
 {
-	static const char *const heads[] = { "", "You are a helpful assistant. ", "Tresor company rules: be brief. " };
+	static const char *const heads[] = { "", "You are a helpful assistant. ",
+		"Tresor company rules: be brief. " };
 	static const struct str stops[] = { { "a", 1 }, { "qq", 2 }, { "xyz", 3 } };
 	snprintf(p->input, sizeof p->input, "%s%.*s%u", heads[dice(x, 3)], (int)dice(x, 120),
-		 "the quick brown fox jumps over the lazy dog and runs on through the wood until it sleeps, "
-		 "then wakes and runs again and on", dice(x, 5));
+		"the quick brown fox jumps over the lazy dog and runs on through the wood until "
+			"it sleeps, "
+		"then wakes and runs again and on",
+		dice(x, 5));
 	p->g = ask(p->input);
 	p->g.person = dice(x, 3);
 	p->g.priority = (uint8_t)dice(x, 3);
@@ -619,11 +648,13 @@ static void plan_one(uint64_t *x, struct plan *p)
 		p->g.stop[i] = stops[dice(x, 3)];
 }
 
-static void check_end(const struct world *w, const struct plan *p, const struct record *r, uint32_t end_every)
+static void check_end(
+	const struct world *w, const struct plan *p, const struct record *r, uint32_t end_every)
 {
 	const struct engine_caps *caps = FAKE_OPS.caps(w->fake);
 	struct answer a;
-	uint32_t limit = p->g.max_context && p->g.max_context < caps->n_ctx_seq ? p->g.max_context : caps->n_ctx_seq;
+	uint32_t limit = p->g.max_context && p->g.max_context < caps->n_ctx_seq ? p->g.max_context
+										: caps->n_ctx_seq;
 	CHECK_EQ_INT(r->done + r->failed, 1);
 	if (p->g.input.len >= limit) {
 		CHECK_EQ_INT(r->f.code, ERR_CONTEXT);
@@ -643,10 +674,15 @@ static void one_schedule(uint64_t seed)
 {
 	uint64_t x = seed * 7919 + 1;
 	struct fake_options o = {
-		.n_seq = 1 + dice(&x, 6), .n_batch = 6 + dice(&x, 60), .end_every = 20 + dice(&x, 60),
-		.step_ns = 1 + dice(&x, 9000000), .token_ns = 1 + dice(&x, 3000000),
-		.shared_cells = dice(&x, 2), .no_partial_rm = dice(&x, 4) == 0,
-		.swa_window = dice(&x, 3) ? 0 : 5 + dice(&x, 40), .again_every = dice(&x, 3) ? 0 : 2 + dice(&x, 9),
+		.n_seq = 1 + dice(&x, 6),
+		.n_batch = 6 + dice(&x, 60),
+		.end_every = 20 + dice(&x, 60),
+		.step_ns = 1 + dice(&x, 9000000),
+		.token_ns = 1 + dice(&x, 3000000),
+		.shared_cells = dice(&x, 2),
+		.no_partial_rm = dice(&x, 4) == 0,
+		.swa_window = dice(&x, 3) ? 0 : 5 + dice(&x, 40),
+		.again_every = dice(&x, 3) ? 0 : 2 + dice(&x, 9),
 	};
 	o.n_ctx = o.shared_cells ? 260 + dice(&x, 600) : 260 * o.n_seq;
 	struct world *w = world_new(&o, 0);
@@ -690,13 +726,15 @@ TEST_TIMEOUT(no_failed_allocation_loses_a_request, 120)
 	g.sampling.repeat_last_n = 8;
 	g.sampling.num_predict = s.sampling.num_predict = 12;
 	g.schema = STR("abc");
-	FOR_EACH_FAULT(FAULT_ALLOC, n) {
+	FOR_EACH_FAULT(FAULT_ALLOC, n)
+	{
 		struct fake *f = NULL;
 		struct sched *sc = NULL;
 		struct world *w = calloc(1, sizeof *w);
 		w->strict_id = -1;
 		w->lossy = true;
-		struct sched_options so = { .ops = &FAKE_OPS, .sink = { on_begun, on_delta, on_done, on_failed, w } };
+		struct sched_options so = { .ops = &FAKE_OPS,
+			.sink = { on_begun, on_delta, on_done, on_failed, w } };
 		enum err e = fake_new(&SMALL, &f);
 		so.backend = w->fake = f;
 		if (!e)

@@ -105,13 +105,13 @@ enum stage { STAGE_START, STAGE_THOUGHT, STAGE_GAP, STAGE_ANSWER, STAGE_STOPPED 
  * GAP: blanks between end tag and answer are dropped. ANSWER: until a stop string. */
 struct text {
 	enum stage stage;
-	struct str tag;           /* start tag; points into tag_copy */
+	struct str tag; /* start tag; points into tag_copy */
 	char tag_copy[LIMIT_STOP_STRING];
 	struct stop_set *stop, *end;
-	struct buf held;          /* START: all since the start; later: what may begin a match */
-	unsigned char part[4];    /* an unfinished character */
+	struct buf held;       /* START: all since the start; later: what may begin a match */
+	unsigned char part[4]; /* an unfinished character */
 	unsigned n_part;
-	bool fresh_thought;       /* nothing of the thought was shown: blanks are dropped */
+	bool fresh_thought; /* nothing of the thought was shown: blanks are dropped */
 };
 
 struct text *text_free(struct text *t)
@@ -140,16 +140,24 @@ enum err text_new(const struct text_options *o, struct text **ret)
 			memcpy(t->tag_copy, o->think_start.ptr, o->think_start.len);
 		t->tag = (struct str){ t->tag_copy, o->think_start.len };
 	}
-	t->stage = !t->end ? STAGE_ANSWER : o->thinking ? STAGE_THOUGHT : t->tag.len ? STAGE_START
-										     : STAGE_ANSWER;
+	t->stage = !t->end       ? STAGE_ANSWER
+		   : o->thinking ? STAGE_THOUGHT
+		   : t->tag.len  ? STAGE_START
+				 : STAGE_ANSWER;
 	t->fresh_thought = true;
 	*ret = TAKE(t);
 	return OK;
 }
 
-bool text_thinking(const struct text *t) { return t->stage == STAGE_THOUGHT; }
+bool text_thinking(const struct text *t)
+{
+	return t->stage == STAGE_THOUGHT;
+}
 
-static bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
 
 /* Moves all of `held` but its last `keep` bytes to `out`. */
 static enum err show(struct text *t, struct buf *out, size_t keep)
@@ -218,15 +226,19 @@ static enum err byte_start(struct text *t, char c, struct buf *answer)
 static enum err byte_any(struct text *t, char c, struct buf *thought, struct buf *answer)
 {
 	switch (t->stage) {
-	case STAGE_START: return byte_start(t, c, answer);
-	case STAGE_THOUGHT: return byte_thought(t, c, thought);
+	case STAGE_START:
+		return byte_start(t, c, answer);
+	case STAGE_THOUGHT:
+		return byte_thought(t, c, thought);
 	case STAGE_GAP:
 		if (is_blank(c))
 			return OK;
 		t->stage = STAGE_ANSWER;
 		[[fallthrough]];
-	case STAGE_ANSWER: return byte_answer(t, c, answer);
-	case STAGE_STOPPED: break;
+	case STAGE_ANSWER:
+		return byte_answer(t, c, answer);
+	case STAGE_STOPPED:
+		break;
 	}
 	return OK;
 }
@@ -241,7 +253,11 @@ static enum err bytes_any(struct text *t, struct str s, struct buf *thought, str
 /* Length of the character a lead byte begins; 0: no lead byte (RFC 3629). */
 static unsigned utf8_len(unsigned char c)
 {
-	return c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+	return c < 0x80                ? 1
+	       : c >= 0xc2 && c < 0xe0 ? 2
+	       : (c & 0xf0) == 0xe0    ? 3
+	       : c >= 0xf0 && c < 0xf5 ? 4
+				       : 0;
 }
 
 /* Can these bytes begin a character? Second bytes have narrower ranges after E0, ED, F0, F4. */
@@ -262,7 +278,7 @@ static bool utf8_may_begin(const unsigned char *p, unsigned n)
 static const struct str REPLACEMENT = { "\xef\xbf\xbd", 3 };
 
 enum err text_add(struct text *t, struct str bytes, struct buf *thought, struct buf *answer,
-		  bool *ret_stopped)
+	bool *ret_stopped)
 {
 	for (size_t i = 0; i < bytes.len && t->stage != STAGE_STOPPED; i++) {
 		t->part[t->n_part++] = (unsigned char)bytes.ptr[i];

@@ -4,7 +4,8 @@
  * held back), reasoning split from the answer by the model's tags, stop strings. A stop string
  * matches when its last byte arrives, whatever the pieces it came in; of several that end there
  * the longest counts; it and all after it never appear. What could still become a stop string is
- * held back, never more than that. Stop strings count in the answer only. Pure: no I/O, no clock. */
+ * held back, never more than that. Stop strings count in the answer only. Pure: no I/O, no clock.
+ * */
 #pragma once
 
 #include "base/auto.h"
@@ -24,10 +25,10 @@ void stop_set_reset(struct stop_set *s);
 
 struct text;
 struct text_options {
-	const struct str *stop;       /* copied */
+	const struct str *stop; /* copied */
 	size_t n_stop;
 	struct str think_start, think_end; /* empty: no reasoning part; copied */
-	bool thinking;                /* starts inside the reasoning part */
+	bool thinking;                     /* starts inside the reasoning part */
 };
 /* Errors: as stop_set_new(). */
 enum err text_new(const struct text_options *o, struct text **ret);
@@ -37,7 +38,7 @@ DEFINE_AUTO(text)
  * of time: no answer comes before a thought). Nothing more comes after *ret_stopped.
  * Errors: buf's; `t` must not be used on. */
 enum err text_add(struct text *t, struct str bytes, struct buf *thought, struct buf *answer,
-		  bool *ret_stopped);
+	bool *ret_stopped);
 /* The stream is over: adds what was held back. */
 enum err text_end(struct text *t, struct buf *thought, struct buf *answer);
 bool text_thinking(const struct text *t);

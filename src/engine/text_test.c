@@ -12,7 +12,7 @@ static struct str naive_cut(struct str s, const struct str *stop, size_t n, bool
 		size_t most = 0;
 		for (size_t i = 0; i < n; i++)
 			if (stop[i].len <= end && stop[i].len > most &&
-			    memcmp(s.ptr + end - stop[i].len, stop[i].ptr, stop[i].len) == 0)
+				memcmp(s.ptr + end - stop[i].len, stop[i].ptr, stop[i].len) == 0)
 				most = stop[i].len;
 		if (most) {
 			*ret_stopped = true;
@@ -63,9 +63,12 @@ TEST_TIMEOUT(stop_strings_agree_with_the_naive_way_for_every_short_text_and_cut,
 		struct str s[3];
 		size_t n;
 	} sets[] = {
-		{ { { "ab", 2 } }, 1 },           { { { "aab", 3 } }, 1 },
-		{ { { "aba", 3 }, { "bb", 2 } }, 2 }, { { { "a", 1 }, { "aaa", 3 } }, 2 },
-		{ { { "abab", 4 }, { "ba", 2 }, { "bbb", 3 } }, 3 }, { { { "aaaa", 4 } }, 1 },
+		{ { { "ab", 2 } }, 1 },
+		{ { { "aab", 3 } }, 1 },
+		{ { { "aba", 3 }, { "bb", 2 } }, 2 },
+		{ { { "a", 1 }, { "aaa", 3 } }, 2 },
+		{ { { "abab", 4 }, { "ba", 2 }, { "bbb", 3 } }, 3 },
+		{ { { "aaaa", 4 } }, 1 },
 		{ { { "abaab", 5 }, { "aabb", 4 } }, 2 },
 	};
 	enum { LEN = 7 };
@@ -96,11 +99,12 @@ TEST(unfinished_characters_are_held_back_and_shown_whole)
 /* Every sequence of three bytes from the interesting ones gives UTF-8, cut or whole the same. */
 TEST(any_bytes_become_valid_text_independent_of_the_pieces)
 {
-	static const unsigned char pick[] = { 'a', 0x80, 0xbf, 0xc0, 0xc3, 0xe0, 0xa0, 0xed, 0xf0, 0x90, 0xf4, 0xff };
+	static const unsigned char pick[] = { 'a', 0x80, 0xbf, 0xc0, 0xc3, 0xe0, 0xa0, 0xed, 0xf0,
+		0x90, 0xf4, 0xff };
 	enum { N = sizeof pick };
 	for (unsigned code = 0; code < N * N * N * N; code++) {
-		char s[4] = { (char)pick[code % N], (char)pick[code / N % N], (char)pick[code / N / N % N],
-			      (char)pick[code / N / N / N] };
+		char s[4] = { (char)pick[code % N], (char)pick[code / N % N],
+			(char)pick[code / N / N % N], (char)pick[code / N / N / N] };
 		AUTO_BUF struct buf one = BUF(100), many = BUF(100), thought = BUF(100);
 		AUTO(text) struct text *a = NULL, *b = NULL;
 		bool stopped;
@@ -119,13 +123,16 @@ TEST(any_bytes_become_valid_text_independent_of_the_pieces)
 }
 
 static void think(const char *in, bool inside, size_t piece, const char *thought_want,
-		  const char *answer_want)
+	const char *answer_want)
 {
 	AUTO(text) struct text *t = NULL;
 	AUTO_BUF struct buf thought = BUF(1000), answer = BUF(1000);
 	const struct str stop = STR("STOP");
-	struct text_options o = { .stop = &stop, .n_stop = 1, .think_start = STR("<think>"),
-				  .think_end = STR("</think>"), .thinking = inside };
+	struct text_options o = { .stop = &stop,
+		.n_stop = 1,
+		.think_start = STR("<think>"),
+		.think_end = STR("</think>"),
+		.thinking = inside };
 	CHECK_OK(text_new(&o, &t));
 	struct str s = str_from(in);
 	bool stopped = false;
@@ -145,7 +152,8 @@ TEST(reasoning_is_split_from_the_answer_whatever_the_pieces)
 		think("<thinker", false, n, "", "<thinker");
 		think("<thi", false, n, "", "<thi");
 		think("deep</think> done STOP more", true, n, "deep", "done ");
-		think("STOP does not count here</think>x", true, n, "STOP does not count here", "x");
+		think("STOP does not count here</think>x", true, n, "STOP does not count here",
+			"x");
 		think("<think>never ends </th", false, n, "never ends </th", "");
 	}
 }
@@ -159,7 +167,9 @@ TEST(bad_stop_strings_are_refused)
 	char longer[LIMIT_STOP_STRING + 1];
 	memset(longer, 'y', sizeof longer);
 	const struct str empty = STR(""), bad = STR("\xff"), big = { longer, sizeof longer };
-	CHECK_ERR(text_new(&(struct text_options){ .stop = many, .n_stop = LIMIT_STOP_STRINGS + 1 }, &t), ERR_LIMIT);
+	CHECK_ERR(text_new(&(struct text_options){ .stop = many, .n_stop = LIMIT_STOP_STRINGS + 1 },
+			  &t),
+		ERR_LIMIT);
 	CHECK_ERR(text_new(&(struct text_options){ .stop = &empty, .n_stop = 1 }, &t), ERR_INVALID);
 	CHECK_ERR(text_new(&(struct text_options){ .stop = &bad, .n_stop = 1 }, &t), ERR_INVALID);
 	CHECK_ERR(text_new(&(struct text_options){ .stop = &big, .n_stop = 1 }, &t), ERR_LIMIT);
@@ -169,10 +179,14 @@ TEST(bad_stop_strings_are_refused)
 TEST(no_allocation_that_fails_goes_unnoticed)
 {
 	const struct str stop[] = { STR("ab"), STR("cd") };
-	FOR_EACH_FAULT(FAULT_ALLOC, n) {
+	FOR_EACH_FAULT(FAULT_ALLOC, n)
+	{
 		AUTO(text) struct text *t = NULL;
 		AUTO_BUF struct buf thought = BUF(1000), answer = BUF(1000);
-		struct text_options o = { .stop = stop, .n_stop = 2, .think_start = STR("<t>"), .think_end = STR("</t>") };
+		struct text_options o = { .stop = stop,
+			.n_stop = 2,
+			.think_start = STR("<t>"),
+			.think_end = STR("</t>") };
 		bool stopped = false;
 		enum err e = text_new(&o, &t);
 		if (!e)

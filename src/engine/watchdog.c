@@ -26,7 +26,8 @@ static void check(int64_t now, bool *ret_armed)
 		*ret_armed |= d != 0;
 		if (!d || now <= d)
 			continue;
-		log_error("work did not come to an end", KV_Z("what", k == WATCH_FOREIGN ? "template or schema" : "batch"));
+		log_error("work did not come to an end",
+			KV_Z("what", k == WATCH_FOREIGN ? "template or schema" : "batch"));
 		void (*fn)(enum watch) = atomic_load(&on_expiry);
 		if (fn)
 			fn((enum watch)k);
@@ -74,4 +75,7 @@ void watchdog_arm(enum watch kind, unsigned seconds)
 	pthread_mutex_unlock(&lock);
 }
 
-void watchdog_on_expiry(void (*fn)(enum watch)) { atomic_store(&on_expiry, fn); }
+void watchdog_on_expiry(void (*fn)(enum watch))
+{
+	atomic_store(&on_expiry, fn);
+}

@@ -14,6 +14,7 @@ enum { WATCHDOG_EXIT = 71 };
 enum watch { WATCH_FOREIGN, WATCH_STEP, WATCH_KINDS }; /* a foreign text; a batch */
 /* Starts the thread. Errors: from thread_start(). */
 enum err watchdog_start(void);
-void watchdog_arm(enum watch kind, unsigned seconds); /* 0 disarms; costs no system call while busy */
+void watchdog_arm(
+	enum watch kind, unsigned seconds); /* 0 disarms; costs no system call while busy */
 /* Called from the watchdog's thread before it ends the process. */
 void watchdog_on_expiry(void (*fn)(enum watch kind));

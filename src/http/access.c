@@ -20,7 +20,7 @@ static struct http_conn *conn_of(struct MHD_Connection *m)
 }
 
 void access_connection(void *server, struct MHD_Connection *m, void **socket_context,
-		       enum MHD_ConnectionNotificationCode what)
+	enum MHD_ConnectionNotificationCode what)
 {
 	struct http_server *s = server;
 	const union MHD_ConnectionInfo *i =
@@ -57,8 +57,8 @@ void *access_uri(void *server, const char *uri, struct MHD_Connection *m)
 	return q;
 }
 
-void access_completed(void *server, struct MHD_Connection *m, void **req,
-		      enum MHD_RequestTerminationCode how)
+void access_completed(
+	void *server, struct MHD_Connection *m, void **req, enum MHD_RequestTerminationCode how)
 {
 	struct http_server *s = server;
 	struct http_req *q = *req;
@@ -134,7 +134,8 @@ static enum MHD_Result to_worker(struct http_req *q)
 	return MHD_YES;
 }
 
-/* MHD gets it in access_handler(), when the lock is free again: MHD locks a response before it calls
+/* MHD gets it in access_handler(), when the lock is free again: MHD locks a response before it
+ * calls
  * read_stream(), which locks the request. */
 static enum MHD_Result queue_answer(struct http_req *q)
 {
@@ -223,8 +224,9 @@ static enum MHD_Result on_whole_piece(struct http_req *q, const char *data, size
 	if (e) {
 		struct err_info info = { .code = e == ERR_LIMIT ? ERR_TOO_LARGE : ERR_NOMEM };
 		if (e == ERR_LIMIT)
-			(void)err_set(&info, ERR_TOO_LARGE, "the body is over the limit of %llu bytes",
-				      (unsigned long long)q->body_max);
+			(void)err_set(&info, ERR_TOO_LARGE,
+				"the body is over the limit of %llu bytes",
+				(unsigned long long)q->body_max);
 		buf_done(&q->body);
 		req_fail(q, &info);
 		return discard(q, size);
@@ -287,8 +289,7 @@ static enum MHD_Result on_quiet(struct http_req *q)
 }
 
 enum MHD_Result access_handler(void *server, struct MHD_Connection *m, const char *url,
-			       const char *method, const char *version, const char *data,
-			       size_t *data_size, void **req)
+	const char *method, const char *version, const char *data, size_t *data_size, void **req)
 {
 	struct http_server *s = server;
 	struct http_req *q = *req;

@@ -16,7 +16,8 @@ struct addr_count {
 
 static unsigned bucket_of(const struct net_addr *a)
 {
-	uint32_t h = 2166136261u; /* FNV-1a: spreads neighbours; an attacker gains a long list, capped
+	uint32_t h =
+		2166136261u; /* FNV-1a: spreads neighbours; an attacker gains a long list, capped
 				   * by max_connections */
 	for (int i = 0; i < 16; i++)
 		h = (h ^ a->b[i]) * 16777619u;
@@ -84,7 +85,7 @@ static unsigned peer_uid(int fd)
 }
 
 struct http_conn *conn_add(struct http_server *s, int fd, const struct http_listener *l,
-			   const struct net_addr *addr, enum err *ret_why)
+	const struct net_addr *addr, enum err *ret_why)
 {
 	struct http_conn *old = conn_of_fd(s, fd);
 	if (old)
@@ -99,9 +100,13 @@ struct http_conn *conn_add(struct http_server *s, int fd, const struct http_list
 	*ret_why = ERR_NOMEM;
 	if (!c)
 		return NULL;
-	*c = (struct http_conn){ .server = s, .fd = fd, .generation = ++s->generation,
-				 .addr = *addr, .local = l->local, .tls = l->tls,
-				 .loopback = l->loopback };
+	*c = (struct http_conn){ .server = s,
+		.fd = fd,
+		.generation = ++s->generation,
+		.addr = *addr,
+		.local = l->local,
+		.tls = l->tls,
+		.loopback = l->loopback };
 	c->proxied = !l->local && net_list_has(&s->proxies, addr);
 	if (l->local)
 		c->uid = peer_uid(fd);

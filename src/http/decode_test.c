@@ -12,16 +12,31 @@ static struct arena *fresh(void)
 
 TEST(percent_decoding_is_strict)
 {
-	static const struct { const char *in; bool plus; const char *out; } t[] = {
-		{ "abc", false, "abc" },	{ "a%20b", false, "a b" },
-		{ "a+b", false, "a+b" },	{ "a+b", true, "a b" },
-		{ "%C3%bc", false, "\xc3\xbc" }, { "hf.co%2Fx%2Fy%3AQ4", false, "hf.co/x/y:Q4" },
+	static const struct {
+		const char *in;
+		bool plus;
+		const char *out;
+	} t[] = {
+		{ "abc", false, "abc" },
+		{ "a%20b", false, "a b" },
+		{ "a+b", false, "a+b" },
+		{ "a+b", true, "a b" },
+		{ "%C3%bc", false, "\xc3\xbc" },
+		{ "hf.co%2Fx%2Fy%3AQ4", false, "hf.co/x/y:Q4" },
 		{ "", false, "" },
 		/* refused */
-		{ "%", false, NULL },	{ "%4", false, NULL },	 { "%zz", false, NULL },
-		{ "%00", false, NULL },	{ "a%0Ab", false, NULL }, { "%7f", false, NULL },
-		{ "%C3", false, NULL },	{ "%C0%AF", false, NULL }, { "%ED%A0%80", false, NULL },
-		{ "%F5%80%80%80", false, NULL }, { "%2", true, NULL }, { "% 20", true, NULL },
+		{ "%", false, NULL },
+		{ "%4", false, NULL },
+		{ "%zz", false, NULL },
+		{ "%00", false, NULL },
+		{ "a%0Ab", false, NULL },
+		{ "%7f", false, NULL },
+		{ "%C3", false, NULL },
+		{ "%C0%AF", false, NULL },
+		{ "%ED%A0%80", false, NULL },
+		{ "%F5%80%80%80", false, NULL },
+		{ "%2", true, NULL },
+		{ "% 20", true, NULL },
 	};
 	AUTO(arena) struct arena *a = fresh();
 	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
@@ -64,12 +79,19 @@ TEST(a_planted_second_cookie_hides_both)
 
 TEST(addresses_and_networks)
 {
-	static const struct { const char *in, *out; } t[] = {
-		{ "10.1.2.3", "10.1.2.3" }, { "10.1.2.3:80", "10.1.2.3" },
-		{ "[::1]:443", "::1" },	    { "2001:db8::1", "2001:db8::1" },
-		{ "::ffff:1.2.3.4", "1.2.3.4" }, { "", NULL },
-		{ "localhost", NULL },	    { "1.2.3", NULL },
-		{ "1.2.3.4.5", NULL },	    { "[::1", NULL },
+	static const struct {
+		const char *in, *out;
+	} t[] = {
+		{ "10.1.2.3", "10.1.2.3" },
+		{ "10.1.2.3:80", "10.1.2.3" },
+		{ "[::1]:443", "::1" },
+		{ "2001:db8::1", "2001:db8::1" },
+		{ "::ffff:1.2.3.4", "1.2.3.4" },
+		{ "", NULL },
+		{ "localhost", NULL },
+		{ "1.2.3", NULL },
+		{ "1.2.3.4.5", NULL },
+		{ "[::1", NULL },
 	};
 	struct net_addr a;
 	char text[48];
@@ -82,9 +104,16 @@ TEST(addresses_and_networks)
 	}
 	struct net_list l;
 	CHECK_OK(net_list_parse("10.0.0.0/8, 192.168.1.7,2001:db8::/33", &l));
-	static const struct { const char *addr; bool in; } m[] = {
-		{ "10.255.0.1", true },	   { "11.0.0.1", false },     { "192.168.1.7", true },
-		{ "192.168.1.6", false },  { "2001:db8:7fff::", true }, { "2001:db8:8000::", false },
+	static const struct {
+		const char *addr;
+		bool in;
+	} m[] = {
+		{ "10.255.0.1", true },
+		{ "11.0.0.1", false },
+		{ "192.168.1.7", true },
+		{ "192.168.1.6", false },
+		{ "2001:db8:7fff::", true },
+		{ "2001:db8:8000::", false },
 		{ "::ffff:10.0.0.9", true },
 	};
 	for (size_t i = 0; i < sizeof m / sizeof m[0]; i++) {
@@ -103,9 +132,12 @@ TEST(the_client_behind_proxies_is_the_last_untrusted)
 	struct net_addr a;
 	char text[48];
 	CHECK_OK(net_list_parse("10.0.0.0/8", &l));
-	static const struct { const char *header, *client; } t[] = {
+	static const struct {
+		const char *header, *client;
+	} t[] = {
 		{ "1.2.3.4", "1.2.3.4" },
-		{ "6.6.6.6, 1.2.3.4, 10.0.0.2", "1.2.3.4" }, /* 6.6.6.6 is what the client claimed */
+		{ "6.6.6.6, 1.2.3.4, 10.0.0.2",
+			"1.2.3.4" }, /* 6.6.6.6 is what the client claimed */
 		{ "10.0.0.3, 10.0.0.2", "10.0.0.3" },
 		{ "", NULL },
 		{ "1.2.3.4, nonsense", NULL },

@@ -6,18 +6,42 @@
 
 /* Twice the same of these would let a proxy and us disagree about who asks for what. */
 static const char *const single[] = {
-	"authorization", "connection", "content-encoding", "content-length", "content-type", "cookie",
-	"expect", "forwarded", "host", "idempotency-key", "if-none-match", "last-event-id", "origin",
-	"proxy-authorization", "range", "referer", "sec-fetch-site", "te", "transfer-encoding",
-	"upgrade", "user-agent", "x-api-key", "x-csrf-token", "x-forwarded-for", "x-forwarded-host",
-	"x-forwarded-proto", "x-real-ip", "x-http-method-override",
+	"authorization",
+	"connection",
+	"content-encoding",
+	"content-length",
+	"content-type",
+	"cookie",
+	"expect",
+	"forwarded",
+	"host",
+	"idempotency-key",
+	"if-none-match",
+	"last-event-id",
+	"origin",
+	"proxy-authorization",
+	"range",
+	"referer",
+	"sec-fetch-site",
+	"te",
+	"transfer-encoding",
+	"upgrade",
+	"user-agent",
+	"x-api-key",
+	"x-csrf-token",
+	"x-forwarded-for",
+	"x-forwarded-host",
+	"x-forwarded-proto",
+	"x-real-ip",
+	"x-http-method-override",
 };
 
 static bool is_token(struct str s)
 {
 	static const char others[] = "!#$%&'*+-.^_`|~";
 	for (size_t i = 0; i < s.len; i++)
-		if (!isalnum((unsigned char)s.ptr[i]) && !memchr(others, s.ptr[i], sizeof others - 1))
+		if (!isalnum((unsigned char)s.ptr[i]) &&
+			!memchr(others, s.ptr[i], sizeof others - 1))
 			return false;
 	return s.len > 0;
 }
@@ -37,8 +61,8 @@ struct collect {
 	enum err err;
 };
 
-static enum MHD_Result collect_one(void *arg, enum MHD_ValueKind kind, const char *key, size_t key_len,
-				   const char *value, size_t value_len)
+static enum MHD_Result collect_one(void *arg, enum MHD_ValueKind kind, const char *key,
+	size_t key_len, const char *value, size_t value_len)
 {
 	struct collect *c = arg;
 	(void)kind;
@@ -88,7 +112,7 @@ static enum err check_headers(struct http_req *q, struct err_info *info)
 		for (size_t j = 0; j < i; j++)
 			if (str_eq_nocase(q->headers[j].name, name))
 				return err_set(info, ERR_INVALID, "header \"%.*s\" came twice",
-					       STR_ARG(name));
+					STR_ARG(name));
 	}
 	return OK;
 }
@@ -155,7 +179,7 @@ static enum err check_host(struct http_req *q, struct err_info *info)
 		return err_set(info, ERR_INVALID, "the Host header is missing or not valid");
 	if (q->conn->loopback && !head_host_ok(q->server, host)) {
 		(void)err_set(info, ERR_FORBIDDEN, "host \"%.*s\" is not a name of this server",
-			       STR_ARG(host_name(host)));
+			STR_ARG(host_name(host)));
 		err_hint(info, "use localhost, or name this host in tresor.conf (hosts = ...)");
 		return ERR_FORBIDDEN;
 	}
@@ -186,7 +210,8 @@ static enum err check_target(struct http_req *q, struct err_info *info)
 	struct str t = q->raw_target;
 	for (size_t i = 0; i < t.len; i++)
 		if (t.ptr[i] <= 0x20 || t.ptr[i] >= 0x7f || t.ptr[i] == '#')
-			return err_set(info, ERR_INVALID, "the address has bytes that must be encoded");
+			return err_set(
+				info, ERR_INVALID, "the address has bytes that must be encoded");
 	if (!t.len || t.ptr[0] != '/')
 		return err_set(info, ERR_INVALID, "the address must begin with a slash");
 	size_t mark = str_find_byte(t, '?', 0);
@@ -201,8 +226,9 @@ static enum err check_target(struct http_req *q, struct err_info *info)
 			return err_set(info, ERR_INVALID, "the address has a dot segment");
 	}
 	if (decode_query(q->arena, q->raw_query, &q->query, &q->n_query))
-		return err_set(info, ERR_INVALID, "the query is not properly encoded, or names one "
-						  "parameter twice");
+		return err_set(info, ERR_INVALID,
+			"the query is not properly encoded, or names one "
+			"parameter twice");
 	return OK;
 }
 
@@ -226,7 +252,7 @@ static enum err find_route(struct http_req *q, struct err_info *info)
 	q->body_max = q->streamed ? UINT64_MAX : (uint64_t)q->route->body_max;
 	if (q->body_bytes != UINT64_MAX && q->body_bytes > q->body_max)
 		return err_set(info, ERR_TOO_LARGE, "the body has %llu bytes, the limit is %llu",
-			       (unsigned long long)q->body_bytes, (unsigned long long)q->body_max);
+			(unsigned long long)q->body_bytes, (unsigned long long)q->body_max);
 	return OK;
 }
 
@@ -279,16 +305,46 @@ struct str http_query(const struct http_req *q, const char *name)
 	return STR_NONE;
 }
 
-const struct route *http_route(const struct http_req *q) { return q->route; }
-void http_set_ctx(struct http_req *q, void *ctx) { q->ctx = ctx; }
-void *http_ctx(const struct http_req *q) { return q->ctx; }
-struct arena *http_arena(struct http_req *q) { return q->arena; }
-struct str http_method(const struct http_req *q) { return q->method; }
-struct str http_path(const struct http_req *q) { return q->path; }
-struct str http_body(const struct http_req *q) { return buf_str(&q->body); }
-struct str http_request_id(const struct http_req *q) { return str_from(q->id); }
-struct str http_client_address(const struct http_req *q) { return str_from(q->address); }
-bool http_is_tls(const struct http_req *q) { return q->tls; }
+const struct route *http_route(const struct http_req *q)
+{
+	return q->route;
+}
+void http_set_ctx(struct http_req *q, void *ctx)
+{
+	q->ctx = ctx;
+}
+void *http_ctx(const struct http_req *q)
+{
+	return q->ctx;
+}
+struct arena *http_arena(struct http_req *q)
+{
+	return q->arena;
+}
+struct str http_method(const struct http_req *q)
+{
+	return q->method;
+}
+struct str http_path(const struct http_req *q)
+{
+	return q->path;
+}
+struct str http_body(const struct http_req *q)
+{
+	return buf_str(&q->body);
+}
+struct str http_request_id(const struct http_req *q)
+{
+	return str_from(q->id);
+}
+struct str http_client_address(const struct http_req *q)
+{
+	return str_from(q->address);
+}
+bool http_is_tls(const struct http_req *q)
+{
+	return q->tls;
+}
 bool http_is_local(const struct http_req *q, unsigned *ret_uid)
 {
 	if (q->local && ret_uid)

@@ -15,42 +15,55 @@
 struct http_server;
 struct http_req;
 struct route; /* http/route.h: one row of the table generated from api/routes.json */
-enum dialect { DIALECT_TEAM, DIALECT_OLLAMA, DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_PLAIN, DIALECT_PAGE };
+enum dialect {
+	DIALECT_TEAM,
+	DIALECT_OLLAMA,
+	DIALECT_OPENAI,
+	DIALECT_ANTHROPIC,
+	DIALECT_PLAIN,
+	DIALECT_PAGE
+};
 
 /* Writes the body of an error in the form of `d` and says its media type; any thread, no I/O.
  * Used for what is refused before a handler runs (413, 408, 404, 431, ..). */
 typedef void (*http_error_fn)(enum dialect d, const struct err_info *e, struct str request_id,
-			      struct buf *out, const char **ret_media_type);
+	struct buf *out, const char **ret_media_type);
 
 /* Zero means the default in brackets. */
 struct http_options {
 	const int *listen_fds; /* borrowed for the call; the server owns them on OK */
 	unsigned n_listen;
-	int local_fd;          /* Unix socket, -1 none */
+	int local_fd;                 /* Unix socket, -1 none */
 	struct str tls_cert, tls_key; /* PEM; empty: plain */
-	const char *behind_proxy;     /* "10.0.0.0/8,127.0.0.1/32" or NULL: whose X-Forwarded-For counts */
-	const char *hosts;            /* names that Host may carry on a loopback listener besides
-				       * localhost, *.localhost and loopback addresses: "a.b,c", NULL */
-	unsigned threads;             /* that run sockets [1] */
-	unsigned workers;             /* that run handlers [8] */
-	unsigned header_timeout_s;    /* from the first byte of a request to the end of its head [15] */
-	unsigned body_timeout_s;      /* for the body, plus 1 s per KiB that came [30] */
-	unsigned idle_timeout_s;      /* between requests, and for a reader that takes nothing [75] */
+	const char
+		*behind_proxy; /* "10.0.0.0/8,127.0.0.1/32" or NULL: whose X-Forwarded-For counts */
+	const char *hosts;     /* names that Host may carry on a loopback listener besides
+				       * localhost, *.localhost and loopback addresses: "a.b,c",
+				       * NULL */
+	unsigned threads;      /* that run sockets [1] */
+	unsigned workers;      /* that run handlers [8] */
+	unsigned
+		header_timeout_s; /* from the first byte of a request to the end of its head [15] */
+	unsigned body_timeout_s;  /* for the body, plus 1 s per KiB that came [30] */
+	unsigned idle_timeout_s;  /* between requests, and for a reader that takes nothing [75] */
 	size_t max_connections, max_per_address; /* base/limits.h; proxies and the Unix socket are
 						  * not counted per address */
-	http_error_fn on_error;       /* NULL: plain text */
+	http_error_fn on_error;                  /* NULL: plain text */
 };
 typedef void (*http_handler)(struct http_req *q, void *app);
 
 /* `dispatch` is called on a worker for each request with a matched route; `app` is passed on.
  * Errors: ERR_IO (socket), ERR_INVALID (certificate), ERR_NOMEM; info says which. */
 enum err http_start(const struct http_options *o, http_handler dispatch, void *app,
-		    struct http_server **ret, struct err_info *info);
+	struct http_server **ret, struct err_info *info);
 struct http_server *http_stop(struct http_server *s, int grace_ms);
 /* Replaces the certificate for new connections. */
-enum err http_tls_set(struct http_server *s, struct str cert_pem, struct str key_pem,
-		      struct err_info *info);
-struct http_stats { uint64_t requests, bytes_out; unsigned connections, streams; };
+enum err http_tls_set(
+	struct http_server *s, struct str cert_pem, struct str key_pem, struct err_info *info);
+struct http_stats {
+	uint64_t requests, bytes_out;
+	unsigned connections, streams;
+};
 void http_stats(struct http_server *s, struct http_stats *ret);
 
 /* ---- the request; strings live as long as the request ---- */
@@ -62,10 +75,10 @@ struct str http_param(const struct http_req *q, const char *name);  /* {id} of t
 struct str http_query(const struct http_req *q, const char *name);  /* decoded; STR_NONE: absent */
 struct str http_header(const struct http_req *q, const char *name); /* duplicates were refused */
 struct str http_cookie(const struct http_req *q, const char *name);
-struct str http_body(const struct http_req *q);                     /* whole, unless streamed */
+struct str http_body(const struct http_req *q); /* whole, unless streamed */
 struct str http_request_id(const struct http_req *q);
-struct str http_client_address(const struct http_req *q);  /* after --behind-proxy; "local" */
-bool http_is_tls(const struct http_req *q);                /* or a trusted proxy said https */
+struct str http_client_address(const struct http_req *q);        /* after --behind-proxy; "local" */
+bool http_is_tls(const struct http_req *q);                      /* or a trusted proxy said https */
 bool http_is_local(const struct http_req *q, unsigned *ret_uid); /* Unix socket: peer's uid */
 /* For routes with body_max -1: next piece, blocks this worker. Empty at the end.
  * Errors: ERR_CLOSED, ERR_TIMEOUT. */
@@ -73,7 +86,8 @@ enum err http_body_next(struct http_req *q, struct str *ret);
 
 /* ---- the answer ---- */
 void http_set_header(struct http_req *q, const char *name, struct str value); /* before replying */
-void http_reply(struct http_req *q, int status, const char *media_type, struct str body); /* copies */
+void http_reply(
+	struct http_req *q, int status, const char *media_type, struct str body); /* copies */
 /* The handler returns without an answer; any thread gives it later with http_reply() or
  * http_stream(). `on_gone` is called once, on any thread, if the client goes before that; after
  * http_reply() or http_stream() it is not called again. The request must be held. */
@@ -82,7 +96,7 @@ void http_later(struct http_req *q, void (*on_gone)(void *arg), void *arg);
  * http_finish() when all was sent: the last moment at which `arg` may be used by it. It may be
  * called before http_stream() returns (the client is gone already): hold no lock that it takes. */
 void http_stream(struct http_req *q, int status, const char *media_type,
-		 void (*on_close)(void *arg), void *arg);
+	void (*on_close)(void *arg), void *arg);
 /* Copies; never blocks. Errors: ERR_CLOSED (client gone), ERR_LIMIT (client reads too slowly: over
  * 4 MiB unsent; the stream is cut). */
 enum err http_write(struct http_req *q, struct str bytes);

@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include "base/crypto.h"
-#include "base/random.h"
 #include "base/limits.h"
+#include "base/random.h"
 #include "base/time.h"
 #include "http/http_test.h"
 #include "http/route.h"
@@ -61,7 +61,7 @@ TEST(every_answer_has_the_security_headers_and_an_id)
 		CHECK_EQ_STR(head_value(&head, "Cross-Origin-Resource-Policy"), STR("same-origin"));
 		CHECK_EQ_STR(head_value(&head, "Cache-Control"), STR("no-store"));
 		CHECK(str_find(head_value(&head, "Content-Security-Policy"),
-			       STR("frame-ancestors 'none'"), 0) != SIZE_MAX);
+			      STR("frame-ancestors 'none'"), 0) != SIZE_MAX);
 		CHECK_EQ_INT(head_value(&head, "X-Request-Id").len, ID_LEN);
 		CHECK(!head_value(&head, "Strict-Transport-Security").ptr); /* no TLS here */
 	}
@@ -72,7 +72,11 @@ TEST(routes_methods_and_parameters)
 {
 	struct fixture f = { .server = NULL };
 	fixture_start(&f);
-	static const struct { const char *request; int status; const char *body; } t[] = {
+	static const struct {
+		const char *request;
+		int status;
+		const char *body;
+	} t[] = {
 		{ "GET /item/a%2Fb%3Ac HTTP/1.1\r\n" H "\r\n", 200, "a/b:c" },
 		{ "GET /item/%C3%BC HTTP/1.1\r\n" H "\r\n", 200, "\xc3\xbc" },
 		{ "GET /item/default HTTP/1.1\r\n" H "\r\n", 200, "default" },
@@ -131,7 +135,8 @@ TEST(two_readings_of_one_request_are_refused)
 	struct fixture f = { .server = NULL };
 	fixture_start(&f);
 	static const char *const bad[] = {
-		"POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"POST /echo HTTP/1.1\r\n" H
+		"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
 		"POST /echo HTTP/1.1\r\n" H "Content-Length: 3, 3\r\n\r\nabc",
@@ -139,17 +144,22 @@ TEST(two_readings_of_one_request_are_refused)
 		"POST /echo HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\nabc",
 		"POST /echo HTTP/1.1\r\n" H "Content-Length: 0x3\r\n\r\nabc",
 		"POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-		"POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc",
+		"POST /echo HTTP/1.1\r\n" H
+		"Transfer-Encoding: identity\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-		"POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+		"POST /echo HTTP/1.1\r\n" H
+		"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
 		"POST /echo HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"POST /echo HTTP/1.1\r\n" H "Content-Length : 3\r\n\r\nabc",
-		"POST /echo HTTP/1.1\r\n" H "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+		"POST /echo HTTP/1.1\r\n" H
+		"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
-		"POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n",
+		"POST /echo HTTP/1.1\r\n" H
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n",
 		"GET /hello HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
 		"GET /hello HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n",
-		"GET /hello HTTP/1.1\r\n" H "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+		"GET /hello HTTP/1.1\r\n" H
+		"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
 		"GET /hello HTTP/1.1\r\n" H "Cookie: a=1\r\nCookie: b=2\r\n\r\n",
 		"GET /hello HTTP/1.1\r\n" H "X-Api-Key: a\r\nx-api-key: a\r\n\r\n",
 		"GET /hello HTTP/1.1\r\n" H "X-Forwarded-For: a\r\nX-Forwarded-For: b\r\n\r\n",
@@ -160,7 +170,8 @@ TEST(two_readings_of_one_request_are_refused)
 		"GET /hello#x HTTP/1.1\r\n" H "\r\n",
 		"GET /hel\x01lo HTTP/1.1\r\n" H "\r\n",
 		"GET /hello HTTP/1.1\r\n" H "X(y): z\r\n\r\n",
-		"GET /hello HTTP/1.1\r\n" H "X-A: a\x01" "b\r\n\r\n",
+		"GET /hello HTTP/1.1\r\n" H "X-A: a\x01"
+		"b\r\n\r\n",
 		"GET /hello HTTP/1.1\r\nnonsense\r\n\r\n",
 		"nonsense\r\n\r\n",
 	};
@@ -173,7 +184,8 @@ TEST(two_readings_of_one_request_are_refused)
 		struct str got = recv_all(fd, 2000, &all);
 		if (str_find(got, STR("HTTP/1.1 200"), 0) != SIZE_MAX)
 			FAIL("answered with 200: %s", bad[i]);
-		if (got.len && !str_starts(got, STR("HTTP/1.1 4")) && !str_starts(got, STR("HTTP/1.1 5")))
+		if (got.len && !str_starts(got, STR("HTTP/1.1 4")) &&
+			!str_starts(got, STR("HTTP/1.1 5")))
 			FAIL("odd answer to %s", bad[i]);
 		if (!closed_within(fd, 500))
 			FAIL("left open: %s", bad[i]);
@@ -219,7 +231,8 @@ TEST(limits_of_head_and_body)
 	buf_clear(&body);
 	send_z(fd2, "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n");
 	for (int i = 0; i < 20; i++)
-		send_z(fd2, "40\r\n0123456789012345678901234567890123456789012345678901234567890123\r\n");
+		send_z(fd2,
+			"40\r\n0123456789012345678901234567890123456789012345678901234567890123\r\n");
 	send_z(fd2, "0\r\n\r\n");
 	CHECK_EQ_INT(recv_answer(fd2, &head, &body), 413);
 
@@ -227,7 +240,8 @@ TEST(limits_of_head_and_body)
 	AUTO_FD int fd3 = fixture_connect(&f);
 	buf_clear(&head);
 	buf_clear(&body);
-	send_z(fd3, "POST /echo HTTP/1.1\r\n" H "Content-Length: 9999999999\r\nExpect: 100-continue\r\n\r\n");
+	send_z(fd3, "POST /echo HTTP/1.1\r\n" H
+		    "Content-Length: 9999999999\r\nExpect: 100-continue\r\n\r\n");
 	CHECK_EQ_INT(recv_answer(fd3, &head, &body), 413);
 	CHECK(closed_within(fd3, 1000));
 	fixture_stop(&f);
@@ -286,16 +300,29 @@ TEST(a_page_elsewhere_cannot_use_its_own_name_for_us)
 {
 	struct fixture f = { .o = { .hosts = "ki.firma.de, box" } };
 	fixture_start(&f);
-	static const struct { const char *host; int status; } t[] = {
-		{ "localhost", 200 },	    { "localhost:7070", 200 }, { "127.0.0.1:1", 200 },
-		{ "[::1]:7070", 200 },	    { "a.localhost", 200 },    { "LOCALHOST", 200 },
-		{ "ki.firma.de:443", 200 }, { "box", 200 },	       { "evil.example", 403 },
-		{ "localhost.evil.example", 403 }, { "xlocalhost", 403 }, { "127.0.0.1.evil.example", 403 },
-		{ "192.168.0.1", 403 },	    { ".localhost", 403 },
+	static const struct {
+		const char *host;
+		int status;
+	} t[] = {
+		{ "localhost", 200 },
+		{ "localhost:7070", 200 },
+		{ "127.0.0.1:1", 200 },
+		{ "[::1]:7070", 200 },
+		{ "a.localhost", 200 },
+		{ "LOCALHOST", 200 },
+		{ "ki.firma.de:443", 200 },
+		{ "box", 200 },
+		{ "evil.example", 403 },
+		{ "localhost.evil.example", 403 },
+		{ "xlocalhost", 403 },
+		{ "127.0.0.1.evil.example", 403 },
+		{ "192.168.0.1", 403 },
+		{ ".localhost", 403 },
 	};
 	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
 		char request[300];
-		snprintf(request, sizeof request, "GET /hello HTTP/1.1\r\nHost: %s\r\n\r\n", t[i].host);
+		snprintf(request, sizeof request, "GET /hello HTTP/1.1\r\nHost: %s\r\n\r\n",
+			t[i].host);
 		int got = ask(&f, request, NULL);
 		if (got != t[i].status)
 			FAIL("Host %s: %d", t[i].host, got);
@@ -435,7 +462,8 @@ TEST(a_streamed_body_arrives_whole_with_back_pressure)
 	uint8_t want[32];
 	char line[200];
 	size_t bytes = 24 << 20;
-	snprintf(line, sizeof line, "POST /upload HTTP/1.1\r\n" H "Content-Length: %zu\r\n\r\n", bytes);
+	snprintf(line, sizeof line, "POST /upload HTTP/1.1\r\n" H "Content-Length: %zu\r\n\r\n",
+		bytes);
 	send_z(fd, line);
 	sha256_init(&h);
 	send_upload(fd, bytes, &h);
@@ -479,15 +507,19 @@ TEST(a_streamed_body_can_be_refused_before_and_in_the_middle)
 {
 	struct fixture f = { .server = NULL };
 	fixture_start(&f);
-	static const struct { const char *query; int status; } t[] = { { "refuse", 403 }, { "early", 409 } };
+	static const struct {
+		const char *query;
+		int status;
+	} t[] = { { "refuse", 403 }, { "early", 409 } };
 	for (int i = 0; i < 2; i++) {
 		AUTO_FD int fd = fixture_connect(&f);
 		AUTO_BUF struct buf head = BUF(9999), body = BUF(9999);
 		struct sha256 h;
 		char line[200];
 		size_t bytes = 4 << 20;
-		snprintf(line, sizeof line, "POST /upload?x=%s HTTP/1.1\r\n" H "Content-Length: %zu\r\n\r\n",
-			 t[i].query, bytes);
+		snprintf(line, sizeof line,
+			"POST /upload?x=%s HTTP/1.1\r\n" H "Content-Length: %zu\r\n\r\n",
+			t[i].query, bytes);
 		send_z(fd, line);
 		sha256_init(&h);
 		send_upload(fd, bytes, &h);
@@ -571,17 +603,20 @@ TEST(the_local_socket_tells_who_is_there)
 
 TEST(a_proxy_is_believed_only_at_its_address)
 {
-	static const char request[] = "POST /echo HTTP/1.1\r\n" H
+	static const char request[] =
+		"POST /echo HTTP/1.1\r\n" H
 		"X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
 		"Content-Length: 0\r\n\r\n";
 	for (int trusted = 0; trusted < 2; trusted++) {
-		struct fixture f = { .o = { .behind_proxy = trusted ? "127.0.0.0/8" : "10.0.0.0/8" } };
+		struct fixture f = { .o = { .behind_proxy =
+						     trusted ? "127.0.0.0/8" : "10.0.0.0/8" } };
 		fixture_start(&f);
 		AUTO_FD int fd = fixture_connect(&f);
 		AUTO_BUF struct buf h = BUF(9999), b = BUF(99);
 		send_z(fd, request);
 		CHECK_EQ_INT(recv_answer(fd, &h, &b), 200);
-		CHECK_EQ_STR(head_value(&h, "X-Client"), trusted ? STR("203.0.113.9") : STR("127.0.0.1"));
+		CHECK_EQ_STR(head_value(&h, "X-Client"),
+			trusted ? STR("203.0.113.9") : STR("127.0.0.1"));
 		CHECK_EQ_STR(head_value(&h, "X-Tls"), trusted ? STR("yes") : STR("no"));
 		CHECK_EQ_INT(head_value(&h, "Strict-Transport-Security").ptr != NULL, trusted);
 		fixture_stop(&f);
@@ -598,7 +633,8 @@ TEST(stopping_ends_streams_and_waiters_and_their_memory)
 		fd[i] = fixture_connect(&f);
 		send_z(fd[i], i % 3 == 0   ? "GET /quiet HTTP/1.1\r\n" H "\r\n"
 			      : i % 3 == 1 ? "GET /later HTTP/1.1\r\n" H "\r\n"
-					   : "POST /upload HTTP/1.1\r\n" H "Content-Length: 10\r\n\r\n");
+					   : "POST /upload HTTP/1.1\r\n" H
+					     "Content-Length: 10\r\n\r\n");
 	}
 	nap(200);
 	int64_t begin = time_mono_ms();
@@ -628,7 +664,8 @@ TEST(requests_under_way_are_finished_before_the_stop)
 
 TEST(a_start_that_runs_out_of_memory_leaves_nothing_behind)
 {
-	FOR_EACH_FAULT(FAULT_ALLOC, n) {
+	FOR_EACH_FAULT(FAULT_ALLOC, n)
+	{
 		struct http_server *s = NULL;
 		struct err_info info = { .code = OK };
 		struct http_options o = { .local_fd = -1, .hosts = "x" };

@@ -82,7 +82,8 @@ static void *flood_thread(void *arg)
 	struct http_req *q = arg;
 	static char block[64 * 1024];
 	enum err e;
-	struct timespec t = { .tv_nsec = 2000000 }; /* about 32 MiB/s: a reader that reads keeps up */
+	struct timespec t = { .tv_nsec =
+				      2000000 }; /* about 32 MiB/s: a reader that reads keeps up */
 	while (!(e = http_write(q, (struct str){ block, sizeof block }))) {
 		seen.wrote++;
 		nanosleep(&t, NULL);
@@ -162,7 +163,10 @@ static void h_upload(struct http_req *q, void *app)
 	snprintf(text, sizeof text, "%llu", (unsigned long long)seen.upload_bytes);
 	http_reply(q, 200, "text/plain", str_from(text));
 }
-static void h_forget(struct http_req *q, void *app) { (void)q, (void)app; }
+static void h_forget(struct http_req *q, void *app)
+{
+	(void)q, (void)app;
+}
 static void h_page(struct http_req *q, void *app)
 {
 	(void)app;
@@ -178,16 +182,29 @@ static void h_local(struct http_req *q, void *app)
 	http_reply(q, 200, "text/plain", str_from(text));
 }
 
-#define R(m, p, h, max) { .method = m, .path = p, .handler = h, .dialect = DIALECT_TEAM, .body_max = max }
+#define R(m, p, h, max)                                                                            \
+	{                                                                                          \
+		.method = m, .path = p, .handler = h, .dialect = DIALECT_TEAM, .body_max = max     \
+	}
 const struct route route_table[] = {
-	R("GET", "/hello", h_hello, 100),	R("POST", "/echo", h_echo, 1024),
-	R("GET", "/item/{id}", h_item, 0),	R("PUT", "/item/default", h_hello, 0),
-	R("GET", "/query", h_query, 0),		R("GET", "/stream", h_stream, 0),
-	R("GET", "/flood", h_flood, 0),		R("GET", "/quiet", h_quiet, 0),
-	R("GET", "/later", h_later, 0),		R("POST", "/upload", h_upload, -1),
-	R("GET", "/forget", h_forget, 0),	R("GET", "/local", h_local, 0),
+	R("GET", "/hello", h_hello, 100),
+	R("POST", "/echo", h_echo, 1024),
+	R("GET", "/item/{id}", h_item, 0),
+	R("PUT", "/item/default", h_hello, 0),
+	R("GET", "/query", h_query, 0),
+	R("GET", "/stream", h_stream, 0),
+	R("GET", "/flood", h_flood, 0),
+	R("GET", "/quiet", h_quiet, 0),
+	R("GET", "/later", h_later, 0),
+	R("POST", "/upload", h_upload, -1),
+	R("GET", "/forget", h_forget, 0),
+	R("GET", "/local", h_local, 0),
 	R("DELETE", "/item/{id}", h_item, 0),
-	{ .method = "GET", .path = "/", .handler = h_page, .dialect = DIALECT_PAGE, .body_max = 10 },
+	{ .method = "GET",
+		.path = "/",
+		.handler = h_page,
+		.dialect = DIALECT_PAGE,
+		.body_max = 10 },
 };
 const size_t route_count = sizeof route_table / sizeof route_table[0];
 
@@ -197,10 +214,11 @@ static void dispatch(struct http_req *q, void *app)
 }
 
 static void on_error(enum dialect d, const struct err_info *e, struct str id, struct buf *out,
-		     const char **ret_media_type)
+	const char **ret_media_type)
 {
 	*ret_media_type = "application/json";
-	CHECK_OK(buf_addf(out, "{\"dialect\":%d,\"slug\":\"%s\",\"detail\":", d, err_slug(e->code)));
+	CHECK_OK(
+		buf_addf(out, "{\"dialect\":%d,\"slug\":\"%s\",\"detail\":", d, err_slug(e->code)));
 	CHECK_OK(json_add_str(out, str_from(e->detail)));
 	CHECK_OK(buf_addf(out, ",\"id\":\"%.*s\"}", STR_ARG(id)));
 }
@@ -241,8 +259,9 @@ void fixture_stop(struct fixture *f)
 
 int fixture_connect(const struct fixture *f)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-				 .sin_port = htons((uint16_t)f->port) };
+	struct sockaddr_in a = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons((uint16_t)f->port) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK(connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
 	return fd;

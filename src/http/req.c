@@ -54,7 +54,7 @@ void req_resume_locked(struct http_req *q)
 /* ---- errors before a handler ---- */
 
 static void plain_error(enum dialect d, const struct err_info *e, struct str id, struct buf *out,
-			const char **ret_media_type)
+	const char **ret_media_type)
 {
 	(void)d, (void)id;
 	*ret_media_type = "text/plain; charset=utf-8";
@@ -62,7 +62,7 @@ static void plain_error(enum dialect d, const struct err_info *e, struct str id,
 }
 
 static const char *error_body(struct http_server *s, enum dialect d, const struct err_info *e,
-			      struct str id, struct buf *out)
+	struct str id, struct buf *out)
 {
 	const char *media_type = "text/plain; charset=utf-8";
 	(s->o.on_error ? s->o.on_error : plain_error)(d, e, id, out, &media_type);
@@ -79,20 +79,22 @@ void req_fail(struct http_req *q, const struct err_info *e)
 }
 
 void raw_error(struct http_server *s, enum dialect d, const struct err_info *e, struct str id,
-	       struct buf *out)
+	struct buf *out)
 {
 	AUTO_BUF struct buf body = BUF(8 * 1024);
 	const char *media_type = error_body(s, d, e, id, &body);
 	(void)buf_addf(out,
-		       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-		       "Connection: close\r\nX-Content-Type-Options: nosniff\r\n\r\n%.*s",
-		       err_http_status(e->code), err_slug(e->code), media_type, body.len,
-		       (int)body.len, body.len ? body.ptr : "");
+		"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+		"Connection: close\r\nX-Content-Type-Options: nosniff\r\n\r\n%.*s",
+		err_http_status(e->code), err_slug(e->code), media_type, body.len, (int)body.len,
+		body.len ? body.ptr : "");
 }
 
 /* ---- the response ---- */
 
-static const struct { const char *name, *value; } always[] = {
+static const struct {
+	const char *name, *value;
+} always[] = {
 	{ "X-Content-Type-Options", "nosniff" },
 	{ "X-Frame-Options", "DENY" },
 	{ "Referrer-Policy", "no-referrer" },
@@ -100,7 +102,7 @@ static const struct { const char *name, *value; } always[] = {
 	{ "Cross-Origin-Resource-Policy", "same-origin" },
 	{ "Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()" },
 	{ "Content-Security-Policy",
-	  "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'" },
+		"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'" },
 	{ "Cache-Control", "no-store" },
 };
 
@@ -117,16 +119,17 @@ static bool add_headers(const struct http_req *q, struct MHD_Response *r)
 	bool ok = true;
 	for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
 		if (!was_set(q, always[i].name))
-			ok &= MHD_add_response_header(r, always[i].name, always[i].value) == MHD_YES;
+			ok &= MHD_add_response_header(r, always[i].name, always[i].value) ==
+			      MHD_YES;
 	for (unsigned i = 0; i < q->n_out_header; i++)
-		ok &= MHD_add_response_header(r, q->out_header[i].name.ptr,
-					      q->out_header[i].value.ptr) == MHD_YES;
+		ok &= MHD_add_response_header(
+			      r, q->out_header[i].name.ptr, q->out_header[i].value.ptr) == MHD_YES;
 	ok &= MHD_add_response_header(r, "X-Request-Id", q->id) == MHD_YES;
 	if (q->media_type)
 		ok &= MHD_add_response_header(r, "Content-Type", q->media_type) == MHD_YES;
 	if (q->tls)
-		ok &= MHD_add_response_header(r, "Strict-Transport-Security",
-					      "max-age=31536000") == MHD_YES;
+		ok &= MHD_add_response_header(r, "Strict-Transport-Security", "max-age=31536000") ==
+		      MHD_YES;
 	if (q->is_stream) /* nginx: pass each piece on at once */
 		ok &= MHD_add_response_header(r, "X-Accel-Buffering", "no") == MHD_YES;
 	if (q->must_close || q->server->stopping)
@@ -152,7 +155,8 @@ static ssize_t read_stream(void *arg, uint64_t at, char *dst, size_t max)
 	pthread_mutex_lock(&q->lock);
 	size_t have = q->out.len - q->out_at;
 	if (q->gone || q->server->aborting) {
-		/* The socket is cut (cut_locked), so the last chunk reaches nobody, and MHD closes on
+		/* The socket is cut (cut_locked), so the last chunk reaches nobody, and MHD
+		 * closes on
 		 * the failed write. END_WITH_ERROR would leave the connection open until its
 		 * timeout: MHD 0.9.75 forgets to clean up on that path when it was suspended. */
 		cut_locked(q);
@@ -182,15 +186,16 @@ struct MHD_Response *req_response_locked(struct http_req *q)
 {
 	struct MHD_Response *r;
 	if (q->is_stream) {
-		r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16 * 1024, read_stream, q, NULL);
+		r = MHD_create_response_from_callback(
+			MHD_SIZE_UNKNOWN, 16 * 1024, read_stream, q, NULL);
 		if (r && !q->stream_counted) {
 			q->stream_counted = true;
 			q->server->streams++;
 		}
 	} else {
 		/* the bytes stay ours: the request outlives the response */
-		r = MHD_create_response_from_buffer(q->out.len, q->out.len ? q->out.ptr : "",
-						    MHD_RESPMEM_PERSISTENT);
+		r = MHD_create_response_from_buffer(
+			q->out.len, q->out.len ? q->out.ptr : "", MHD_RESPMEM_PERSISTENT);
 		q->server->bytes_out += q->out.len;
 	}
 	if (r && !add_headers(q, r)) {
@@ -209,7 +214,8 @@ void http_set_header(struct http_req *q, const char *name, struct str value)
 		return; /* a header that cannot be sent whole is not sent */
 	struct str n = str_from(name);
 	for (unsigned i = 0; i < q->n_out_header; i++)
-		if (str_eq_nocase(q->out_header[i].name, n) && !str_eq_nocase(n, STR("Set-Cookie"))) {
+		if (str_eq_nocase(q->out_header[i].name, n) &&
+			!str_eq_nocase(n, STR("Set-Cookie"))) {
 			q->out_header[i].value = (struct str){ v, value.len };
 			return;
 		}
@@ -259,7 +265,7 @@ void http_later(struct http_req *q, void (*on_gone)(void *arg), void *arg)
 }
 
 void http_stream(struct http_req *q, int status, const char *media_type,
-		 void (*on_close)(void *arg), void *arg)
+	void (*on_close)(void *arg), void *arg)
 {
 	pthread_mutex_lock(&q->lock);
 	bool lost = !open_locked(q);
@@ -293,7 +299,8 @@ enum err http_write(struct http_req *q, struct str bytes)
 		}
 		e = buf_add(&q->out, bytes);
 	}
-	if (e == ERR_LIMIT || e == ERR_NOMEM) { /* a reader this slow is cut; on_close comes from MHD */
+	if (e == ERR_LIMIT ||
+		e == ERR_NOMEM) { /* a reader this slow is cut; on_close comes from MHD */
 		q->gone = true;
 		cut_locked(q);
 	}

@@ -10,14 +10,18 @@
 #include "base/time.h"
 
 enum {
-	POOL_BYTES = 2 * LIMIT_HTTP_HEADER, /* MHD's memory per connection: a head and a piece of body */
+	POOL_BYTES =
+		2 * LIMIT_HTTP_HEADER, /* MHD's memory per connection: a head and a piece of body */
 	WORKER_QUEUE = 1024,
 	STOP_STEP_MS = 10,
 };
 
 static void defaults(struct http_options *o)
 {
-	static const struct { size_t at; unsigned value; } d[] = {
+	static const struct {
+		size_t at;
+		unsigned value;
+	} d[] = {
 		{ offsetof(struct http_options, threads), 1 },
 		{ offsetof(struct http_options, workers), 8 },
 		{ offsetof(struct http_options, header_timeout_s), 15 },
@@ -62,7 +66,8 @@ static enum err add_listener(struct http_server *s, int fd, bool local, bool tls
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &flags, &len) || !flags)
 		return ERR_INVALID;
 	s->listener[s->n_listener++] = (struct http_listener){
-		.fd = fd, .local = local, .tls = tls, .loopback = !local && bound_to_loopback(fd) };
+		.fd = fd, .local = local, .tls = tls, .loopback = !local && bound_to_loopback(fd)
+	};
 	return OK;
 }
 
@@ -77,23 +82,20 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, bool tls)
 {
 	struct MHD_OptionItem tls_options[] = {
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0,
-		  (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3" },
+			(void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3" },
 		{ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, tls_callback() },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 	struct MHD_OptionItem none[] = { { MHD_OPTION_END, 0, NULL } };
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
 			 MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | (tls ? MHD_USE_TLS : 0);
-	return MHD_start_daemon(
-		flags, 0, NULL, NULL, access_handler, s,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)(s->o.max_connections * 2 + 64),
-		MHD_OPTION_CONNECTION_TIMEOUT, s->o.idle_timeout_s,
-		MHD_OPTION_NOTIFY_COMPLETED, access_completed, s,
-		MHD_OPTION_NOTIFY_CONNECTION, access_connection, s,
-		MHD_OPTION_URI_LOG_CALLBACK, access_uri, s,
-		MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, NULL,
-		MHD_OPTION_ARRAY, tls ? tls_options : none, MHD_OPTION_END);
+	return MHD_start_daemon(flags, 0, NULL, NULL, access_handler, s,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)(s->o.max_connections * 2 + 64), MHD_OPTION_CONNECTION_TIMEOUT,
+		s->o.idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, access_completed, s,
+		MHD_OPTION_NOTIFY_CONNECTION, access_connection, s, MHD_OPTION_URI_LOG_CALLBACK,
+		access_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, leave_as_is, NULL, MHD_OPTION_ARRAY,
+		tls ? tls_options : none, MHD_OPTION_END);
 }
 
 static enum err start_daemons(struct http_server *s, bool tls, struct err_info *info)
@@ -131,7 +133,7 @@ static enum err prepare(struct http_server *s, struct err_info *info)
 	for (unsigned i = 0; i < o->n_listen; i++)
 		if (add_listener(s, o->listen_fds[i], false, tls))
 			return err_set(info, ERR_IO, "descriptor %d is no listening socket",
-				       o->listen_fds[i]);
+				o->listen_fds[i]);
 	if (o->local_fd >= 0 && add_listener(s, o->local_fd, true, false))
 		return err_set(info, ERR_IO, "the local socket does not listen");
 	TRY(pool_new("http-work", o->workers, WORKER_QUEUE, &s->pool));
@@ -157,7 +159,7 @@ static void tear_down(struct http_server *s)
 }
 
 enum err http_start(const struct http_options *o, http_handler dispatch, void *app,
-		    struct http_server **ret, struct err_info *info)
+	struct http_server **ret, struct err_info *info)
 {
 	struct http_server *s = mem_zalloc(1, sizeof *s);
 	if (!s)
@@ -177,8 +179,8 @@ enum err http_start(const struct http_options *o, http_handler dispatch, void *a
 	return OK;
 }
 
-enum err http_tls_set(struct http_server *s, struct str cert_pem, struct str key_pem,
-		      struct err_info *info)
+enum err http_tls_set(
+	struct http_server *s, struct str cert_pem, struct str key_pem, struct err_info *info)
 {
 	if (!s->certs)
 		return err_set(info, ERR_INVALID, "this server has no TLS listener");
@@ -190,8 +192,10 @@ void http_stats(struct http_server *s, struct http_stats *ret)
 	pthread_mutex_lock(&s->lock);
 	unsigned n = (unsigned)s->n_conns;
 	pthread_mutex_unlock(&s->lock);
-	*ret = (struct http_stats){ .requests = s->requests, .bytes_out = s->bytes_out,
-				    .connections = n, .streams = s->streams };
+	*ret = (struct http_stats){ .requests = s->requests,
+		.bytes_out = s->bytes_out,
+		.connections = n,
+		.streams = s->streams };
 }
 
 /* Tells everybody who waits that their client is gone, and cuts the connections. */

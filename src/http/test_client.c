@@ -1,6 +1,7 @@
 #include "http/test_client.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/auto.h"
@@ -93,7 +94,8 @@ static bool recv_chunks(int fd, struct buf *body)
 		if (!recv_line(fd, &line))
 			return false;
 		CHECK_OK(buf_cstr(&line, &z));
-		size_t n = strtoul(z, NULL, 16);
+		size_t n = 0;
+		CHECK(sscanf(z, "%zx", &n) == 1);
 		if (!recv_n(fd, n, body) || !recv_n(fd, 2, &end))
 			return false;
 		if (!n)

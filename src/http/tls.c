@@ -39,7 +39,8 @@ static enum err load_key(struct pair *p, struct str pem, struct err_info *info)
 		return ERR_NOMEM;
 	int rc = gnutls_privkey_import_x509_raw(p->key, &d, GNUTLS_X509_FMT_PEM, NULL, 0);
 	if (rc)
-		return err_set(info, ERR_INVALID, "the TLS key is not usable: %s", gnutls_strerror(rc));
+		return err_set(
+			info, ERR_INVALID, "the TLS key is not usable: %s", gnutls_strerror(rc));
 	return OK;
 }
 
@@ -62,8 +63,8 @@ static enum err check_match(struct pair *p, struct err_info *info)
 	return OK;
 }
 
-static enum err load(struct str cert_pem, struct str key_pem, struct pair **ret,
-		     struct err_info *info)
+static enum err load(
+	struct str cert_pem, struct str key_pem, struct pair **ret, struct err_info *info)
 {
 	struct pair *p = mem_zalloc(1, sizeof *p);
 	gnutls_datum_t d = { (unsigned char *)(uintptr_t)cert_pem.ptr, (unsigned)cert_pem.len };
@@ -74,7 +75,7 @@ static enum err load(struct str cert_pem, struct str key_pem, struct pair **ret,
 	int rc = gnutls_pcert_list_import_x509_raw(p->chain, &n, &d, GNUTLS_X509_FMT_PEM, 0);
 	if (rc) {
 		e = err_set(info, ERR_INVALID, "the TLS certificate is not usable: %s",
-			    gnutls_strerror(rc));
+			gnutls_strerror(rc));
 	} else {
 		p->n = n;
 		e = load_key(p, key_pem, info);
@@ -89,8 +90,8 @@ static enum err load(struct str cert_pem, struct str key_pem, struct pair **ret,
 	return OK;
 }
 
-enum err tls_store_set(struct tls_store *t, struct str cert_pem, struct str key_pem,
-		       struct err_info *info)
+enum err tls_store_set(
+	struct tls_store *t, struct str cert_pem, struct str key_pem, struct err_info *info)
 {
 	struct pair *p;
 	TRY(load(cert_pem, key_pem, &p, info));
@@ -102,8 +103,8 @@ enum err tls_store_set(struct tls_store *t, struct str cert_pem, struct str key_
 	return OK;
 }
 
-enum err tls_store_new(struct str cert_pem, struct str key_pem, struct tls_store **ret,
-		       struct err_info *info)
+enum err tls_store_new(
+	struct str cert_pem, struct str key_pem, struct tls_store **ret, struct err_info *info)
 {
 	struct tls_store *t = mem_zalloc(1, sizeof *t);
 	if (!t)
@@ -135,8 +136,8 @@ struct tls_store *tls_store_free(struct tls_store *t)
 }
 
 static int retrieve(gnutls_session_t session, const gnutls_datum_t *req_ca, int n_req,
-		    const gnutls_pk_algorithm_t *algos, int n_algos, gnutls_pcert_st **chain,
-		    unsigned *n, gnutls_privkey_t *key)
+	const gnutls_pk_algorithm_t *algos, int n_algos, gnutls_pcert_st **chain, unsigned *n,
+	gnutls_privkey_t *key)
 {
 	(void)session, (void)req_ca, (void)n_req, (void)algos, (void)n_algos;
 	pthread_mutex_lock(&lock);

@@ -32,8 +32,8 @@ void conn_cut(struct http_conn *c)
 }
 
 /* Writes what fits without waiting: the connection is being given up. */
-static void send_last_words(int fd, enum dialect d, enum err e, const char *detail, struct http_server *s,
-			    const char *id)
+static void send_last_words(int fd, enum dialect d, enum err e, const char *detail,
+	struct http_server *s, const char *id)
 {
 	AUTO_BUF struct buf out = BUF(16 * 1024);
 	struct err_info info = { .code = e };
@@ -68,7 +68,7 @@ static void give_to_mhd(struct http_server *s, struct http_conn *c)
 	unsigned i = s->next_daemon++ % s->n_daemons;
 	struct sockaddr_un nobody = { .sun_family = AF_UNIX };
 	struct epoll_event ev = { .events = EPOLLRDHUP | EPOLLET,
-				  .data.u64 = (uint64_t)c->generation << 24 | (unsigned)c->fd };
+		.data.u64 = (uint64_t)c->generation << 24 | (unsigned)c->fd };
 	c->given = true;
 	conn_phase_locked(c, CONN_HEAD);
 	(void)epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, c->fd, &ev);
@@ -83,8 +83,9 @@ static void refuse(struct http_server *s, int fd, bool tls, enum err why)
 {
 	if (!tls)
 		send_last_words(fd, DIALECT_PLAIN, why == ERR_NOMEM ? ERR_BUSY : why,
-				why == ERR_THROTTLED ? "too many connections from this address"
-						     : "too many connections", s, "");
+			why == ERR_THROTTLED ? "too many connections from this address"
+					     : "too many connections",
+			s, "");
 	close_politely(fd);
 }
 
@@ -152,7 +153,7 @@ static void peek(struct http_server *s, struct http_conn *c)
 	}
 	if (n == 1)
 		send_last_words(c->fd, DIALECT_PLAIN, ERR_INVALID,
-				"this port speaks only TLS: use https://", s, "");
+			"this port speaks only TLS: use https://", s, "");
 	drop_unserved(s, c);
 }
 
@@ -185,9 +186,9 @@ static void overdue(struct http_server *s, struct http_conn *c)
 		return;
 	}
 	if (c->phase != CONN_IDLE && !c->tls && c->started)
-		send_last_words(c->fd, c->phase == CONN_BODY && c->req ? c->req->dialect
-								       : DIALECT_PLAIN,
-				ERR_TIMEOUT, "the request came too slowly", s, "");
+		send_last_words(c->fd,
+			c->phase == CONN_BODY && c->req ? c->req->dialect : DIALECT_PLAIN,
+			ERR_TIMEOUT, "the request came too slowly", s, "");
 	c->deadline_ms = INT64_MAX;
 	conn_cut(c);
 }

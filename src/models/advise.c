@@ -12,29 +12,29 @@ static const char table_text[] =
 
 enum {
 	MODELS_MAX = 64,
-	RESERVE_MIB = 1024,          /* for the system and ourselves */
-	BUFFERS_MIB = 400,           /* compute buffers of an engine, measured order of magnitude */
-	BATCH_TOKENS = 512,          /* a window keeps a batch more than its width */
+	RESERVE_MIB = 1024, /* for the system and ourselves */
+	BUFFERS_MIB = 400,  /* compute buffers of an engine, measured order of magnitude */
+	BATCH_TOKENS = 512, /* a window keeps a batch more than its width */
 	MEASURE_MS = 500,
-	SLOW_TOKENS_PER_S = 4,       /* below that nobody wants to wait: ranks last of what fits */
+	SLOW_TOKENS_PER_S = 4, /* below that nobody wants to wait: ranks last of what fits */
 };
-#define KV_BYTES 2.0         /* f16 */
-#define EFFICIENCY 0.7       /* share of the measured bandwidth that decoding reaches */
+#define KV_BYTES 2.0   /* f16 */
+#define EFFICIENCY 0.7 /* share of the measured bandwidth that decoding reaches */
 
 struct row {
 	const char *name, *title, *licence, *source, *why;
 	uint64_t size, read;
-	int64_t full[3], window[4];  /* layers, KV heads, head size, width */
+	int64_t full[3], window[4]; /* layers, KV heads, head size, width */
 	int64_t context;
 	int rank;
 	bool german, verified;
 };
 struct advice_table {
-	json_t *json;                /* owns the rows' strings */
+	json_t *json; /* owns the rows' strings */
 	struct row row[MODELS_MAX];
 	size_t n;
 	pthread_mutex_t lock;
-	double bandwidth;            /* measured once; 0: not yet */
+	double bandwidth; /* measured once; 0: not yet */
 };
 
 static enum err read_list(const json_t *o, const char *key, bool required, int64_t *ret, size_t n)
@@ -57,9 +57,15 @@ static enum err read_list(const json_t *o, const char *key, bool required, int64
 
 static enum err read_row(const json_t *o, struct row *r)
 {
-	const struct { const char *key; const char **to; } texts[] = {
-		{ "name", &r->name }, { "title", &r->title }, { "licence", &r->licence },
-		{ "source", &r->source }, { "why", &r->why },
+	const struct {
+		const char *key;
+		const char **to;
+	} texts[] = {
+		{ "name", &r->name },
+		{ "title", &r->title },
+		{ "licence", &r->licence },
+		{ "source", &r->source },
+		{ "why", &r->why },
 	};
 	int64_t size = 0, bytes_read = 0, rank = 0;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -89,15 +95,13 @@ enum err advice_new(struct advice_table **ret)
 	if (!t)
 		return ERR_NOMEM;
 	(void)pthread_mutex_init(&t->lock, NULL);
-	enum err e = json_read((struct str){ table_text, sizeof table_text - 1 }, sizeof table_text, 8,
-			       &t->json, NULL);
+	enum err e = json_read((struct str){ table_text, sizeof table_text - 1 }, sizeof table_text,
+		8, &t->json, NULL);
 	if (!e)
 		e = json_want_arr(t->json, "models", true, &models, NULL);
 	if (!e && json_array_size(models) > MODELS_MAX)
 		e = ERR_LIMIT;
-	json_array_foreach(models, i, item)
-		if (!e)
-			e = read_row(item, &t->row[t->n++]);
+	json_array_foreach(models, i, item) if (!e) e = read_row(item, &t->row[t->n++]);
 	if (e) {
 		(void)advice_free(t);
 		return e;
@@ -116,13 +120,15 @@ struct advice_table *advice_free(struct advice_table *t)
 	return NULL;
 }
 
-/* Bytes of the KV cache at `tokens` of context: full layers keep all, windowed ones their window. */
+/* Bytes of the KV cache at `tokens` of context: full layers keep all, windowed ones their window.
+ * */
 static double kv_bytes(const struct row *r, int64_t tokens)
 {
 	int64_t window = r->window[3] + BATCH_TOKENS;
 	double full = (double)(r->full[0] * r->full[1] * r->full[2]);
 	double part = (double)(r->window[0] * r->window[1] * r->window[2]);
-	return 2 * KV_BYTES * (full * (double)tokens + part * (double)(tokens < window ? tokens : window));
+	return 2 * KV_BYTES *
+	       (full * (double)tokens + part * (double)(tokens < window ? tokens : window));
 }
 
 static uint64_t memory_at(const struct row *r, int64_t tokens)
@@ -132,11 +138,18 @@ static uint64_t memory_at(const struct row *r, int64_t tokens)
 	return r->size + (uint64_t)kv_bytes(r, tokens) + ((uint64_t)BUFFERS_MIB << 20);
 }
 
-static void judge(const struct row *r, const struct machine *m, double cpu_bandwidth, struct advice *a)
+static void judge(
+	const struct row *r, const struct machine *m, double cpu_bandwidth, struct advice *a)
 {
-	*a = (struct advice){ .name = r->name, .title = r->title, .licence = r->licence,
-			      .source = r->source, .why = r->why, .size = r->size,
-			      .german = r->german, .verified = r->verified, .rank = r->rank };
+	*a = (struct advice){ .name = r->name,
+		.title = r->title,
+		.licence = r->licence,
+		.source = r->source,
+		.why = r->why,
+		.size = r->size,
+		.german = r->german,
+		.verified = r->verified,
+		.rank = r->rank };
 	a->memory_8k = memory_at(r, 8192);
 	a->memory_32k = memory_at(r, 32768);
 	bool on_gpu = m->gpu_memory >= a->memory_8k;

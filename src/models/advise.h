@@ -1,7 +1,8 @@
 /* models/advise.h - what this machine is, and which models fit it.
  *
  * The table is models/advice.json, built in. Memory = weights + KV cache at that context (from
- * layers, KV heads and head size) + compute buffers. Tokens/s = measured memory bandwidth divided by the bytes a token must
+ * layers, KV heads and head size) + compute buffers. Tokens/s = measured memory bandwidth divided
+ * by the bytes a token must
  * read; an estimate, named so. */
 #pragma once
 
@@ -12,10 +13,10 @@ struct machine {
 	char cpu[96], gpu[96];                   /* gpu: empty for none */
 	unsigned cores;                          /* usable by us: affinity and cgroup */
 	uint64_t gpu_memory, gpu_memory_free;
-	double bandwidth;                        /* bytes/s, measured; 0: not measured */
-	double gpu_bandwidth;                    /* bytes/s, from a table by card */
-	uint64_t cgroup_memory;                  /* limit of our control group; 0: none */
-	int meminfo_fd;                          /* /proc/meminfo, held open over the lock; 0: none */
+	double bandwidth;       /* bytes/s, measured; 0: not measured */
+	double gpu_bandwidth;   /* bytes/s, from a table by card */
+	uint64_t cgroup_memory; /* limit of our control group; 0: none */
+	int meminfo_fd;         /* /proc/meminfo, held open over the lock; 0: none */
 };
 /* Reads /proc, /sys, cgroups, and asks the NVIDIA driver in a short-lived child. Call it before
  * the sandbox and before threads start. Never fails: what is not known stays 0 or empty. */
@@ -27,17 +28,20 @@ double machine_bandwidth(unsigned threads, unsigned ms);
 /* api/routes.json Machine. */
 enum err machine_json(const struct machine *m, struct jw *w);
 
-struct advice {                                  /* one line for this machine; strings are const */
+struct advice { /* one line for this machine; strings are const */
 	const char *name, *title, *licence, *source, *why;
 	uint64_t size, memory_8k, memory_32k;
 	double tokens_per_s;
-	bool german, fits, verified;             /* verified: size and licence were checked at the source */
-	int rank;                                /* quality, higher is better */
+	bool german, fits, verified; /* verified: size and licence were checked at the source */
+	int rank;                    /* quality, higher is better */
 };
 struct advice_table;
-enum err advice_new(struct advice_table **ret);  /* parses the built-in table */
+enum err advice_new(struct advice_table **ret); /* parses the built-in table */
 struct advice_table *advice_free(struct advice_table *t);
-[[maybe_unused]] static inline void advice_autofree(struct advice_table **t) { *t = advice_free(*t); }
+[[maybe_unused]] static inline void advice_autofree(struct advice_table **t)
+{
+	*t = advice_free(*t);
+}
 /* All rows, best first: those that fit by rank, then the others by size. Strings live as long as
  * the table. */
 size_t advice_for(struct advice_table *t, const struct machine *m, struct advice *ret, size_t max);

@@ -15,8 +15,8 @@
 #include "os/fd.h"
 
 enum {
-	FILE_NAME_MAX = 8 + 64 + 24,          /* "sha256-", hex, "-partial.journal" */
-	SPACE_RESERVE = 64 * 1024 * 1024,     /* bytes left free for the database and the log */
+	FILE_NAME_MAX = 8 + 64 + 24,      /* "sha256-", hex, "-partial.journal" */
+	SPACE_RESERVE = 64 * 1024 * 1024, /* bytes left free for the database and the log */
 	DIR_PATH_MAX = 4096,
 };
 #define PREFIX "sha256-"
@@ -60,7 +60,8 @@ struct blobdir *blobdir_free(struct blobdir *d)
 	return NULL;
 }
 
-static enum err open_at(struct blobdir *d, struct str digest, const char *suffix, int flags, int *ret)
+static enum err open_at(
+	struct blobdir *d, struct str digest, const char *suffix, int flags, int *ret)
 {
 	char name[FILE_NAME_MAX];
 	TRY(file_name(digest, suffix, name));
@@ -99,14 +100,14 @@ static enum err check_space(struct blobdir *d, int file, uint64_t size, struct e
 	if (free_bytes >= missing && free_bytes - missing >= SPACE_RESERVE)
 		return OK;
 	(void)err_set(info, ERR_NOSPACE, "the disk has %llu MB free, the model needs %llu MB more",
-		       (unsigned long long)(free_bytes / 1000000),
-		       (unsigned long long)((missing + SPACE_RESERVE) / 1000000));
+		(unsigned long long)(free_bytes / 1000000),
+		(unsigned long long)((missing + SPACE_RESERVE) / 1000000));
 	err_hint(info, "make room on the disk and try again; what came is kept");
 	return ERR_NOSPACE;
 }
 
 enum err blobdir_stage(struct blobdir *d, struct str digest, uint64_t size, int *ret_file,
-		       int *ret_journal, struct err_info *info)
+	int *ret_journal, struct err_info *info)
 {
 	AUTO_FD int file = -1;
 	AUTO_FD int journal = -1;
@@ -182,15 +183,15 @@ static bool item_of(struct blobdir *d, const char *name, struct blobdir_item *i)
 	struct str rest = str_sub(s, sizeof PREFIX - 1 + 64, s.len);
 	i->partial = str_eq(rest, STR(PARTIAL));
 	if ((rest.len && !i->partial) || !digest_ok(digest) || str_copy(digest, i->digest, 65) ||
-	    fstatat(d->dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+		fstatat(d->dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
 		return false;
 	i->size = (uint64_t)st.st_size;
 	i->modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
 	return true;
 }
 
-enum err blobdir_list(struct blobdir *d, enum err (*fn)(const struct blobdir_item *i, void *arg),
-		      void *arg)
+enum err blobdir_list(
+	struct blobdir *d, enum err (*fn)(const struct blobdir_item *i, void *arg), void *arg)
 {
 	struct blobdir_item item;
 	DIR *dir = opendir(d->path);

@@ -127,9 +127,13 @@ static void publish(struct fleet *f)
 		if (s->state != SLOT_READY || f->n_published == FLEET_ENGINES_MAX)
 			continue;
 		struct fleet_loaded *p = &f->published[f->n_published++];
-		*p = (struct fleet_loaded){ .n_ctx = s->info.n_ctx, .n_seq = s->info.n_seq,
-			.active = sent, .waiting = rest, .model_bytes = s->info.model_bytes,
-			.kv_bytes = s->info.kv_bytes, .gpu = s->info.gpu,
+		*p = (struct fleet_loaded){ .n_ctx = s->info.n_ctx,
+			.n_seq = s->info.n_seq,
+			.active = sent,
+			.waiting = rest,
+			.model_bytes = s->info.model_bytes,
+			.kv_bytes = s->info.kv_bytes,
+			.gpu = s->info.gpu,
 			.expires_ms = s->expires_mono_ms < 0 ? -1 : s->expires_mono_ms + offset };
 		memcpy(p->digest, s->model.digest, sizeof p->digest);
 		memcpy(p->name, s->model.name, sizeof p->name);
@@ -287,11 +291,12 @@ static enum err request_copy(const struct gen_request *g, struct request *r)
 	if (failed)
 		return ERR_NOMEM;
 	/* resumed tokens count as accepted: a crash now resumes from them too */
-	return buf_add(&r->tokens, (struct str){ (const char *)g->resume, g->n_resume * sizeof(int32_t) });
+	return buf_add(
+		&r->tokens, (struct str){ (const char *)g->resume, g->n_resume * sizeof(int32_t) });
 }
 
 static enum err start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
-		      fleet_sink sink, void *arg, uint64_t *ret_id)
+	fleet_sink sink, void *arg, uint64_t *ret_id)
 {
 	if (atomic_fetch_add(&f->queued, 1) >= FLEET_QUEUE_MAX) {
 		atomic_fetch_sub(&f->queued, 1);
@@ -325,7 +330,7 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 }
 
 enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
-		     fleet_sink sink, void *arg, uint64_t *ret_id)
+	fleet_sink sink, void *arg, uint64_t *ret_id)
 {
 	return start(f, m, g, sink, arg, ret_id);
 }
@@ -350,8 +355,14 @@ static void command(struct fleet *f, enum command_kind kind, uint64_t id, const 
 	inbox_put(f, c);
 }
 
-void fleet_cancel(struct fleet *f, uint64_t id) { command(f, CMD_CANCEL, id, NULL); }
-void fleet_unload(struct fleet *f, const char *digest) { command(f, CMD_UNLOAD, 0, digest); }
+void fleet_cancel(struct fleet *f, uint64_t id)
+{
+	command(f, CMD_CANCEL, id, NULL);
+}
+void fleet_unload(struct fleet *f, const char *digest)
+{
+	command(f, CMD_UNLOAD, 0, digest);
+}
 
 size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max)
 {

@@ -19,9 +19,9 @@
 #include "os/threads.h"
 
 enum {
-	FLEET_QUEUE_MAX = 512,          /* requests, running and waiting */
-	FLEET_CRASHES_MAX = 3,          /* deaths of an engine with this request before it is given up */
-	FLEET_TRUST_TOKENS = 32,        /* made alone after a crash: then it was not the one */
+	FLEET_QUEUE_MAX = 512,   /* requests, running and waiting */
+	FLEET_CRASHES_MAX = 3,   /* deaths of an engine with this request before it is given up */
+	FLEET_TRUST_TOKENS = 32, /* made alone after a crash: then it was not the one */
 	FLEET_LOAD_TIMEOUT_MS = 600000,
 	FLEET_ENGINES_MAX = 16,
 };
@@ -30,16 +30,16 @@ enum request_state { REQUEST_WAITING, REQUEST_SENT };
 struct request {
 	struct request *next;
 	uint64_t id;
-	struct arena *mem;              /* what gen points to */
+	struct arena *mem; /* what gen points to */
 	struct gen_request gen;
 	bool load_only, cancelled, suspect;
-	bool begun, told_begun;         /* on this engine; to the sink, once */
+	bool begun, told_begun; /* on this engine; to the sink, once */
 	enum request_state state;
 	fleet_sink sink;
 	void *arg;
-	struct buf tokens;              /* int32, accepted so far */
-	size_t text_sent, text_skip;    /* bytes given to the sink; to skip of what is sent again */
-	size_t tokens_alone;            /* made since it runs alone */
+	struct buf tokens;           /* int32, accepted so far */
+	size_t text_sent, text_skip; /* bytes given to the sink; to skip of what is sent again */
+	size_t tokens_alone;         /* made since it runs alone */
 	unsigned crashes;
 	int64_t arrived_ns, load_ns;
 	struct fleet_model model;
@@ -52,10 +52,10 @@ struct slot {
 	enum slot_state state;
 	struct ipc *chan;
 	uint64_t engine_id;
-	struct engine_info info;        /* its strings point to the arrays below */
+	struct engine_info info; /* its strings point to the arrays below */
 	char build[64], template_hash[65], architecture[64], description[128];
 	struct engine_stats stats;
-	struct request *requests;       /* oldest first */
+	struct request *requests;               /* oldest first */
 	int64_t idle_since_ms, expires_mono_ms; /* monotonic; expires -1: never */
 	bool unload_asked;
 };
@@ -64,15 +64,15 @@ enum command_kind { CMD_START, CMD_CANCEL, CMD_UNLOAD, CMD_LOADED };
 struct command {
 	struct command *next;
 	enum command_kind kind;
-	struct request *request;        /* START: owned */
-	uint64_t id;                    /* CANCEL */
-	char digest[65];                /* UNLOAD, LOADED */
+	struct request *request; /* START: owned */
+	uint64_t id;             /* CANCEL */
+	char digest[65];         /* UNLOAD, LOADED */
 	/* LOADED */
 	enum err err;
 	struct err_info why;
 	int chan_fd;
 	uint64_t engine_id;
-	struct slot loaded;             /* info and its strings only */
+	struct slot loaded; /* info and its strings only */
 };
 
 enum job_kind { JOB_LOAD, JOB_STOP };

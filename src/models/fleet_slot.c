@@ -34,8 +34,9 @@ static void finish(struct fleet *f, struct request *r, const struct fleet_event 
 
 static void fail(struct fleet *f, struct request *r, enum err why, struct str detail)
 {
-	finish(f, r, &(struct fleet_event){ .kind = FLEET_FAILED,
-			.failed = { .code = why, .detail = detail } });
+	finish(f, r,
+		&(struct fleet_event){
+			.kind = FLEET_FAILED, .failed = { .code = why, .detail = detail } });
 }
 
 static void done_empty(struct fleet *f, struct request *r, enum gen_reason reason)
@@ -108,8 +109,10 @@ static void tell_queued(const struct slot *s, const struct request *r)
 		ahead++;
 	if (!r->sink || (s->state == SLOT_READY && ahead < s->info.n_seq))
 		return;
-	r->sink(&(struct fleet_event){ .kind = FLEET_QUEUED, .position = ahead + 1,
-			.loading = s->state != SLOT_READY }, r->arg);
+	r->sink(&(struct fleet_event){ .kind = FLEET_QUEUED,
+			.position = ahead + 1,
+			.loading = s->state != SLOT_READY },
+		r->arg);
 }
 
 void slot_take_request(struct fleet *f, struct request *r)
@@ -122,12 +125,18 @@ void slot_take_request(struct fleet *f, struct request *r)
 			return;
 		}
 		s->state = SLOT_WANTED;
-		s->next = f->slots;
-		f->slots = s;
+		struct slot **last = &f->slots;
+		while (*last)
+			last = &(*last)->next; /* who asked first loads first */
+		*last = s;
 	}
 	s->model = r->model; /* the newest name and keep-alive count */
 	s->unload_asked = false;
 	touch(s);
+	if (r->load_only && s->state == SLOT_READY) { /* there already */
+		done_empty(f, r, GEN_STOP);
+		return;
+	}
 	struct request **end = &s->requests;
 	while (*end)
 		end = &(*end)->next;
@@ -210,7 +219,7 @@ void slot_loaded(struct fleet *f, struct command *c)
 static void slot_crashed(struct fleet *f, struct slot *s)
 {
 	log_warn("engine died", KV_STR("model", str_from(s->model.digest)),
-		 KV_I64("engine", s->engine_id));
+		KV_I64("engine", s->engine_id));
 	slot_stop_engine(f, s);
 	pthread_mutex_lock(&f->lock);
 	f->totals.crashes++;
@@ -228,7 +237,8 @@ static void slot_crashed(struct fleet *f, struct slot *s)
 			done_empty(f, unlink_request(s, r), GEN_CANCELLED);
 		else if (guilty)
 			fail(f, unlink_request(s, r), ERR_ENGINE,
-			     STR("the model's process failed on this request again; it is not tried any more"));
+				STR("the model's process failed on this request again; it is not "
+					"tried any more"));
 		else {
 			r->state = REQUEST_WAITING;
 			r->begun = false;
@@ -304,8 +314,8 @@ static enum err on_delta(struct request *r, struct ipc_in *m)
 {
 	struct fleet_event e = { .kind = FLEET_DELTA };
 	TRY(gen_delta_get(m, &e.delta));
-	TRY(buf_add(&r->tokens, (struct str){ (const char *)e.delta.tokens,
-			e.delta.n_tokens * sizeof(int32_t) }));
+	TRY(buf_add(&r->tokens,
+		(struct str){ (const char *)e.delta.tokens, e.delta.n_tokens * sizeof(int32_t) }));
 	r->tokens_alone += e.delta.n_tokens;
 	if (r->suspect && r->tokens_alone >= FLEET_TRUST_TOKENS)
 		r->suspect = false;
@@ -447,7 +457,8 @@ void slot_free_all(struct fleet *f)
 	while (f->slots) {
 		struct slot *s = f->slots;
 		while (s->requests)
-			fail(f, unlink_request(s, s->requests), ERR_CLOSED, STR("the server is stopping"));
+			fail(f, unlink_request(s, s->requests), ERR_CLOSED,
+				STR("the server is stopping"));
 		slot_free(f, s);
 	}
 }

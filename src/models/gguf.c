@@ -11,27 +11,50 @@
 #include "base/auto.h"
 #include "base/fault.h"
 
-enum gguf_kind { G_U8, G_I8, G_U16, G_I16, G_U32, G_I32, G_F32, G_BOOL, G_STRING, G_ARRAY, G_U64, G_I64,
-		 G_F64, G_KINDS };
+enum gguf_kind {
+	G_U8,
+	G_I8,
+	G_U16,
+	G_I16,
+	G_U32,
+	G_I32,
+	G_F32,
+	G_BOOL,
+	G_STRING,
+	G_ARRAY,
+	G_U64,
+	G_I64,
+	G_F64,
+	G_KINDS
+};
 static const uint8_t kind_bytes[G_KINDS] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
 
 enum {
-	LAYERS_MAX = 512, HEADS_MAX = 4096, EXPERTS_MAX = 1024, HEAD_DIM_MAX = 8192, /* counts */
-	EMBEDDING_MAX = 1 << 20, CONTEXT_MAX = 1 << 28, VOCAB_MAX = GGUF_ARRAY_MAX,
-	ALIGNMENT_DEFAULT = 32, ALIGNMENT_MIN = 8, ALIGNMENT_MAX = 64 * 1024,
+	LAYERS_MAX = 512,
+	HEADS_MAX = 4096,
+	EXPERTS_MAX = 1024,
+	HEAD_DIM_MAX = 8192, /* counts */
+	EMBEDDING_MAX = 1 << 20,
+	CONTEXT_MAX = 1 << 28,
+	VOCAB_MAX = GGUF_ARRAY_MAX,
+	ALIGNMENT_DEFAULT = 32,
+	ALIGNMENT_MIN = 8,
+	ALIGNMENT_MAX = 64 * 1024,
 	NAMES_START = 256,
 };
 
-struct place { uint64_t from, to; };
+struct place {
+	uint64_t from, to;
+};
 struct header {
 	struct gguf_in in;
 	struct gguf_summary s;
 	uint64_t alignment, file_type, split_count, token_count, key_length, embedding_rows;
-	bool have_file_type, taking;  /* taking: the second walk */
-	char type[32];                /* general.type */
-	uint64_t *names;              /* hashes, for duplicates */
+	bool have_file_type, taking; /* taking: the second walk */
+	char type[32];               /* general.type */
+	uint64_t *names;             /* hashes, for duplicates */
 	size_t n_names, cap_names;
-	struct place *place;          /* of each tensor */
+	struct place *place; /* of each tensor */
 	size_t n_places;
 };
 
@@ -116,7 +139,8 @@ static enum err skip_string(struct gguf_in *in)
 /* ---- names, each only once ---- */
 static uint64_t name_hash(const char *s)
 {
-	uint64_t h = 0xcbf29ce484222325ULL; /* FNV-1a: a chosen collision only refuses its own file */
+	uint64_t h =
+		0xcbf29ce484222325ULL; /* FNV-1a: a chosen collision only refuses its own file */
 	for (; *s; s++)
 		h = (h ^ (uint8_t)*s) * 0x100000001b3ULL;
 	return h;
@@ -161,7 +185,10 @@ struct value { /* of one pair: a number, or an array's length and largest number
 	bool number;
 };
 
-static bool is_signed(enum gguf_kind k) { return k == G_I8 || k == G_I16 || k == G_I32 || k == G_I64; }
+static bool is_signed(enum gguf_kind k)
+{
+	return k == G_I8 || k == G_I16 || k == G_I32 || k == G_I64;
+}
 
 static enum err get_number(struct header *h, enum gguf_kind k, struct value *v)
 {
@@ -247,14 +274,18 @@ static enum err take_label(struct header *h, char *dst, size_t size)
 	keep = str_utf8_whole((struct str){ dst, keep });
 	dst[keep] = '\0';
 	if (!str_is_utf8((struct str){ dst, keep }) || str_has_control((struct str){ dst, keep }) ||
-	    memchr(dst, 0, keep))
+		memchr(dst, 0, keep))
 		dst[0] = '\0';
 	return OK;
 }
 
 static enum err take_string(struct header *h, const char *key, bool *ret_taken)
 {
-	const struct { const char *key; char *dst; size_t size; } labels[] = {
+	const struct {
+		const char *key;
+		char *dst;
+		size_t size;
+	} labels[] = {
 		{ "general.name", h->s.name, sizeof h->s.name },
 		{ "general.size_label", h->s.size_label, sizeof h->s.size_label },
 		{ "general.license", h->s.licence, sizeof h->s.licence },
@@ -280,7 +311,11 @@ static const char *own_key(const struct header *h, const char *key)
 
 static enum err take_number(struct header *h, const char *key, const struct value *v)
 {
-	const struct { const char *key; uint64_t *dst; uint64_t min, max; } own[] = {
+	const struct {
+		const char *key;
+		uint64_t *dst;
+		uint64_t min, max;
+	} own[] = {
 		{ "context_length", &h->s.context, 1, CONTEXT_MAX },
 		{ "embedding_length", &h->s.embedding, 1, EMBEDDING_MAX },
 		{ "block_count", &h->s.layers, 1, LAYERS_MAX },
@@ -319,7 +354,8 @@ static enum err take_number(struct header *h, const char *key, const struct valu
 static enum err take_general(struct header *h, const char *key, const struct value *v)
 {
 	if (!strcmp(key, "general.alignment")) {
-		if (!v->number || v->u < ALIGNMENT_MIN || v->u > ALIGNMENT_MAX || (v->u & (v->u - 1)))
+		if (!v->number || v->u < ALIGNMENT_MIN || v->u > ALIGNMENT_MAX ||
+			(v->u & (v->u - 1)))
 			return gguf_bad(&h->in, "the alignment is not a sensible power of two");
 		h->alignment = v->u;
 	} else if (!strcmp(key, "general.file_type") && v->number) {
@@ -365,7 +401,7 @@ static enum err walk_pairs(struct header *h)
 		TRY(name_add(h, key));
 		if (kind == G_STRING && !strcmp(key, "general.architecture"))
 			TRY(get_text(&h->in, "the architecture's name", h->s.architecture,
-				     sizeof h->s.architecture - 1));
+				sizeof h->s.architecture - 1));
 		else
 			TRY(get_value(h, kind, &v));
 		if (h->in.at > GGUF_HEADER_MAX)
@@ -375,8 +411,8 @@ static enum err walk_pairs(struct header *h)
 }
 
 /* ---- tensors ---- */
-static enum err tensor_shape(struct header *h, const char *name, uint64_t *ret_elements,
-			     uint64_t *ret_row)
+static enum err tensor_shape(
+	struct header *h, const char *name, uint64_t *ret_elements, uint64_t *ret_row)
 {
 	uint64_t n_dims, dim, elements = 1, row = 0;
 	TRY(gguf_get_uint(&h->in, 4, &n_dims));
@@ -385,7 +421,7 @@ static enum err tensor_shape(struct header *h, const char *name, uint64_t *ret_e
 	for (uint64_t i = 0; i < n_dims; i++) {
 		TRY(gguf_get_uint(&h->in, 8, &dim));
 		if (!dim || dim > INT64_MAX || __builtin_mul_overflow(elements, dim, &elements) ||
-		    elements > INT64_MAX)
+			elements > INT64_MAX)
 			return gguf_bad(&h->in, "a tensor has absurd dimensions");
 		if (i == 0)
 			row = dim;
@@ -406,14 +442,15 @@ static enum err walk_tensor(struct header *h)
 	TRY(tensor_shape(h, name, &elements, &row));
 	TRY(gguf_get_uint(&h->in, 4, &type));
 	TRY(gguf_get_uint(&h->in, 8, &offset));
-	const struct gguf_type *t = gguf_type_find((unsigned)(type > GGUF_TYPES ? GGUF_TYPES : type));
+	const struct gguf_type *t =
+		gguf_type_find((unsigned)(type > GGUF_TYPES ? GGUF_TYPES : type));
 	if (!t)
 		return gguf_bad(&h->in, "a tensor has an unknown type");
 	if (row % t->block)
 		return gguf_bad(&h->in, "a tensor's row does not fill whole blocks");
 	blocks = elements / t->block;
 	if (__builtin_mul_overflow(blocks, (uint64_t)t->bytes, &bytes) ||
-	    __builtin_add_overflow(offset, bytes, &end))
+		__builtin_add_overflow(offset, bytes, &end))
 		return gguf_bad(&h->in, "a tensor has absurd dimensions");
 	if (offset % h->alignment)
 		return gguf_bad(&h->in, "a tensor does not begin at a multiple of the alignment");
@@ -436,7 +473,8 @@ static enum err walk_tensors(struct header *h)
 {
 	for (uint64_t i = 0; i < h->s.tensor_count; i++) {
 		if (h->n_places % NAMES_START == 0) {
-			struct place *more = mem_realloc(h->place, (h->n_places + NAMES_START) * sizeof *more);
+			struct place *more =
+				mem_realloc(h->place, (h->n_places + NAMES_START) * sizeof *more);
 			if (!more)
 				return ERR_NOMEM;
 			h->place = more;
@@ -450,10 +488,11 @@ static enum err walk_tensors(struct header *h)
 	qsort(h->place, h->n_places, sizeof *h->place, by_place);
 	for (size_t i = 0; i < h->n_places; i++) {
 		if (h->place[i].to > room)
-			return gguf_bad(&h->in, "a tensor lies outside the file: it should have at least "
-					"%llu bytes and has %llu",
-					(unsigned long long)(data + h->place[i].to),
-					(unsigned long long)h->in.size);
+			return gguf_bad(&h->in,
+				"a tensor lies outside the file: it should have at least "
+				"%llu bytes and has %llu",
+				(unsigned long long)(data + h->place[i].to),
+				(unsigned long long)h->in.size);
 		if (i && h->place[i].from < h->place[i - 1].to)
 			return gguf_bad(&h->in, "two tensors overlap");
 	}
@@ -474,8 +513,8 @@ static enum err read_start(struct header *h)
 	if (version && !(version & 0xffff))
 		return gguf_bad(&h->in, "it was written for machines of the other byte order");
 	if (version != 2 && version != 3)
-		return gguf_bad(&h->in, "GGUF version %llu is not supported",
-				(unsigned long long)version);
+		return gguf_bad(
+			&h->in, "GGUF version %llu is not supported", (unsigned long long)version);
 	h->s.version = (unsigned)version;
 	TRY(gguf_get_uint(&h->in, 8, &h->s.tensor_count));
 	TRY(gguf_get_uint(&h->in, 8, &h->s.kv_count));
@@ -496,7 +535,7 @@ static void set_quantization(struct header *h)
 		if (h->s.type_count[i] > h->s.type_count[best])
 			best = i;
 	(void)snprintf(h->s.quantization, sizeof h->s.quantization, "%s",
-		       text ? text : gguf_type_name(best));
+		text ? text : gguf_type_name(best));
 }
 
 static enum err check_sense(struct header *h)
@@ -505,8 +544,9 @@ static enum err check_sense(struct header *h)
 	if (h->type[0] && strcmp(h->type, "model") != 0)
 		return gguf_bad(&h->in, "it is not a model but of the kind \"%s\"", h->type);
 	if (h->split_count > 1)
-		return gguf_bad(&h->in, "it is one of %llu parts; models in several files are not supported",
-				(unsigned long long)h->split_count);
+		return gguf_bad(&h->in,
+			"it is one of %llu parts; models in several files are not supported",
+			(unsigned long long)h->split_count);
 	if (!s->layers || !s->embedding || !s->context)
 		return gguf_bad(&h->in, "layers, width or context length are missing");
 	if (s->kv_heads > s->heads)
@@ -531,8 +571,8 @@ static enum err check_sense(struct header *h)
 static bool word_ok(const char *s)
 {
 	for (const char *p = s; *p; p++)
-		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-		      *p == '_' || *p == '-' || *p == '.'))
+		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			    (*p >= '0' && *p <= '9') || *p == '_' || *p == '-' || *p == '.'))
 			return false;
 	return s[0] != '\0';
 }
@@ -555,7 +595,7 @@ static enum err check(struct header *h)
 }
 
 enum err gguf_check(gguf_read_fn read, void *arg, uint64_t size, struct gguf_summary *ret,
-		    char why[GGUF_WHY_MAX])
+	char why[GGUF_WHY_MAX])
 {
 	struct header *h = mem_zalloc(1, sizeof *h);
 	why[0] = '\0';

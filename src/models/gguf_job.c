@@ -37,8 +37,8 @@ int gguf_job_main(struct ipc *ch, int model_fd)
 	return ipc_send(ch, &m) || ipc_drain(ch, 5000) ? 2 : 0;
 }
 
-enum err gguf_job_wait(struct ipc *ch, int timeout_ms, struct gguf_summary *ret,
-		       struct err_info *info)
+enum err gguf_job_wait(
+	struct ipc *ch, int timeout_ms, struct gguf_summary *ret, struct err_info *info)
 {
 	AUTO_IPC_IN struct ipc_in m = { 0 };
 	enum err e = ipc_recv_wait(ch, timeout_ms, &m);
@@ -56,8 +56,8 @@ enum err gguf_job_wait(struct ipc *ch, int timeout_ms, struct gguf_summary *ret,
 	uint64_t code = ipc_get_u64(&m);
 	struct str why = ipc_get_str(&m);
 	if (ipc_end(&m) || code == OK || code >= ERR_COUNT_ || why.len >= GGUF_WHY_MAX ||
-	    !str_is_utf8(why) || str_has_control(why))
+		!str_is_utf8(why) || str_has_control(why))
 		return ERR_PROTOCOL;
-	return err_set(info, (enum err)code, "%s%.*s", code == ERR_MODEL_BAD ? "not a usable model: " : "",
-		       STR_ARG(why));
+	return err_set(info, (enum err)code, "%s%.*s",
+		code == ERR_MODEL_BAD ? "not a usable model: " : "", STR_ARG(why));
 }

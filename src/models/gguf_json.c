@@ -6,23 +6,48 @@
 #include "base/hex.h"
 #include "base/json.h"
 
-struct text_field { const char *key; size_t at, size; };
-struct number_field { const char *key; size_t at; };
-#define TEXT(key, m) { key, offsetof(struct gguf_summary, m), sizeof(((struct gguf_summary *)0)->m) }
-#define NUMBER(key, m) { key, offsetof(struct gguf_summary, m) }
+struct text_field {
+	const char *key;
+	size_t at, size;
+};
+struct number_field {
+	const char *key;
+	size_t at;
+};
+#define TEXT(key, m)                                                                               \
+	{                                                                                          \
+		key, offsetof(struct gguf_summary, m), sizeof(((struct gguf_summary *)0)->m)       \
+	}
+#define NUMBER(key, m)                                                                             \
+	{                                                                                          \
+		key, offsetof(struct gguf_summary, m)                                              \
+	}
 
 static const struct text_field texts[] = {
-	TEXT("architecture", architecture), TEXT("name", name), TEXT("size_label", size_label),
-	TEXT("licence", licence), TEXT("quantization", quantization), TEXT("tokenizer", tokenizer),
+	TEXT("architecture", architecture),
+	TEXT("name", name),
+	TEXT("size_label", size_label),
+	TEXT("licence", licence),
+	TEXT("quantization", quantization),
+	TEXT("tokenizer", tokenizer),
 	TEXT("pre_tokenizer", pre_tokenizer),
 };
 static const struct number_field numbers[] = {
-	NUMBER("tensor_count", tensor_count), NUMBER("kv_count", kv_count),
-	NUMBER("file_bytes", file_bytes), NUMBER("tensor_bytes", tensor_bytes),
-	NUMBER("parameters", parameters), NUMBER("header_bytes", header_bytes),
-	NUMBER("context", context), NUMBER("embedding", embedding), NUMBER("layers", layers),
-	NUMBER("heads", heads), NUMBER("kv_heads", kv_heads), NUMBER("head_dim", head_dim),
-	NUMBER("vocab", vocab), NUMBER("experts", experts), NUMBER("experts_used", experts_used),
+	NUMBER("tensor_count", tensor_count),
+	NUMBER("kv_count", kv_count),
+	NUMBER("file_bytes", file_bytes),
+	NUMBER("tensor_bytes", tensor_bytes),
+	NUMBER("parameters", parameters),
+	NUMBER("header_bytes", header_bytes),
+	NUMBER("context", context),
+	NUMBER("embedding", embedding),
+	NUMBER("layers", layers),
+	NUMBER("heads", heads),
+	NUMBER("kv_heads", kv_heads),
+	NUMBER("head_dim", head_dim),
+	NUMBER("vocab", vocab),
+	NUMBER("experts", experts),
+	NUMBER("experts_used", experts_used),
 	NUMBER("sliding_window", sliding_window),
 };
 enum { TEXTS = sizeof texts / sizeof *texts, NUMBERS = sizeof numbers / sizeof *numbers };

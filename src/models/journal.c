@@ -10,7 +10,8 @@
  * before it. Binary, because a jail writes it and nobody else reads it. */
 static const char MAGIC[8] = "TRSRPRT1";
 enum { HEAD = 8 + 8 + 8 + SHA256_LEN + 8, SLOTS = 2 };
-_Static_assert(HEAD + WRITER_RANGES_MAX * 16 + SHA256_LEN <= JOURNAL_SLOT_BYTES, "a slot holds all");
+_Static_assert(
+	HEAD + WRITER_RANGES_MAX * 16 + SHA256_LEN <= JOURNAL_SLOT_BYTES, "a slot holds all");
 
 static void put64(uint8_t *p, uint64_t v)
 {
@@ -27,7 +28,8 @@ static uint64_t get64(const uint8_t *p)
 }
 
 /* The slot's ranges and sequence, if it is whole and belongs to this blob. */
-static bool slot_read(const struct journal *j, const uint8_t *slot, struct ranges *ret, uint64_t *ret_seq)
+static bool slot_read(
+	const struct journal *j, const uint8_t *slot, struct ranges *ret, uint64_t *ret_seq)
 {
 	uint8_t sum[SHA256_LEN];
 	uint64_t n = get64(slot + HEAD - 8);
@@ -36,7 +38,7 @@ static bool slot_read(const struct journal *j, const uint8_t *slot, struct range
 	size_t used = HEAD + (size_t)n * 16;
 	sha256_of(slot, used, sum);
 	if (memcmp(sum, slot + used, sizeof sum) != 0 || get64(slot + 16) != j->size ||
-	    memcmp(slot + 24, j->digest, sizeof j->digest) != 0)
+		memcmp(slot + 24, j->digest, sizeof j->digest) != 0)
 		return false;
 	ret->n = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -63,7 +65,7 @@ static enum err slot_load(int fd, unsigned slot, uint8_t mem[JOURNAL_SLOT_BYTES]
 }
 
 enum err journal_open(struct journal *j, int fd, uint64_t size, const uint8_t digest[SHA256_LEN],
-		      struct ranges *ret)
+	struct ranges *ret)
 {
 	*j = (struct journal){ .fd = fd, .size = size };
 	memcpy(j->digest, digest, sizeof j->digest);

@@ -15,7 +15,7 @@ static enum err take_channel(struct ipc_in *m, struct ipc **ret)
 }
 
 static enum err keeper_stage(void *arg, const char *digest, uint64_t size, struct ipc **ret_control,
-			     int *ret_sink, struct err_info *info)
+	int *ret_sink, struct err_info *info)
 {
 	AUTO_IPC_OUT struct ipc_out q;
 	AUTO_IPC_IN struct ipc_in a = { 0 };
@@ -33,8 +33,8 @@ static enum err keeper_stage(void *arg, const char *digest, uint64_t size, struc
 	return OK;
 }
 
-static enum err keeper_stage_local(void *arg, const char *starter, struct ipc **ret_control,
-				   struct err_info *info)
+static enum err keeper_stage_local(
+	void *arg, const char *starter, struct ipc **ret_control, struct err_info *info)
 {
 	AUTO_IPC_OUT struct ipc_out q;
 	AUTO_IPC_IN struct ipc_in a = { 0 };
@@ -49,7 +49,7 @@ static enum err keeper_stage_local(void *arg, const char *starter, struct ipc **
 }
 
 static enum err ask_about(void *arg, enum keeper_msg what, const char *digest, struct ipc_in *a,
-			  struct err_info *info)
+	struct err_info *info)
 {
 	AUTO_IPC_OUT struct ipc_out q;
 	ipc_out_init(&q, (uint16_t)what, 0);
@@ -71,8 +71,8 @@ static enum err keeper_remove(void *arg, const char *digest)
 	return ipc_end(&a);
 }
 
-static enum err keeper_check(void *arg, const char *digest, struct gguf_summary *ret,
-			     struct err_info *info)
+static enum err keeper_check(
+	void *arg, const char *digest, struct gguf_summary *ret, struct err_info *info)
 {
 	AUTO_IPC_IN struct ipc_in a = { 0 };
 	AUTO(ipc) struct ipc *job = NULL;
@@ -82,12 +82,15 @@ static enum err keeper_check(void *arg, const char *digest, struct gguf_summary 
 	enum err e = gguf_job_wait(job, CHECK_MS, ret, info);
 	/* A header that breaks or holds up its reader is not one to load. */
 	if (e == ERR_CLOSED || e == ERR_TIMEOUT || e == ERR_PROTOCOL)
-		return err_set(info, ERR_MODEL_BAD, "not a usable model: its header could not be read");
+		return err_set(
+			info, ERR_MODEL_BAD, "not a usable model: its header could not be read");
 	return e;
 }
 
-static enum err keeper_list(void *arg, enum err (*fn)(const char *digest, uint64_t size, bool partial,
-						      int64_t modified_ms, void *fn_arg), void *fn_arg)
+static enum err keeper_list(void *arg,
+	enum err (*fn)(
+		const char *digest, uint64_t size, bool partial, int64_t modified_ms, void *fn_arg),
+	void *fn_arg)
 {
 	AUTO_IPC_OUT struct ipc_out q;
 	AUTO_IPC_IN struct ipc_in a = { 0 };

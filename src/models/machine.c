@@ -19,7 +19,12 @@
 #include "os/fd.h"
 #include "os/threads.h"
 
-enum { GPU_WAIT_MS = 5000, SMALL_FILE = 256 * 1024, BANDWIDTH_BYTES = 64 * 1024 * 1024, THREADS_MAX = 64 };
+enum {
+	GPU_WAIT_MS = 5000,
+	SMALL_FILE = 256 * 1024,
+	BANDWIDTH_BYTES = 64 * 1024 * 1024,
+	THREADS_MAX = 64
+};
 
 /* ---- memory, processor, disk ---- */
 static uint64_t meminfo(struct str text, struct str key)
@@ -70,9 +75,10 @@ static uint64_t cgroup_memory(void)
 	while (str_next(&rest, '\n', &line)) {
 		if (!str_starts(line, STR("0::")))
 			continue;
-		int n = snprintf(path, sizeof path, "/sys/fs/cgroup%.*s", STR_ARG(str_sub(line, 3, 4000)));
+		int n = snprintf(
+			path, sizeof path, "/sys/fs/cgroup%.*s", STR_ARG(str_sub(line, 3, 4000)));
 		for (char *slash = path + n; slash && slash >= path + strlen("/sys/fs/cgroup");
-		     slash = strrchr(path, '/')) {
+			slash = strrchr(path, '/')) {
 			(void)snprintf(slash, sizeof path - (size_t)(slash - path), "/memory.max");
 			uint64_t v = number_in(path);
 			if (v && (!tightest || v < tightest))
@@ -111,41 +117,76 @@ void machine_refresh(const char *data_dir, struct machine *m)
 
 /* ---- the graphics card ---- */
 /* Bytes/s of cards by a piece of their name, from the vendor's data sheets; the first that fits. */
-static const struct { const char *name; double bandwidth; } cards[] = {
-	{ "B200", 8.0e12 }, { "H200", 4.8e12 }, { "H100 PCIe", 2.0e12 }, { "H100", 3.35e12 },
-	{ "A100", 1.9e12 }, { "L40S", 0.86e12 }, { "L40", 0.86e12 }, { "L4", 0.3e12 },
-	{ "A10", 0.6e12 }, { "T4", 0.32e12 }, { "V100", 0.9e12 }, { "RTX 5090", 1.79e12 },
-	{ "RTX 5080", 0.96e12 }, { "RTX 4090", 1.01e12 }, { "RTX 4080", 0.72e12 },
-	{ "RTX 3090", 0.94e12 }, { "RTX PRO 6000", 1.79e12 }, { "RTX 6000 Ada", 0.96e12 },
+static const struct {
+	const char *name;
+	double bandwidth;
+} cards[] = {
+	{ "B200", 8.0e12 },
+	{ "H200", 4.8e12 },
+	{ "H100 PCIe", 2.0e12 },
+	{ "H100", 3.35e12 },
+	{ "A100", 1.9e12 },
+	{ "L40S", 0.86e12 },
+	{ "L40", 0.86e12 },
+	{ "L4", 0.3e12 },
+	{ "A10", 0.6e12 },
+	{ "T4", 0.32e12 },
+	{ "V100", 0.9e12 },
+	{ "RTX 5090", 1.79e12 },
+	{ "RTX 5080", 0.96e12 },
+	{ "RTX 4090", 1.01e12 },
+	{ "RTX 4080", 0.72e12 },
+	{ "RTX 3090", 0.94e12 },
+	{ "RTX PRO 6000", 1.79e12 },
+	{ "RTX 6000 Ada", 0.96e12 },
 	{ "RTX A6000", 0.77e12 },
 };
 enum { CARD_UNKNOWN_BANDWIDTH_GB = 200 };
 
-struct gpu_report { char name[96]; uint64_t total, free_bytes; };
-struct nvml_memory { unsigned long long total, free, used; };
+struct gpu_report {
+	char name[96];
+	uint64_t total, free_bytes;
+};
+struct nvml_memory {
+	unsigned long long total, free, used;
+};
 
-/* In the child: asks the driver's library (NVML API, nvml.h) for the first card with most memory. */
+/* In the child: asks the driver's library (NVML API, nvml.h) for the first card with most memory.
+ * */
 static void ask_nvml(struct gpu_report *r)
 {
 	void *so = dlopen("libnvidia-ml.so.1", RTLD_NOW);
 	unsigned n = 0;
 	if (!so)
 		return;
-	union { void *p; int (*fn)(void); } init = { .p = dlsym(so, "nvmlInit_v2") };
-	union { void *p; int (*fn)(unsigned *); } count = { .p = dlsym(so, "nvmlDeviceGetCount_v2") };
-	union { void *p; int (*fn)(unsigned, void **); } handle = {
-		.p = dlsym(so, "nvmlDeviceGetHandleByIndex_v2") };
-	union { void *p; int (*fn)(void *, char *, unsigned); } name = { .p = dlsym(so, "nvmlDeviceGetName") };
-	union { void *p; int (*fn)(void *, struct nvml_memory *); } memory = {
-		.p = dlsym(so, "nvmlDeviceGetMemoryInfo") };
+	union {
+		void *p;
+		int (*fn)(void);
+	} init = { .p = dlsym(so, "nvmlInit_v2") };
+	union {
+		void *p;
+		int (*fn)(unsigned *);
+	} count = { .p = dlsym(so, "nvmlDeviceGetCount_v2") };
+	union {
+		void *p;
+		int (*fn)(unsigned, void **);
+	} handle = { .p = dlsym(so, "nvmlDeviceGetHandleByIndex_v2") };
+	union {
+		void *p;
+		int (*fn)(void *, char *, unsigned);
+	} name = { .p = dlsym(so, "nvmlDeviceGetName") };
+	union {
+		void *p;
+		int (*fn)(void *, struct nvml_memory *);
+	} memory = { .p = dlsym(so, "nvmlDeviceGetMemoryInfo") };
 	if (!init.p || !count.p || !handle.p || !name.p || !memory.p || init.fn() || count.fn(&n))
 		return;
 	for (unsigned i = 0; i < n; i++) {
 		void *card;
 		struct nvml_memory mem;
 		char text[96] = "";
-		if (handle.fn(i, &card) || memory.fn(card, &mem) || name.fn(card, text, sizeof text) ||
-		    mem.total <= r->total)
+		if (handle.fn(i, &card) || memory.fn(card, &mem) ||
+			name.fn(card, text, sizeof text) || mem.total <= r->total)
 			continue;
 		text[sizeof text - 1] = '\0';
 		memcpy(r->name, text, sizeof r->name);
@@ -168,7 +209,8 @@ static void probe_gpu(struct machine *m)
 	}
 	(void)close(fd[1]);
 	struct pollfd p = { .fd = fd[0], .events = POLLIN };
-	bool got = pid > 0 && poll(&p, 1, GPU_WAIT_MS) == 1 && read(fd[0], &r, sizeof r) == sizeof r;
+	bool got =
+		pid > 0 && poll(&p, 1, GPU_WAIT_MS) == 1 && read(fd[0], &r, sizeof r) == sizeof r;
 	(void)close(fd[0]);
 	if (pid > 0) {
 		(void)kill(pid, SIGKILL);
@@ -202,13 +244,20 @@ void machine_probe(const char *data_dir, struct machine *ret)
 }
 
 /* ---- bandwidth ---- */
-struct reader { const uint64_t *p; size_t words; int64_t until_ns, cpu_ns; uint64_t bytes, sum; };
+struct reader {
+	const uint64_t *p;
+	size_t words;
+	int64_t until_ns, cpu_ns;
+	uint64_t bytes, sum;
+};
 
 /* Time this thread really ran: others on the machine must not make it look slow. */
 static int64_t thread_ns(void)
 {
 	struct timespec t;
-	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) ? 0 : (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t)
+		       ? 0
+		       : (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 static void *read_on(void *arg)
@@ -216,7 +265,8 @@ static void *read_on(void *arg)
 	struct reader *r = arg;
 	int64_t begin = thread_ns();
 	do {
-		uint64_t a = 0, b = 0, c = 0, d = 0; /* four chains: the sum must not be the brake */
+		uint64_t a = 0, b = 0, c = 0,
+			 d = 0; /* four chains: the sum must not be the brake */
 		for (size_t i = 0; i + 3 < r->words; i += 4) {
 			a += r->p[i];
 			b += r->p[i + 1];
@@ -238,14 +288,16 @@ double machine_bandwidth(unsigned threads, unsigned ms)
 	double sum = 0;
 	if (!threads || threads > THREADS_MAX)
 		threads = threads ? THREADS_MAX : 1;
-	size_t words = (size_t)BANDWIDTH_BYTES / sizeof(uint64_t); /* a thread: more than its cache */
+	size_t words =
+		(size_t)BANDWIDTH_BYTES / sizeof(uint64_t); /* a thread: more than its cache */
 	uint64_t *mem = mem_alloc(words * sizeof *mem * threads);
 	if (!mem)
 		return 0;
 	memset(mem, 1, words * sizeof *mem * threads);
 	int64_t begin = time_mono_ns();
 	for (unsigned i = 0; i < threads; i++) {
-		r[i] = (struct reader){ mem + words * i, words, begin + (int64_t)ms * 1000000, 0, 0, 0 };
+		r[i] = (struct reader){ mem + words * i, words, begin + (int64_t)ms * 1000000, 0, 0,
+			0 };
 		started[i] = !thread_start("bandwidth", 64 * 1024, read_on, &r[i], &t[i]);
 	}
 	for (unsigned i = 0; i < threads; i++) {

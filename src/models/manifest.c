@@ -6,11 +6,18 @@
 #define DOCKER_CONFIG "application/vnd.docker.container.image.v1+json"
 #define OLLAMA "application/vnd.ollama.image."
 
-static const struct { const char *media; enum layer_kind kind; } kinds[] = {
-	{ OLLAMA "model", LAYER_MODEL },       { OLLAMA "projector", LAYER_PROJECTOR },
-	{ OLLAMA "adapter", LAYER_ADAPTER },   { OLLAMA "template", LAYER_TEMPLATE },
-	{ OLLAMA "system", LAYER_SYSTEM },     { OLLAMA "params", LAYER_PARAMS },
-	{ OLLAMA "messages", LAYER_MESSAGES }, { OLLAMA "license", LAYER_LICENCE },
+static const struct {
+	const char *media;
+	enum layer_kind kind;
+} kinds[] = {
+	{ OLLAMA "model", LAYER_MODEL },
+	{ OLLAMA "projector", LAYER_PROJECTOR },
+	{ OLLAMA "adapter", LAYER_ADAPTER },
+	{ OLLAMA "template", LAYER_TEMPLATE },
+	{ OLLAMA "system", LAYER_SYSTEM },
+	{ OLLAMA "params", LAYER_PARAMS },
+	{ OLLAMA "messages", LAYER_MESSAGES },
+	{ OLLAMA "license", LAYER_LICENCE },
 	{ DOCKER_CONFIG, LAYER_CONFIG },
 };
 
@@ -32,8 +39,8 @@ static const char *media_of(enum layer_kind k)
 
 bool layer_is_text(enum layer_kind k)
 {
-	return k == LAYER_TEMPLATE || k == LAYER_SYSTEM || k == LAYER_PARAMS || k == LAYER_MESSAGES ||
-	       k == LAYER_LICENCE || k == LAYER_CONFIG;
+	return k == LAYER_TEMPLATE || k == LAYER_SYSTEM || k == LAYER_PARAMS ||
+	       k == LAYER_MESSAGES || k == LAYER_LICENCE || k == LAYER_CONFIG;
 }
 
 static enum err read_layer(const json_t *o, bool config, struct layer *ret, struct err_info *info)
@@ -53,7 +60,8 @@ static enum err read_layer(const json_t *o, bool config, struct layer *ret, stru
 }
 
 /* What we do with the layer; ERR_UNSUPPORTED when the model would be another one without it. */
-static enum err check_layer(const struct layer *l, unsigned seen[LAYER_KINDS], struct err_info *info)
+static enum err check_layer(
+	const struct layer *l, unsigned seen[LAYER_KINDS], struct err_info *info)
 {
 	seen[l->kind]++;
 	if (l->kind == LAYER_MODEL && seen[l->kind] > 1)
@@ -63,7 +71,8 @@ static enum err check_layer(const struct layer *l, unsigned seen[LAYER_KINDS], s
 	if (layer_is_text(l->kind) && l->size > LAYER_TEXT_MAX)
 		return err_set(info, ERR_TOO_LARGE, "a text part of the model is too large");
 	if (l->kind == LAYER_OTHER && l->size > LAYER_TEXT_MAX)
-		return err_set(info, ERR_UNSUPPORTED, "the model has a large part of an unknown kind");
+		return err_set(
+			info, ERR_UNSUPPORTED, "the model has a large part of an unknown kind");
 	return OK;
 }
 
@@ -81,7 +90,8 @@ static enum err read_layers(const json_t *o, struct manifest *m, struct err_info
 		TRY(check_layer(&m->layer[0], seen, info));
 		m->n = 1;
 	}
-	json_array_foreach(layers, i, item) {
+	json_array_foreach(layers, i, item)
+	{
 		struct layer *l = &m->layer[m->n];
 		TRY(read_layer(item, false, l, info));
 		TRY(check_layer(l, seen, info));
@@ -90,7 +100,8 @@ static enum err read_layers(const json_t *o, struct manifest *m, struct err_info
 		m->n++;
 	}
 	if (!seen[LAYER_MODEL])
-		return err_set(info, ERR_UNSUPPORTED, "there is no model in GGUF form under this name");
+		return err_set(
+			info, ERR_UNSUPPORTED, "there is no model in GGUF form under this name");
 	for (i = 0; i < m->n; i++)
 		m->total += m->layer[i].size; /* 65 layers of at most 2^50 fit */
 	return OK;
@@ -108,7 +119,8 @@ enum err manifest_read(struct str json, struct manifest *ret, struct err_info *i
 	TRY(json_want_arr(o, "manifests", false, &list, info));
 	ret->is_list = list != NULL;
 	if (list)
-		return err_set(info, ERR_UNSUPPORTED, "this name is a list of variants; name one of them");
+		return err_set(
+			info, ERR_UNSUPPORTED, "this name is a list of variants; name one of them");
 	TRY(json_want_i64(o, "schemaVersion", true, 2, 2, &version, info));
 	return read_layers(o, ret, info);
 }

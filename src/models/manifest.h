@@ -7,8 +7,19 @@
 #include "base/json.h"
 #include "models/name.h"
 
-enum layer_kind { LAYER_CONFIG, LAYER_MODEL, LAYER_PROJECTOR, LAYER_ADAPTER, LAYER_TEMPLATE, LAYER_SYSTEM,
-		  LAYER_PARAMS, LAYER_MESSAGES, LAYER_LICENCE, LAYER_OTHER, LAYER_KINDS };
+enum layer_kind {
+	LAYER_CONFIG,
+	LAYER_MODEL,
+	LAYER_PROJECTOR,
+	LAYER_ADAPTER,
+	LAYER_TEMPLATE,
+	LAYER_SYSTEM,
+	LAYER_PARAMS,
+	LAYER_MESSAGES,
+	LAYER_LICENCE,
+	LAYER_OTHER,
+	LAYER_KINDS
+};
 enum { MANIFEST_LAYERS_MAX = 64, LAYER_TEXT_MAX = 256 * 1024 /* bytes of a text layer */ };
 struct layer {
 	enum layer_kind kind;
@@ -18,8 +29,8 @@ struct layer {
 struct manifest {
 	struct layer layer[MANIFEST_LAYERS_MAX + 1]; /* [0] is the config when there is one */
 	size_t n;
-	uint64_t total;      /* bytes of all */
-	bool is_list;        /* an index of manifests: not supported */
+	uint64_t total; /* bytes of all */
+	bool is_list;   /* an index of manifests: not supported */
 };
 /* Errors: ERR_BAD_JSON, ERR_INVALID, ERR_UNSUPPORTED (no model layer, several model layers: a
  * sharded model, a list); info says why. */

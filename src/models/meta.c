@@ -61,9 +61,9 @@ static bool param_ok(const json_t *v)
 		return true;
 	if (!json_is_array(v) || json_array_size(v) > LIMIT_STOP_STRINGS)
 		return false;
-	json_array_foreach(v, i, item)
-		if (!json_is_string(item) || json_string_length(item) > LIMIT_STOP_STRING)
-			return false;
+	json_array_foreach(
+		v, i, item) if (!json_is_string(item) ||
+				json_string_length(item) > LIMIT_STOP_STRING) return false;
 	return true;
 }
 
@@ -75,9 +75,8 @@ enum err model_params_read(struct str json, json_t **ret, struct err_info *info)
 	TRY(json_read(json, 64 * 1024, 4, &o, info));
 	if (!json_is_object(o))
 		return err_set(info, ERR_INVALID, "the model's parameters are not an object");
-	json_object_foreach(o, key, v)
-		if (!param_ok(v))
-			return err_set(info, ERR_INVALID, "the model's parameter %.60s is not usable", key);
+	json_object_foreach(o, key, v) if (!param_ok(v)) return err_set(
+		info, ERR_INVALID, "the model's parameter %.60s is not usable", key);
 	*ret = json_incref(o);
 	return OK;
 }

@@ -8,12 +8,14 @@ static const char *const part_text[] = { "host", "namespace", "name", "tag" };
 
 static bool is_word(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_';
 }
 
 static bool part_ok(enum part p, struct str s)
 {
-	if (!s.len || s.len > (p == PART_HOST ? NAME_HOST_MAX : NAME_PART_MAX) || !is_word(s.ptr[0]))
+	if (!s.len || s.len > (p == PART_HOST ? NAME_HOST_MAX : NAME_PART_MAX) ||
+		!is_word(s.ptr[0]))
 		return false;
 	for (size_t i = 1; i < s.len; i++) {
 		char c = s.ptr[i];
@@ -34,8 +36,8 @@ static enum err take(enum part p, struct str s, char *dst, size_t size, struct e
 /* "127.0.0.1:5000": a colon in front of digits that end the first part is a port, not a tag. */
 static bool is_host(struct str first)
 {
-	return str_find_byte(first, '.', 0) != SIZE_MAX || str_find_byte(first, ':', 0) != SIZE_MAX ||
-	       str_eq_nocase(first, STR("localhost"));
+	return str_find_byte(first, '.', 0) != SIZE_MAX ||
+	       str_find_byte(first, ':', 0) != SIZE_MAX || str_eq_nocase(first, STR("localhost"));
 }
 
 static bool hugging_face(struct str host)
@@ -61,7 +63,8 @@ static enum err registry_name(struct str text, struct model_name *n, struct err_
 	size_t count = 0;
 	while (str_next(&rest, '/', &field)) {
 		if (count == 3)
-			return err_set(info, ERR_INVALID, "a model's name has at most HOST/NAMESPACE/NAME:TAG");
+			return err_set(info, ERR_INVALID,
+				"a model's name has at most HOST/NAMESPACE/NAME:TAG");
 		part[count++] = field;
 	}
 	if (!count)
@@ -85,7 +88,8 @@ static enum err registry_name(struct str text, struct model_name *n, struct err_
 	if (n->source == NAME_HUGGING_FACE)
 		host = STR("hf.co");
 	if (n->source == NAME_HUGGING_FACE && count != 3)
-		return err_set(info, ERR_INVALID, "a Hugging Face model is hf.co/USER/REPOSITORY:QUANTISATION");
+		return err_set(info, ERR_INVALID,
+			"a Hugging Face model is hf.co/USER/REPOSITORY:QUANTISATION");
 	TRY(take(PART_HOST, host, n->host, sizeof n->host, info));
 	TRY(host_port_ok(host, info));
 	TRY(take(PART_NS, ns, n->ns, sizeof n->ns, info));
@@ -123,7 +127,8 @@ enum err name_parse(struct str text, struct model_name *ret, struct err_info *in
 		TRY(registry_name(text, &n, info));
 	}
 	char check[LIMIT_MODEL_NAME + 2];
-	if (snprintf(check, sizeof check, "%s/%s/%s:%s", n.host, n.ns, n.model, n.tag) > LIMIT_MODEL_NAME)
+	if (snprintf(check, sizeof check, "%s/%s/%s:%s", n.host, n.ns, n.model, n.tag) >
+		LIMIT_MODEL_NAME)
 		return err_set(info, ERR_INVALID, "the model's name is too long");
 	*ret = n;
 	return OK;
@@ -178,7 +183,8 @@ bool name_eq(const struct model_name *a, const struct model_name *b)
 bool digest_ok(struct str hex)
 {
 	for (size_t i = 0; i < hex.len; i++)
-		if (!((hex.ptr[i] >= '0' && hex.ptr[i] <= '9') || (hex.ptr[i] >= 'a' && hex.ptr[i] <= 'f')))
+		if (!((hex.ptr[i] >= '0' && hex.ptr[i] <= '9') ||
+			    (hex.ptr[i] >= 'a' && hex.ptr[i] <= 'f')))
 			return false;
 	return hex.len == 64;
 }

@@ -5,30 +5,70 @@
 
 #include "tests/test.h"
 
-static const struct { const char *text, *format, *path; enum name_source source; } good[] = {
+static const struct {
+	const char *text, *format, *path;
+	enum name_source source;
+} good[] = {
 	{ "m", "m:latest", "registry.ollama.ai/library/m/latest", NAME_REGISTRY },
 	{ "m:latest", "m:latest", "registry.ollama.ai/library/m/latest", NAME_REGISTRY },
 	{ "library/m:LATEST", "m:LATEST", "registry.ollama.ai/library/m/LATEST", NAME_REGISTRY },
 	{ "registry.ollama.ai/library/qwen3:30b-a3b", "qwen3:30b-a3b",
-	  "registry.ollama.ai/library/qwen3/30b-a3b", NAME_REGISTRY },
+		"registry.ollama.ai/library/qwen3/30b-a3b", NAME_REGISTRY },
 	{ "https://registry.ollama.ai/library/m", "m:latest", "registry.ollama.ai/library/m/latest",
-	  NAME_REGISTRY },
+		NAME_REGISTRY },
 	{ "user/m:v1.2", "user/m:v1.2", "registry.ollama.ai/user/m/v1.2", NAME_REGISTRY },
-	{ "r.example/m", "r.example/library/m:latest", "r.example/library/m/latest", NAME_REGISTRY },
-	{ "localhost/m", "localhost/library/m:latest", "localhost/library/m/latest", NAME_REGISTRY },
+	{ "r.example/m", "r.example/library/m:latest", "r.example/library/m/latest",
+		NAME_REGISTRY },
+	{ "localhost/m", "localhost/library/m:latest", "localhost/library/m/latest",
+		NAME_REGISTRY },
 	{ "127.0.0.1:5000/a/m:b", "127.0.0.1:5000/a/m:b", "127.0.0.1:5000/a/m/b", NAME_REGISTRY },
-	{ "hf.co/USER/Repo-GGUF:Q4_K_M", "hf.co/USER/Repo-GGUF:Q4_K_M", "hf.co/USER/Repo-GGUF/Q4_K_M",
-	  NAME_HUGGING_FACE },
+	{ "hf.co/USER/Repo-GGUF:Q4_K_M", "hf.co/USER/Repo-GGUF:Q4_K_M",
+		"hf.co/USER/Repo-GGUF/Q4_K_M", NAME_HUGGING_FACE },
 	{ "huggingface.co/u/r", "hf.co/u/r:latest", "hf.co/u/r/latest", NAME_HUGGING_FACE },
 	{ "starter:smollm2", "starter:smollm2", "starter/library/smollm2/latest", NAME_STARTER },
-	{ "starter:smollm2:latest", "starter:smollm2", "starter/library/smollm2/latest", NAME_STARTER },
+	{ "starter:smollm2:latest", "starter:smollm2", "starter/library/smollm2/latest",
+		NAME_STARTER },
 };
 
 static const char *const bad[] = {
-	"", ":", ":t", "m:", "/m", "m/", "a//b", "a/b/c/d", "..", "../m", "m:..", "a/../m", "r.example/../m",
-	".m", "-m", "m:-t", "m:.t", "a..b", "m b", "m\n", "m\x01", "m\xc3\xbc", "a.b/m.n/..:x", "n.s/x.y/z/w",
-	"r.example/n.s/m", "m:t:u", "m@sha256:0", "m%2e", "m\\n", "r.example:0/a/m", "r.example:x/a/m",
-	"r.example:70000/a/m", ":5000/a/m", "hf.co/m", "starter:", "starter:../x", "starter:a/b", "m:t/u",
+	"",
+	":",
+	":t",
+	"m:",
+	"/m",
+	"m/",
+	"a//b",
+	"a/b/c/d",
+	"..",
+	"../m",
+	"m:..",
+	"a/../m",
+	"r.example/../m",
+	".m",
+	"-m",
+	"m:-t",
+	"m:.t",
+	"a..b",
+	"m b",
+	"m\n",
+	"m\x01",
+	"m\xc3\xbc",
+	"a.b/m.n/..:x",
+	"n.s/x.y/z/w",
+	"r.example/n.s/m",
+	"m:t:u",
+	"m@sha256:0",
+	"m%2e",
+	"m\\n",
+	"r.example:0/a/m",
+	"r.example:x/a/m",
+	"r.example:70000/a/m",
+	":5000/a/m",
+	"hf.co/m",
+	"starter:",
+	"starter:../x",
+	"starter:a/b",
+	"m:t/u",
 	"registry.ollama.ai/.meta/m:x",
 };
 
@@ -80,7 +120,8 @@ TEST(names_of_any_allowed_length_fit)
 	for (int len = 1; len <= 130; len++) {
 		(void)snprintf(text, sizeof text, "%0*d/%0*d:%0*d", len, 1, len, 1, len, 1);
 		enum err e = name_parse(str_from(text), &n, NULL);
-		if (3 * len + 2 + (int)strlen("registry.ollama.ai/") > LIMIT_MODEL_NAME || len > NAME_PART_MAX) {
+		if (3 * len + 2 + (int)strlen("registry.ollama.ai/") > LIMIT_MODEL_NAME ||
+			len > NAME_PART_MAX) {
 			CHECK_ERR(e, ERR_INVALID);
 			continue;
 		}
@@ -110,9 +151,14 @@ TEST(digests_have_one_form)
 		CHECK_EQ_Z(hex, d);
 	}
 	CHECK_ERR(digest_parse(STR("sha256:0123"), hex), ERR_INVALID);
-	CHECK_ERR(digest_parse(STR("sha256:0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"), hex),
-		  ERR_INVALID);
-	CHECK_ERR(digest_parse(STR("../4567890abcdef0123456789abcdef0123456789abcdef0123456789abcdef0"), hex),
-		  ERR_INVALID);
+	CHECK_ERR(
+		digest_parse(
+			STR("sha256:0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"),
+			hex),
+		ERR_INVALID);
+	CHECK_ERR(digest_parse(
+			  STR("../4567890abcdef0123456789abcdef0123456789abcdef0123456789abcdef0"),
+			  hex),
+		ERR_INVALID);
 	CHECK(!digest_ok(STR("")));
 }

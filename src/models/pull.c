@@ -23,7 +23,8 @@ bool pull_is_cancelled(struct pull *p)
 	return is;
 }
 
-/* Calls every watcher with the progress as it is. `telling` keeps an unwatch out until it is over. */
+/* Calls every watcher with the progress as it is. `telling` keeps an unwatch out until it is
+ * over. */
 static void tell_watchers(struct pull *p)
 {
 	struct pull_watch w[PULL_WATCHERS_MAX];
@@ -40,7 +41,7 @@ static void tell_watchers(struct pull *p)
 }
 
 void pull_tell(struct pull *p, const char *status, const char *digest, uint64_t total,
-	       uint64_t completed, bool force)
+	uint64_t completed, bool force)
 {
 	int64_t now = time_mono_ms();
 	if (!force && now - p->told_ms < TELL_MS)
@@ -111,7 +112,8 @@ static void finish(struct pull *p, enum err e, const struct err_info *info)
 {
 	pthread_mutex_lock(&p->lock);
 	p->progress.state = e ? PULL_FAILED : PULL_DONE;
-	(void)snprintf(p->progress.status, sizeof p->progress.status, "%s", e ? "failed" : "success");
+	(void)snprintf(
+		p->progress.status, sizeof p->progress.status, "%s", e ? "failed" : "success");
 	p->progress.digest[0] = '\0';
 	p->progress.total = p->progress.completed = 0;
 	if (e) {
@@ -258,7 +260,7 @@ static bool watch(struct pull *p, pull_sink sink, void *arg, uint64_t id)
 }
 
 static enum err begin(struct pulls *ps, const struct model_name *from, const struct model_name *as,
-		      bool insecure, struct pull **ret)
+	bool insecure, struct pull **ret)
 {
 	struct pull *p;
 	unsigned n = 0;
@@ -277,18 +279,20 @@ static enum err begin(struct pulls *ps, const struct model_name *from, const str
 }
 
 static enum err check_request(const struct pull_request *q, struct model_name *from,
-			      struct model_name *as, struct err_info *info)
+	struct model_name *as, struct err_info *info)
 {
 	TRY(name_parse(q->name, from, info));
 	if (from->source == NAME_FILE)
-		return err_set(info, ERR_UNSUPPORTED, "files are read by the command line: tresor pull file:PATH");
+		return err_set(info, ERR_UNSUPPORTED,
+			"files are read by the command line: tresor pull file:PATH");
 	*as = *from;
 	if (q->as.len)
 		TRY(name_parse(q->as, as, info));
 	if (as->source == NAME_FILE || (as->source == NAME_STARTER && from->source != NAME_STARTER))
 		return err_set(info, ERR_INVALID, "the name it should have here is not valid");
 	if (from->source == NAME_STARTER && !starter_find(str_from(from->model)))
-		return err_set(info, ERR_NOT_FOUND, "there is no starter model \"%s\"", from->model);
+		return err_set(
+			info, ERR_NOT_FOUND, "there is no starter model \"%s\"", from->model);
 	return OK;
 }
 
@@ -316,7 +320,7 @@ static enum err check_host(struct pulls *ps, const struct model_name *from, stru
 }
 
 enum err pulls_start(struct pulls *ps, const struct pull_request *q, pull_sink sink, void *arg,
-		     char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info)
+	char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info)
 {
 	struct model_name from, as;
 	TRY(check_request(q, &from, &as, info));

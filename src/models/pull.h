@@ -17,22 +17,22 @@
 enum {
 	PULL_STREAMS = 4,
 	PULL_RANGE_BYTES = 32 * 1024 * 1024,
-	PULL_TRIES = 6,              /* in a row without a new byte */
+	PULL_TRIES = 6, /* in a row without a new byte */
 	PULL_STALL_MS = 30000,
-	PULL_AT_ONCE = 3,            /* others wait */
-	PULL_KEPT = 32,              /* finished ones that pulls_list() still shows */
+	PULL_AT_ONCE = 3, /* others wait */
+	PULL_KEPT = 32,   /* finished ones that pulls_list() still shows */
 };
 
 struct egress_client;
 struct pulls;
 struct pulls_options {
-	struct model_store *store;   /* borrowed, as all here */
+	struct model_store *store; /* borrowed, as all here */
 	const struct model_blob_ops *ops;
 	void *ops_arg;
 	struct egress_client *egress;
-	unsigned streams;            /* 0: PULL_STREAMS */
-	uint64_t range_bytes;        /* 0: PULL_RANGE_BYTES */
-	int stall_ms, retry_ms;      /* 0: default; first pause between tries, doubles */
+	unsigned streams;       /* 0: PULL_STREAMS */
+	uint64_t range_bytes;   /* 0: PULL_RANGE_BYTES */
+	int stall_ms, retry_ms; /* 0: default; first pause between tries, doubles */
 };
 enum err pulls_new(const struct pulls_options *o, struct pulls **ret);
 /* Cancels and waits: egress_client_pump() must still be called meanwhile. */
@@ -40,28 +40,28 @@ struct pulls *pulls_free(struct pulls *p);
 DEFINE_AUTO(pulls)
 
 enum pull_state { PULL_RUNNING, PULL_DONE, PULL_FAILED };
-struct pull_progress {               /* a value */
+struct pull_progress { /* a value */
 	char id[ID_LEN + 1];
 	char name[LIMIT_MODEL_NAME + 1]; /* what it will be called here */
 	enum pull_state state;
-	char status[128];            /* Ollama's line: "pulling 1a2b3c4d5e6f", "verifying sha256 digest" */
-	char digest[65];             /* of the layer this line is about; or empty */
-	uint64_t total, completed;   /* bytes of that layer */
+	char status[128]; /* Ollama's line: "pulling 1a2b3c4d5e6f", "verifying sha256 digest" */
+	char digest[65];  /* of the layer this line is about; or empty */
+	uint64_t total, completed;         /* bytes of that layer */
 	uint64_t all_total, all_completed; /* bytes of the whole pull */
-	struct err_info error;       /* FAILED */
+	struct err_info error;             /* FAILED */
 };
 typedef void (*pull_sink)(const struct pull_progress *p, void *arg);
 
 struct pull_request {
-	struct str name, as;         /* `as` empty: the name itself */
-	bool insecure;               /* http is asked for; only where the allow-list says plain */
+	struct str name, as; /* `as` empty: the name itself */
+	bool insecure;       /* http is asked for; only where the allow-list says plain */
 };
 /* Starts, or joins one that runs. `sink` may be NULL. *ret_watch is for pulls_unwatch().
  * Errors: ERR_INVALID (name), ERR_EGRESS (host not on the list), ERR_UNSUPPORTED (file:),
  * ERR_BUSY, ERR_NOMEM. Then no sink call comes. */
 enum err pulls_start(struct pulls *p, const struct pull_request *q, pull_sink sink, void *arg,
-		     char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info);
-void pulls_unwatch(struct pulls *p, uint64_t watch); /* 0 is fine; not from inside a sink */
+	char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info);
+void pulls_unwatch(struct pulls *p, uint64_t watch);    /* 0 is fine; not from inside a sink */
 enum err pulls_cancel(struct pulls *p, const char *id); /* what came is kept. ERR_NOT_FOUND */
 /* Running ones first, then finished, newest first. Returns how many. */
 size_t pulls_list(struct pulls *p, struct pull_progress *ret, size_t max);

@@ -1,7 +1,9 @@
-/* One large layer: ranges in parallel from egress straight into the writer. The writer knows what is
+/* One large layer: ranges in parallel from egress straight into the writer. The writer knows what
+ * is
  * there; what is said here about progress may be wrong without harm, its word at the end counts.
  *
- * States: WAITING for the writer's first STATE -> FETCHING (queue of missing pieces, streams take from
+ * States: WAITING for the writer's first STATE -> FETCHING (queue of missing pieces, streams take
+ * from
  * it) -> ASKING (FINISH sent) -> done, or back to FETCHING with what is still missing. */
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +13,12 @@
 #include "base/time.h"
 #include "models/pull_int.h"
 
-enum { TELL_MS = 60, WRITER_SILENCE_MS = 120000, LOCKED_WAIT_MS = 500, QUEUE_MAX = WRITER_GAPS_MAX + 32 };
+enum {
+	TELL_MS = 60,
+	WRITER_SILENCE_MS = 120000,
+	LOCKED_WAIT_MS = 500,
+	QUEUE_MAX = WRITER_GAPS_MAX + 32
+};
 
 struct job {
 	struct pull *p;
@@ -19,14 +26,14 @@ struct job {
 	struct ipc *control;
 	int sink;
 	bool know_gaps, asking, whole;
-	bool whole_mode, fetched;       /* the server sends no parts; this round's request is out */
-	unsigned tries;                 /* failures since the last new byte */
+	bool whole_mode, fetched; /* the server sends no parts; this round's request is out */
+	unsigned tries;           /* failures since the last new byte */
 	uint64_t have, best_have;
 	struct writer_range queue[QUEUE_MAX];
 	size_t n_queue;
-	char url[URL_MAX + 1];          /* where the last redirect led; empty: ask the registry */
+	char url[URL_MAX + 1]; /* where the last redirect led; empty: ask the registry */
 	bool asked_token;
-	int64_t heard_ms;               /* the writer's last word */
+	int64_t heard_ms; /* the writer's last word */
 };
 
 /* ---- the writer ---- */
@@ -51,8 +58,9 @@ static enum err on_writer(struct job *j, struct err_info *info)
 		return OK;
 	case WRITER_EV_MISMATCH:
 		(void)p->pulls->o.ops->remove(p->pulls->o.ops_arg, j->l->digest);
-		return err_set(info, ERR_DIGEST, "digest mismatch: expected sha256:%.12s.., got sha256:%.12s..",
-			       j->l->digest, p->event.digest);
+		return err_set(info, ERR_DIGEST,
+			"digest mismatch: expected sha256:%.12s.., got sha256:%.12s..",
+			j->l->digest, p->event.digest);
 	default:
 		return err_set(info, p->event.code, "%s", p->event.detail);
 	}
@@ -117,7 +125,7 @@ static unsigned busy_streams(const struct job *j)
 static enum err start(struct job *j, struct pull_stream *s, struct err_info *info)
 {
 	if (!s->url[0] && snprintf(s->url, sizeof s->url, "%s/blobs/sha256:%s", j->p->base,
-				   j->l->digest) > URL_MAX)
+				  j->l->digest) > URL_MAX)
 		return ERR_LIMIT;
 	uint64_t max = s->to > s->from ? s->to - s->from : j->l->size;
 	return pull_stream_start(j->p, s, j->sink, max, info);
@@ -141,17 +149,19 @@ static enum err try_later(struct job *j, struct pull_stream *s, enum err e, stru
 	s->begin_ms = time_mono_ms() + (pause > 30000 ? 30000 : pause);
 	s->busy = true;
 	s->hops = 0;
-	s->url[0] = j->url[0] = '\0'; /* a signed address may have run out: ask the registry again */
+	s->url[0] = j->url[0] =
+		'\0'; /* a signed address may have run out: ask the registry again */
 	return OK;
 }
 
 /* An answer that is not the bytes: another address, a token, a refusal. */
-static enum err on_status(struct job *j, struct pull_stream *s, const struct pull_mail *m,
-			  struct err_info *info)
+static enum err on_status(
+	struct job *j, struct pull_stream *s, const struct pull_mail *m, struct err_info *info)
 {
 	if (m->status >= 300 && m->status <= 399) {
 		if (++s->hops > PULL_HOPS_MAX)
-			return err_set(info, ERR_UPSTREAM, "%s redirects too often", j->p->name.host);
+			return err_set(
+				info, ERR_UPSTREAM, "%s redirects too often", j->p->name.host);
 		TRY(pull_redirect(j->p, s->url, m->location, info));
 		memcpy(j->url, s->url, sizeof j->url);
 		return start(j, s, info);
@@ -164,7 +174,8 @@ static enum err on_status(struct job *j, struct pull_stream *s, const struct pul
 		memcpy(challenge, m->auth, sizeof challenge);
 		uint64_t from = s->from, to = s->to;
 		j->asked_token = true;
-		pull_streams_stop(j->p); /* the question needs stream 0; the pieces come back by STATE */
+		pull_streams_stop(
+			j->p); /* the question needs stream 0; the pieces come back by STATE */
 		TRY(pull_get_token(j->p, challenge, info));
 		put_back(j, from, to);
 		return writer_ask(j->control, WRITER_ASK);
@@ -181,8 +192,8 @@ static enum err begin_whole(struct job *j)
 	return OK;
 }
 
-static enum err on_ended(struct job *j, struct pull_stream *s, struct pull_mail *m,
-			 struct err_info *info)
+static enum err on_ended(
+	struct job *j, struct pull_stream *s, struct pull_mail *m, struct err_info *info)
 {
 	bool ranged = s->to > s->from;
 	if (m->code == ERR_UNSUPPORTED && ranged)
@@ -271,7 +282,8 @@ static enum err after_state(struct job *j, struct err_info *info)
 		j->best_have = j->have;
 		j->tries = 0;
 	} else if (++j->tries >= PULL_TRIES) {
-		return err_set(info, ERR_UPSTREAM, "%s does not send all of the model", j->p->name.host);
+		return err_set(
+			info, ERR_UPSTREAM, "%s does not send all of the model", j->p->name.host);
 	}
 	return OK;
 }
@@ -301,8 +313,10 @@ static enum err fetch_all(struct job *j, struct err_info *info)
 			if (!busy_streams(j) && !j->n_queue)
 				TRY(ask_writer(j));
 		}
-		if (time_mono_ms() - j->heard_ms > WRITER_SILENCE_MS && (!j->know_gaps || j->asking))
-			return err_set(info, ERR_TIMEOUT, "the process that writes the model does not answer");
+		if (time_mono_ms() - j->heard_ms > WRITER_SILENCE_MS &&
+			(!j->know_gaps || j->asking))
+			return err_set(info, ERR_TIMEOUT,
+				"the process that writes the model does not answer");
 		pull_wait(j->p, ipc_fd(j->control), TELL_MS);
 	}
 	return OK;
@@ -312,7 +326,8 @@ static enum err stage(struct job *j, struct err_info *info)
 {
 	const struct pulls_options *o = &j->p->pulls->o;
 	for (;;) {
-		enum err e = o->ops->stage(o->ops_arg, j->l->digest, j->l->size, &j->control, &j->sink, info);
+		enum err e = o->ops->stage(
+			o->ops_arg, j->l->digest, j->l->size, &j->control, &j->sink, info);
 		if (e != ERR_LOCKED)
 			return e;
 		/* Another pull brings the same blob: wait for it. */
@@ -335,7 +350,8 @@ enum err pull_blob(struct pull *p, const struct layer *l, struct err_info *info)
 	if (!e)
 		e = fetch_all(j, info);
 	pull_streams_stop(p);
-	if (e && e != ERR_EXISTS && j->control) { /* did the writer say why? That is the better reason */
+	if (e && e != ERR_EXISTS &&
+		j->control) { /* did the writer say why? That is the better reason */
 		struct err_info why = { 0 };
 		enum err w = hear_writer(j, &why);
 		if (w && w != ERR_CLOSED) {
@@ -352,8 +368,8 @@ enum err pull_blob(struct pull *p, const struct layer *l, struct err_info *info)
 	return there ? OK : e;
 }
 
-enum err pull_copied(struct pull *p, struct ipc *control, const struct layer *l,
-		     struct err_info *info)
+enum err pull_copied(
+	struct pull *p, struct ipc *control, const struct layer *l, struct err_info *info)
 {
 	struct job *j = mem_zalloc(1, sizeof *j);
 	if (!j)

@@ -1,10 +1,10 @@
 /* Questions to a registry: one address at a time, each hop past the allow-list. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -58,22 +58,27 @@ static void on_egress(const struct egress_event *e, void *arg)
 }
 
 /* ---- the pull's side ---- */
-enum err pull_stream_start(struct pull *p, struct pull_stream *s, int sink, uint64_t max_bytes,
-			   struct err_info *info)
+enum err pull_stream_start(
+	struct pull *p, struct pull_stream *s, int sink, uint64_t max_bytes, struct err_info *info)
 {
 	struct egress_fetch f = { .sink_fd = -1, .max_bytes = max_bytes };
 	AUTO_BUF struct buf bearer = BUF(PULL_TOKEN_MAX + 16);
 	struct url u, home;
 	f.method = STR("GET");
 	f.url = str_from(s->url);
-	f.header[f.n_headers++] = (struct egress_header){ STR("Accept"),
+	f.header[f.n_headers++] = (struct egress_header){
+		STR("Accept"),
 		STR("application/vnd.docker.distribution.manifest.v2+json, "
-		    "application/vnd.oci.image.manifest.v1+json, application/octet-stream, */*;q=0.1") };
+		    "application/vnd.oci.image.manifest.v1+json, application/octet-stream, "
+		    	"*/*;q=0.1")
+	};
 	/* The token is the registry's: it never travels on to where a redirect leads. */
-	if (p->token[0] && !url_parse(f.url, &u, NULL) && !url_parse(str_from(p->base), &home, NULL) &&
-	    !strcmp(u.host, home.host) && u.port == home.port && u.https == home.https) {
+	if (p->token[0] && !url_parse(f.url, &u, NULL) &&
+		!url_parse(str_from(p->base), &home, NULL) && !strcmp(u.host, home.host) &&
+		u.port == home.port && u.https == home.https) {
 		TRY(buf_addf(&bearer, "Bearer %s", p->token));
-		f.header[f.n_headers++] = (struct egress_header){ STR("Authorization"), buf_str(&bearer) };
+		f.header[f.n_headers++] =
+			(struct egress_header){ STR("Authorization"), buf_str(&bearer) };
 	}
 	f.has_range = s->to > s->from;
 	f.from = f.sink_offset = s->from;
@@ -102,7 +107,8 @@ enum err pull_stream_start(struct pull *p, struct pull_stream *s, int sink, uint
 
 void pull_wait(struct pull *p, int fd, int timeout_ms)
 {
-	struct pollfd w[2] = { { .fd = p->bell, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
+	struct pollfd w[2] = { { .fd = p->bell, .events = POLLIN },
+		{ .fd = fd, .events = POLLIN } };
 	uint64_t rings;
 	(void)poll(w, fd >= 0 ? 2 : 1, timeout_ms);
 	if (w[0].revents && read(p->bell, &rings, sizeof rings) < 0)
@@ -135,8 +141,8 @@ void pull_streams_stop(struct pull *p)
 			pull_wait(p, -1, 1000);
 }
 
-enum err pull_redirect(struct pull *p, char url[URL_MAX + 1], const char *location,
-		       struct err_info *info)
+enum err pull_redirect(
+	struct pull *p, char url[URL_MAX + 1], const char *location, struct err_info *info)
 {
 	AUTO_BUF struct buf scratch = BUF(URL_MAX * 2);
 	AUTO_BUF struct buf text = BUF(URL_MAX);
@@ -147,7 +153,8 @@ enum err pull_redirect(struct pull *p, char url[URL_MAX + 1], const char *locati
 	if (url_resolve(&from, str_from(location), &scratch, &to, info))
 		return ERR_UPSTREAM;
 	if (from.https && !to.https)
-		return err_set(info, ERR_EGRESS, "%s redirects to an address without encryption", from.host);
+		return err_set(info, ERR_EGRESS, "%s redirects to an address without encryption",
+			from.host);
 	TRY(url_add(&to, &text));
 	return str_copy(buf_str(&text), url, URL_MAX + 1);
 }
@@ -159,13 +166,15 @@ enum err pull_status_error(struct pull *p, uint32_t status, struct err_info *inf
 	if (status == 404)
 		return err_set(info, ERR_NOT_FOUND, "%s has no model \"%s\"", p->name.host, name);
 	if (status == 401 || status == 403)
-		return err_set(info, ERR_UPSTREAM, "%s does not give \"%s\" to everybody (status %u)",
-			       p->name.host, name, status);
+		return err_set(info, ERR_UPSTREAM,
+			"%s does not give \"%s\" to everybody (status %u)", p->name.host, name,
+			status);
 	return err_set(info, ERR_UPSTREAM, "%s answered with status %u", p->name.host, status);
 }
 
 /* One request on stream 0 to its end. */
-static enum err ask(struct pull *p, uint64_t max_bytes, struct pull_mail **ret, struct err_info *info)
+static enum err ask(
+	struct pull *p, uint64_t max_bytes, struct pull_mail **ret, struct err_info *info)
 {
 	struct pull_stream *s = &p->stream[0];
 	s->from = s->to = 0;
@@ -184,8 +193,8 @@ static enum err ask(struct pull *p, uint64_t max_bytes, struct pull_mail **ret, 
 
 static bool may_get_better(enum err e, uint32_t status)
 {
-	return e == ERR_UPSTREAM || e == ERR_TIMEOUT || e == ERR_CLOSED || e == ERR_AGAIN || e == ERR_BUSY ||
-	       (!e && (status == 429 || status >= 500));
+	return e == ERR_UPSTREAM || e == ERR_TIMEOUT || e == ERR_CLOSED || e == ERR_AGAIN ||
+	       e == ERR_BUSY || (!e && (status == 429 || status >= 500));
 }
 
 static int64_t pause_ms(const struct pull *p, unsigned try)
@@ -196,8 +205,8 @@ static int64_t pause_ms(const struct pull *p, unsigned try)
 }
 
 /* As ask(), tried again while that may help. */
-static enum err ask_patiently(struct pull *p, uint64_t max_bytes, struct pull_mail **ret,
-			      struct err_info *info)
+static enum err ask_patiently(
+	struct pull *p, uint64_t max_bytes, struct pull_mail **ret, struct err_info *info)
 {
 	for (unsigned try = 0;; try++) {
 		*ret = NULL;
@@ -218,9 +227,10 @@ static bool challenge_value(struct str challenge, struct str key, struct str *re
 	size_t at = 0;
 	while ((at = str_find(challenge, key, at)) != SIZE_MAX) {
 		size_t open = at + key.len;
-		bool starts = at == 0 || challenge.ptr[at - 1] == ' ' || challenge.ptr[at - 1] == ',';
+		bool starts =
+			at == 0 || challenge.ptr[at - 1] == ' ' || challenge.ptr[at - 1] == ',';
 		if (starts && open + 1 < challenge.len && challenge.ptr[open] == '=' &&
-		    challenge.ptr[open + 1] == '"') {
+			challenge.ptr[open + 1] == '"') {
 			size_t end = str_find_byte(challenge, '"', open + 2);
 			if (end == SIZE_MAX)
 				return false;
@@ -238,8 +248,9 @@ static enum err token_url(struct str challenge, struct buf *out, struct err_info
 	struct str realm, v;
 	struct url u;
 	if (!str_eq_nocase(str_sub(challenge, 0, 7), STR("Bearer ")) ||
-	    !challenge_value(challenge, STR("realm"), &realm) || url_parse(realm, &u, NULL))
-		return err_set(info, ERR_UPSTREAM, "the registry asks for a kind of log-in we do not know");
+		!challenge_value(challenge, STR("realm"), &realm) || url_parse(realm, &u, NULL))
+		return err_set(info, ERR_UPSTREAM,
+			"the registry asks for a kind of log-in we do not know");
 	TRY(url_add(&u, out));
 	char sep = u.query.ptr ? '&' : '?';
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -276,7 +287,7 @@ enum err pull_get_token(struct pull *p, const char *challenge, struct err_info *
 }
 
 enum err pull_get(struct pull *p, const char *path, uint64_t max_bytes, struct buf *out,
-		  struct err_info *info)
+	struct err_info *info)
 {
 	char url[URL_MAX + 1];
 	bool asked_token = false;
@@ -288,7 +299,8 @@ enum err pull_get(struct pull *p, const char *path, uint64_t max_bytes, struct b
 		TRY(ask_patiently(p, max_bytes, &m, info));
 		if (m->status == 200) {
 			if (m->body.len > max_bytes)
-				return err_set(info, ERR_TOO_LARGE, "the registry's answer is too large");
+				return err_set(
+					info, ERR_TOO_LARGE, "the registry's answer is too large");
 			return buf_add(out, buf_str(&m->body));
 		}
 		if (m->status == 401 && !asked_token && m->auth[0]) {

@@ -14,7 +14,7 @@
 #include "net/egress_client.h"
 
 enum { PULL_STREAMS_MAX = 16, PULL_WATCHERS_MAX = 64, PULL_HOPS_MAX = 5, PULL_AUTH_MAX = 2048,
-       PULL_TOKEN_MAX = 16 * 1024 };
+	PULL_TOKEN_MAX = 16 * 1024 };
 
 struct pull;
 struct pull_mail {                       /* what egress said; under `lock` */

@@ -18,12 +18,12 @@ static enum err set_base(struct pull *p, struct err_info *info)
 	egress_client_allow(p->pulls->o.egress, a);
 	/* Plain http only where the list says so for this very host and port. */
 	(void)snprintf(p->base, sizeof p->base, "http://%s/v2/%s/%s", p->name.host, p->name.ns,
-		       p->name.model);
+		p->name.model);
 	enum err e = url_parse(str_from(p->base), &u, info);
 	bool plain = !e && allow_plain(a, u.host, u.port);
 	if (!e && !plain) {
-		(void)snprintf(p->base, sizeof p->base, "https://%s/v2/%s/%s", p->name.host, p->name.ns,
-			       p->name.model);
+		(void)snprintf(p->base, sizeof p->base, "https://%s/v2/%s/%s", p->name.host,
+			p->name.ns, p->name.model);
 		e = url_parse(str_from(p->base), &u, info);
 	}
 	if (!e)
@@ -58,10 +58,12 @@ static enum err get_text(struct pull *p, const struct layer *l, struct err_info 
 	sha256_of(text.ptr, text.len, sum);
 	hex_encode(sum, sizeof sum, hex);
 	if (strcmp(hex, l->digest) != 0 || text.len != l->size)
-		return err_set(info, ERR_DIGEST, "digest mismatch: expected sha256:%.12s.., got sha256:%.12s..",
-			       l->digest, hex);
+		return err_set(info, ERR_DIGEST,
+			"digest mismatch: expected sha256:%.12s.., got sha256:%.12s..", l->digest,
+			hex);
 	if (layer_is_text(l->kind) && !str_is_utf8(buf_str(&text)))
-		return err_set(info, ERR_MODEL_BAD, "not a usable model: a text part of it is not UTF-8");
+		return err_set(
+			info, ERR_MODEL_BAD, "not a usable model: a text part of it is not UTF-8");
 	TRY(store_text_layer(p->pulls->o.store, l->kind, buf_str(&text), &stored, &fresh, info));
 	model_store_unpin(p->pulls->o.store, stored.digest); /* the pull's own pin holds it */
 	struct buf *keep = &p->text[l->kind];
@@ -152,15 +154,16 @@ static enum err run_registry(struct pull *p, struct err_info *info)
 		e = finish(p, manifest_find(&p->manifest, LAYER_MODEL)->digest, info);
 	for (size_t i = 0; i < pinned; i++)
 		model_store_unpin(s, p->manifest.layer[i].digest);
-	if (e == ERR_MODEL_BAD || e == ERR_INVALID || e == ERR_BAD_JSON) /* nothing of it is of use */
+	if (e == ERR_MODEL_BAD || e == ERR_INVALID ||
+		e == ERR_BAD_JSON) /* nothing of it is of use */
 		for (size_t i = 0; i < p->manifest.n; i++)
 			(void)store_drop_unneeded(s, &p->manifest.layer[i].digest, 1);
 	return e;
 }
 
 /* ---- starters ---- */
-static enum err copy_starter(struct pull *p, const struct starter *st, const struct layer *l,
-			     struct err_info *info)
+static enum err copy_starter(
+	struct pull *p, const struct starter *st, const struct layer *l, struct err_info *info)
 {
 	const struct pulls_options *o = &p->pulls->o;
 	struct ipc *control = NULL;
@@ -185,11 +188,12 @@ static void on_put_status(const char *line, void *arg)
 	pull_tell(arg, line, "", 0, 0, true);
 }
 
-static enum err put_starter(struct pull *p, const struct starter *st, const struct layer *l,
-			    struct err_info *info)
+static enum err put_starter(
+	struct pull *p, const struct starter *st, const struct layer *l, struct err_info *info)
 {
 	const struct pulls_options *o = &p->pulls->o;
-	struct store_parts parts = { .meta = { .licence_name = str_from(st->licence), .starter = true } };
+	struct store_parts parts = { .meta = { .licence_name = str_from(st->licence),
+					     .starter = true } };
 	memcpy(parts.model_digest, l->digest, sizeof parts.model_digest);
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
 	TRY(o->ops->check(o->ops_arg, l->digest, &parts.meta.gguf, info));
@@ -202,7 +206,8 @@ static enum err run_starter(struct pull *p, struct err_info *info)
 	struct model_store *s = p->pulls->o.store;
 	struct layer l = { .kind = LAYER_MODEL };
 	if (!st)
-		return err_set(info, ERR_NOT_FOUND, "there is no starter model \"%s\"", p->name.model);
+		return err_set(
+			info, ERR_NOT_FOUND, "there is no starter model \"%s\"", p->name.model);
 	l.size = st->size;
 	TRY(str_copy(str_from(st->digest), l.digest, sizeof l.digest));
 	pthread_mutex_lock(&p->lock);

@@ -10,11 +10,11 @@
 /* The files as tools/deps makes them from the pinned packages; digests computed from those. */
 static const struct starter table[] = {
 	{ "smollm2", "smollm2.gguf",
-	  "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 98362432,
-	  "SmolLM2 135M Instruct", "Apache-2.0" },
+		"b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 98362432,
+		"SmolLM2 135M Instruct", "Apache-2.0" },
 	{ "gemma3-270m", "gemma3-270m.gguf",
-	  "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", 253113024,
-	  "Gemma 3 270M", "Gemma Terms of Use" },
+		"a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", 253113024,
+		"Gemma 3 270M", "Gemma Terms of Use" },
 };
 
 const struct starter *starter_find(struct str name)
@@ -33,7 +33,8 @@ const struct starter *starter_list(size_t *ret_n)
 
 enum err starter_open(const struct starter *s, int *ret_fd)
 {
-	const char *const folders[] = { getenv("TRESOR_STARTER_DIR"), spawn_module_dir(), spawn_module_dir() };
+	const char *const folders[] = { getenv("TRESOR_STARTER_DIR"), spawn_module_dir(),
+		spawn_module_dir() };
 	const char *const below[] = { "", "starter", "../../share/tresor/starter" };
 	for (size_t i = 0; i < 3; i++) {
 		char folder[PATH_MAX], path[PATH_MAX];

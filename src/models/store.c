@@ -14,7 +14,8 @@
 enum { PARTIAL_KEPT_MS = 7 * 24 * 3600 * 1000 };
 #define SETTING_DEFAULT "models.default"
 
-static const struct sql Q_SETTING = { "models.setting", "SELECT value FROM setting WHERE key = ?1" };
+static const struct sql Q_SETTING = { "models.setting",
+	"SELECT value FROM setting WHERE key = ?1" };
 static const struct sql Q_SETTING_PUT = { "models.setting_put",
 	"INSERT INTO setting (key, value, changed_ms, person) VALUES (?1, ?2, ?3, ?4) "
 	"ON CONFLICT (key) DO UPDATE SET value = ?2, changed_ms = ?3, person = ?4" };
@@ -122,8 +123,8 @@ void model_store_unpin(struct model_store *s, const char *digest)
 }
 
 /* ---- looking ---- */
-enum err model_store_find(struct model_store *s, struct str name, struct model_entry *ret,
-			  struct err_info *info)
+enum err model_store_find(
+	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info)
 {
 	struct model_name n;
 	TRY(name_parse(name, &n, info));
@@ -143,7 +144,7 @@ enum err model_store_find_digest(struct model_store *s, const char *digest, stru
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->n_items && e; i++) {
 		if (!strcmp(s->item[i].entry.digest, digest) ||
-		    !strcmp(s->item[i].entry.model_digest, digest)) {
+			!strcmp(s->item[i].entry.model_digest, digest)) {
 			*ret = s->item[i].entry;
 			e = OK;
 		}
@@ -187,7 +188,9 @@ static enum err read_default(struct db_conn *c, void *arg)
 	return db_end(&r);
 }
 
-struct set_default { const char *name, *person; };
+struct set_default {
+	const char *name, *person;
+};
 
 static enum err write_default(struct db_conn *c, void *arg)
 {
@@ -227,8 +230,8 @@ enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 
 	return OK;
 }
 
-enum err model_store_default_set(struct model_store *s, struct str name, const char *person,
-				 struct err_info *info)
+enum err model_store_default_set(
+	struct model_store *s, struct str name, const char *person, struct err_info *info)
 {
 	struct model_entry e;
 	TRY(model_store_find(s, name, &e, info));
@@ -254,7 +257,8 @@ static void drop_meta(struct model_store *s, const char *digest)
 		(void)unlink(path);
 }
 
-/* The empty folders of a name that went, up to the host's. `path` ends as a folder that is there. */
+/* The empty folders of a name that went, up to the host's. `path` ends as a folder that is there.
+ * */
 static void drop_folders(struct model_store *s, char *path)
 {
 	size_t root = strlen(s->dir);
@@ -265,8 +269,8 @@ static void drop_folders(struct model_store *s, char *path)
 	}
 }
 
-static enum err put_changed(struct model_store *s, const struct model_name *n, struct str manifest,
-			    struct str meta)
+static enum err put_changed(
+	struct model_store *s, const struct model_name *n, struct str manifest, struct str meta)
 {
 	char path[STORE_PATH_MAX], hex[65], before[65] = "";
 	uint8_t sum[SHA256_LEN];
@@ -295,7 +299,8 @@ static enum err put_changed(struct model_store *s, const struct model_name *n, s
 	if (e)
 		store_item_done(&fresh);
 	else
-		(void)store_drop_unneeded(s, gone.digest, gone.n_digests); /* prune finds what stays */
+		(void)store_drop_unneeded(
+			s, gone.digest, gone.n_digests); /* prune finds what stays */
 	if (!e && before[0] && strcmp(before, hex) != 0)
 		drop_meta(s, before);
 	store_item_done(&gone);
@@ -303,7 +308,7 @@ static enum err put_changed(struct model_store *s, const struct model_name *n, s
 }
 
 enum err model_store_put(struct model_store *s, const struct model_name *n, struct str manifest,
-			 struct str meta, struct err_info *info)
+	struct str meta, struct err_info *info)
 {
 	struct manifest m;
 	struct model_name as = *n;
@@ -319,8 +324,8 @@ enum err model_store_put(struct model_store *s, const struct model_name *n, stru
 	return e;
 }
 
-enum err model_store_copy(struct model_store *s, struct str from, struct str to,
-			  struct err_info *info)
+enum err model_store_copy(
+	struct model_store *s, struct str from, struct str to, struct err_info *info)
 {
 	struct model_name a, b;
 	char path[STORE_PATH_MAX], digest[65] = "";
@@ -391,9 +396,15 @@ enum err model_store_delete(struct model_store *s, struct str name, struct err_i
 }
 
 /* ---- start-up ---- */
-struct prune { struct model_store *s; char (*digest)[65]; size_t n; int64_t now_ms; };
+struct prune {
+	struct model_store *s;
+	char (*digest)[65];
+	size_t n;
+	int64_t now_ms;
+};
 
-static enum err prune_one(const char *digest, uint64_t size, bool partial, int64_t modified_ms, void *arg)
+static enum err prune_one(
+	const char *digest, uint64_t size, bool partial, int64_t modified_ms, void *arg)
 {
 	struct prune *p = arg;
 	pthread_mutex_lock(&p->s->lock);
@@ -401,7 +412,7 @@ static enum err prune_one(const char *digest, uint64_t size, bool partial, int64
 	pthread_mutex_unlock(&p->s->lock);
 	if (needed || (partial && p->now_ms - modified_ms < PARTIAL_KEPT_MS))
 		return OK;
-	char (*more)[65] = mem_realloc(p->digest, (p->n + 1) * sizeof *more);
+	char(*more)[65] = mem_realloc(p->digest, (p->n + 1) * sizeof *more);
 	if (!more)
 		return ERR_NOMEM;
 	p->digest = more;
@@ -430,7 +441,7 @@ static void repair(struct model_store *s)
 			continue;
 		meta.starter = name.source == NAME_STARTER;
 		if (model_meta_json(&meta, &text) || store_manifest_path(s, &name, path) ||
-		    file_read(path, &manifest))
+			file_read(path, &manifest))
 			continue;
 		(void)model_store_put(s, &name, buf_str(&manifest), buf_str(&text), NULL);
 	}

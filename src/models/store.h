@@ -16,57 +16,60 @@
 #include "store/db.h"
 
 struct keeper_link;
-struct model_blob_ops;           /* below: how blobs are reached; tests bring their own */
+struct model_blob_ops; /* below: how blobs are reached; tests bring their own */
 struct model_store;
 /* `db` may be NULL (then there is no default setting). Reads the folder; a manifest that is damaged
  * is left out and counted. Errors: from errno, ERR_NOMEM. */
 enum err model_store_open(const char *data_dir, struct db *db, const struct model_blob_ops *ops,
-			  void *ops_arg, struct model_store **ret);
+	void *ops_arg, struct model_store **ret);
 struct model_store *model_store_free(struct model_store *s);
 DEFINE_AUTO(model_store)
 
 /* ---- what is there ---- */
-struct model_entry {               /* a value: no pointer inside */
+struct model_entry {                     /* a value: no pointer inside */
 	char name[LIMIT_MODEL_NAME + 1]; /* "gemma3:4b", as name_format() */
-	char digest[65];               /* of the manifest */
-	char model_digest[65];         /* of the GGUF blob: what an engine loads */
-	uint64_t size;                 /* all layers, bytes */
+	char digest[65];                 /* of the manifest */
+	char model_digest[65];           /* of the GGUF blob: what an engine loads */
+	uint64_t size;                   /* all layers, bytes */
 	int64_t modified_ms;
 	struct gguf_summary gguf;
 	char parameters[16], quantization[24], family[64];
-	char template_hash[65];        /* hex SHA-256 of the model's own Jinja template; or empty */
+	char template_hash[65]; /* hex SHA-256 of the model's own Jinja template; or empty */
 	char licence[128];
-	bool starter;                  /* "test model, not for real questions" */
-	bool go_template;              /* the registry's Go template is not used: tell the person */
-	bool has_projector;            /* vision part: stored, not used yet */
+	bool starter;       /* "test model, not for real questions" */
+	bool go_template;   /* the registry's Go template is not used: tell the person */
+	bool has_projector; /* vision part: stored, not used yet */
 };
 /* Errors: ERR_NOT_FOUND (info: model "x" not found), ERR_INVALID (name). */
-enum err model_store_find(struct model_store *s, struct str name, struct model_entry *ret,
-			  struct err_info *info);
+enum err model_store_find(
+	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info);
 /* By manifest digest or model digest. */
-enum err model_store_find_digest(struct model_store *s, const char *digest, struct model_entry *ret);
+enum err model_store_find_digest(
+	struct model_store *s, const char *digest, struct model_entry *ret);
 /* Newest first. *ret is malloc'd; the caller frees. */
 enum err model_store_list(struct model_store *s, struct model_entry **ret, size_t *ret_n);
 /* The small text layers; each buf gets text or stays empty. `params` is a JSON object of default
  * options. Any buf may be NULL. */
-struct model_texts { struct buf *template_, *system, *params, *licence, *messages, *manifest; };
-enum err model_store_texts(struct model_store *s, struct str name, struct model_texts *t,
-			   struct err_info *info);
+struct model_texts {
+	struct buf *template_, *system, *params, *licence, *messages, *manifest;
+};
+enum err model_store_texts(
+	struct model_store *s, struct str name, struct model_texts *t, struct err_info *info);
 /* The model used when nobody names one: the setting if that model is there, else the first that is
  * not a starter, else the first. Empty text: there is none. */
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1]);
-enum err model_store_default_set(struct model_store *s, struct str name, const char *person,
-				 struct err_info *info);
+enum err model_store_default_set(
+	struct model_store *s, struct str name, const char *person, struct err_info *info);
 
 /* ---- changes ---- */
-enum err model_store_copy(struct model_store *s, struct str from, struct str to,
-			  struct err_info *info);
+enum err model_store_copy(
+	struct model_store *s, struct str from, struct str to, struct err_info *info);
 /* Removes the name; blobs that no name and no running pull uses are deleted by the keeper. */
 enum err model_store_delete(struct model_store *s, struct str name, struct err_info *info);
 /* Writes .meta and manifest of `n`. Every layer's blob must be committed and pinned. `meta` is
  * the JSON object of models/meta.h. */
 enum err model_store_put(struct model_store *s, const struct model_name *n, struct str manifest,
-			 struct str meta, struct err_info *info);
+	struct str meta, struct err_info *info);
 /* A running pull or create pins the digests it brings, so that a delete beside it spares them. */
 enum err model_store_pin(struct model_store *s, const char *digest);
 void model_store_unpin(struct model_store *s, const char *digest);
@@ -74,18 +77,18 @@ void model_store_unpin(struct model_store *s, const char *digest);
  * than 7 days. Returns how many in *ret. For start-up, on a worker. */
 enum err model_store_prune(struct model_store *s, unsigned *ret);
 
-/* Ollama's create: a new name for a blob that was uploaded, or for a model that exists, with its own
+/* Ollama's create: a new name for a blob that was uploaded, or for a model that exists, with its
+ * own
  * system text, params and licence. `request` is the parsed body of POST /api/create. `status` gets
  * Ollama's lines. Errors: ERR_NOT_FOUND, ERR_INVALID, ERR_MODEL_BAD, the keeper's. */
 enum err model_store_create(struct model_store *s, const json_t *request,
-			    void (*status)(const char *line, void *arg), void *arg,
-			    struct err_info *info);
+	void (*status)(const char *line, void *arg), void *arg, struct err_info *info);
 
 /* ---- uploads: POST /api/blobs/sha256:... ---- */
 struct model_upload;
 /* Errors: ERR_EXISTS (it is there already: that is fine), ERR_NOSPACE, ERR_LOCKED, the keeper's. */
 enum err model_upload_begin(struct model_store *s, struct str digest, uint64_t size,
-			    struct model_upload **ret, struct err_info *info);
+	struct model_upload **ret, struct err_info *info);
 /* Blocks while the writer is slower. Errors: ERR_NOSPACE, ERR_CLOSED, ERR_LIMIT (over the size). */
 enum err model_upload_add(struct model_upload *u, struct str bytes, struct err_info *info);
 /* Errors: ERR_DIGEST (the bytes do not have the digest), ERR_INVALID (too few bytes). */
@@ -100,17 +103,19 @@ struct model_blob_ops {
 	/* *ret_control: a struct ipc owned by the caller; *ret_sink: blocking descriptor, owned.
 	 * ERR_EXISTS when the whole blob is there. */
 	enum err (*stage)(void *arg, const char *digest, uint64_t size, struct ipc **ret_control,
-			  int *ret_sink, struct err_info *info);
-	enum err (*stage_local)(void *arg, const char *starter, struct ipc **ret_control,
-				struct err_info *info);
+		int *ret_sink, struct err_info *info);
+	enum err (*stage_local)(
+		void *arg, const char *starter, struct ipc **ret_control, struct err_info *info);
 	enum err (*commit)(void *arg, const char *digest, struct err_info *info);
 	enum err (*remove)(void *arg, const char *digest);
 	/* Runs the GGUF check in the jail on the committed blob. */
-	enum err (*check)(void *arg, const char *digest, struct gguf_summary *ret,
-			  struct err_info *info);
+	enum err (*check)(
+		void *arg, const char *digest, struct gguf_summary *ret, struct err_info *info);
 	/* Each blob of the keeper's folder. */
-	enum err (*list)(void *arg, enum err (*fn)(const char *digest, uint64_t size, bool partial,
-						   int64_t modified_ms, void *fn_arg), void *fn_arg);
+	enum err (*list)(void *arg,
+		enum err (*fn)(const char *digest, uint64_t size, bool partial, int64_t modified_ms,
+			void *fn_arg),
+		void *fn_arg);
 };
 extern const struct model_blob_ops keeper_blob_ops; /* arg: struct keeper_link */
 extern const struct sql *const model_store_sql[];   /* for db_prepare_check() */

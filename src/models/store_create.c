@@ -30,7 +30,8 @@ static enum err add_layer(struct build *b, const struct layer *l, bool pinned)
 	return OK;
 }
 
-static enum err add_text(struct build *b, enum layer_kind kind, struct str text, struct err_info *info)
+static enum err add_text(
+	struct build *b, enum layer_kind kind, struct str text, struct err_info *info)
 {
 	struct layer l;
 	bool fresh;
@@ -40,8 +41,8 @@ static enum err add_text(struct build *b, enum layer_kind kind, struct str text,
 	if (text.len > LAYER_TEXT_MAX)
 		return err_set(info, ERR_TOO_LARGE, "a text part of the model is too large");
 	TRY(store_text_layer(b->s, kind, text, &l, &fresh, info));
-	(void)snprintf(line, sizeof line, "%s layer sha256:%s", fresh ? "creating new" : "using existing",
-		       l.digest);
+	(void)snprintf(line, sizeof line, "%s layer sha256:%s",
+		fresh ? "creating new" : "using existing", l.digest);
 	tell(b, line);
 	enum err e = add_layer(b, &l, true);
 	if (e)
@@ -49,7 +50,8 @@ static enum err add_text(struct build *b, enum layer_kind kind, struct str text,
 	return e;
 }
 
-static enum err add_json(struct build *b, enum layer_kind kind, const json_t *v, struct err_info *info)
+static enum err add_json(
+	struct build *b, enum layer_kind kind, const json_t *v, struct err_info *info)
 {
 	AUTO_BUF struct buf text = BUF(LAYER_TEXT_MAX);
 	struct jw w;
@@ -97,7 +99,7 @@ static enum err add_config(struct build *b, const struct gguf_summary *g, struct
 }
 
 static enum err put_build(struct build *b, const struct model_name *n, const struct store_parts *p,
-			  struct err_info *info)
+	struct err_info *info)
 {
 	AUTO_BUF struct buf manifest = BUF(LIMIT_MANIFEST);
 	AUTO_BUF struct buf meta = BUF(META_MAX);
@@ -119,8 +121,8 @@ static enum err put_build(struct build *b, const struct model_name *n, const str
 }
 
 enum err store_put_parts(struct model_store *s, const struct model_name *n,
-			 const struct store_parts *p, void (*status)(const char *line, void *arg),
-			 void *arg, struct err_info *info)
+	const struct store_parts *p, void (*status)(const char *line, void *arg), void *arg,
+	struct err_info *info)
 {
 	struct build *b = mem_zalloc(1, sizeof *b);
 	if (!b)
@@ -139,11 +141,11 @@ enum err store_put_parts(struct model_store *s, const struct model_name *n,
 /* ---- create ---- */
 struct base { /* what the new model starts from; the JSON and texts live as long as it */
 	struct model_entry entry;
-	struct buf text[5];            /* template, system, params, licence, messages */
+	struct buf text[5]; /* template, system, params, licence, messages */
 	struct buf manifest;
 	struct layer keep[MANIFEST_LAYERS_MAX];
 	size_t n_keep;
-	json_t *params, *messages;     /* owned */
+	json_t *params, *messages; /* owned */
 };
 
 static void base_done(struct base *b)
@@ -155,11 +157,12 @@ static void base_done(struct base *b)
 	json_decref(b->messages);
 }
 
-static enum err base_from(struct model_store *s, struct str from, struct base *b, struct err_info *info)
+static enum err base_from(
+	struct model_store *s, struct str from, struct base *b, struct err_info *info)
 {
 	struct manifest m;
 	struct model_texts t = { &b->text[0], &b->text[1], &b->text[2], &b->text[3], &b->text[4],
-				 &b->manifest };
+		&b->manifest };
 	TRY(model_store_find(s, from, &b->entry, info));
 	TRY(model_store_texts(s, from, &t, info));
 	TRY(manifest_read(buf_str(&b->manifest), &m, info));
@@ -173,21 +176,22 @@ static enum err base_from(struct model_store *s, struct str from, struct base *b
 	return OK;
 }
 
-static enum err base_file(struct model_store *s, const json_t *files, struct base *b,
-			  struct err_info *info)
+static enum err base_file(
+	struct model_store *s, const json_t *files, struct base *b, struct err_info *info)
 {
 	const char *name = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)files));
 	const json_t *digest = json_object_get(files, name ? name : "");
 	if (json_object_size(files) != 1 || !json_is_string(digest))
 		return err_set(info, ERR_UNSUPPORTED, "a model is made from exactly one GGUF file");
 	if (digest_parse((struct str){ json_string_value(digest), json_string_length(digest) },
-			 b->entry.model_digest))
+		    b->entry.model_digest))
 		return err_set(info, ERR_INVALID, "the digest is not sha256: and 64 hex digits");
 	TRY(model_blob_exists(s, str_from(b->entry.model_digest)));
 	enum err e = s->ops->check(s->ops_arg, b->entry.model_digest, &b->entry.gguf, info);
 	if (e != ERR_MODEL_BAD)
 		return e;
-	(void)store_drop_unneeded(s, &b->entry.model_digest, 1); /* nothing of an unusable file stays */
+	(void)store_drop_unneeded(
+		s, &b->entry.model_digest, 1); /* nothing of an unusable file stays */
 	return e;
 }
 
@@ -199,10 +203,12 @@ static enum err take_licence(const json_t *request, struct base *b, struct err_i
 		return OK;
 	b->text[3] = (buf_done(&b->text[3]), BUF(LAYER_TEXT_MAX));
 	if (json_is_string(v))
-		return buf_add(&b->text[3], (struct str){ json_string_value(v), json_string_length(v) });
+		return buf_add(
+			&b->text[3], (struct str){ json_string_value(v), json_string_length(v) });
 	if (!json_is_array(v))
 		return err_set(info, ERR_INVALID, "license: a text or a list of texts");
-	json_array_foreach(v, i, item) {
+	json_array_foreach(v, i, item)
+	{
 		if (!json_is_string(item))
 			return err_set(info, ERR_INVALID, "license: a text or a list of texts");
 		TRY(buf_addf(&b->text[3], "%s%s", i ? "\n\n" : "", json_string_value(item)));
@@ -212,7 +218,10 @@ static enum err take_licence(const json_t *request, struct base *b, struct err_i
 
 static enum err take_changes(const json_t *request, struct base *b, struct err_info *info)
 {
-	static const struct { const char *key; unsigned at; } texts[] = { { "template", 0 }, { "system", 1 } };
+	static const struct {
+		const char *key;
+		unsigned at;
+	} texts[] = { { "template", 0 }, { "system", 1 } };
 	json_t *params = NULL, *messages = NULL;
 	for (size_t i = 0; i < 2; i++) {
 		struct str text = STR_NONE;
@@ -247,21 +256,21 @@ static enum err take_changes(const json_t *request, struct base *b, struct err_i
 
 static enum err refuse_unknown(const json_t *request, struct err_info *info)
 {
-	static const char *const missing[] = { "adapters", "quantize", "renderer", "parser", "remote_host",
-					       "draft_quantize", "experimental" };
+	static const char *const missing[] = { "adapters", "quantize", "renderer", "parser",
+		"remote_host", "draft_quantize", "experimental" };
 	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
 		const json_t *v = json_object_get(request, missing[i]);
 		if (v && !json_is_null(v) && !json_is_false(v) &&
-		    !(json_is_string(v) && !json_string_length(v)) &&
-		    !(json_is_object(v) && !json_object_size(v)))
+			!(json_is_string(v) && !json_string_length(v)) &&
+			!(json_is_object(v) && !json_object_size(v)))
 			return err_set(info, ERR_UNSUPPORTED, "create: \"%s\" is not supported yet",
-				       missing[i]);
+				missing[i]);
 	}
 	return OK;
 }
 
 static enum err create(struct model_store *s, const json_t *request, struct base *b,
-		       void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
+	void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
 {
 	struct str name = STR_NONE, from = STR_NONE;
 	struct model_name n;
@@ -289,10 +298,15 @@ static enum err create(struct model_store *s, const json_t *request, struct base
 	struct store_parts p = {
 		.keep = b->keep,
 		.n_keep = b->n_keep,
-		.meta = { .gguf = b->entry.gguf, .template_ = buf_str(&b->text[0]),
-			  .system = buf_str(&b->text[1]), .licence = licence,
-			  .licence_name = licence.len ? licence_title(licence) : str_from(b->entry.licence),
-			  .params = b->params, .messages = b->messages, .starter = b->entry.starter },
+		.meta = { .gguf = b->entry.gguf,
+			.template_ = buf_str(&b->text[0]),
+			.system = buf_str(&b->text[1]),
+			.licence = licence,
+			.licence_name =
+				licence.len ? licence_title(licence) : str_from(b->entry.licence),
+			.params = b->params,
+			.messages = b->messages,
+			.starter = b->entry.starter },
 	};
 	memcpy(p.model_digest, b->entry.model_digest, sizeof p.model_digest);
 	TRY(model_store_pin(s, p.model_digest));
@@ -304,8 +318,7 @@ static enum err create(struct model_store *s, const json_t *request, struct base
 }
 
 enum err model_store_create(struct model_store *s, const json_t *request,
-			    void (*status)(const char *line, void *arg), void *arg,
-			    struct err_info *info)
+	void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
 {
 	struct base *b = mem_zalloc(1, sizeof *b);
 	if (!b)

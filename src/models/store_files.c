@@ -15,8 +15,8 @@
 
 enum { DEPTH = 4 }; /* host, namespace, model, tag */
 
-enum err store_manifest_path(struct model_store *s, const struct model_name *n,
-			     char dst[STORE_PATH_MAX])
+enum err store_manifest_path(
+	struct model_store *s, const struct model_name *n, char dst[STORE_PATH_MAX])
 {
 	char rel[LIMIT_MODEL_NAME + 1];
 	name_path(n, rel);
@@ -50,8 +50,8 @@ static void fill_entry(struct model_entry *e, const struct model_meta *m)
 		hex_encode(m->gguf.template_sha256, SHA256_LEN, e->template_hash);
 	struct str licence = m->licence_name.len ? m->licence_name : str_from(m->gguf.licence);
 	if (str_copy(licence, e->licence, sizeof e->licence))
-		(void)str_copy(str_sub(licence, 0, str_utf8_whole(str_sub(licence, 0, 120))), e->licence,
-			       sizeof e->licence);
+		(void)str_copy(str_sub(licence, 0, str_utf8_whole(str_sub(licence, 0, 120))),
+			e->licence, sizeof e->licence);
 }
 
 static enum err read_meta(struct model_store *s, const char *digest, struct model_entry *e)
@@ -111,7 +111,7 @@ static enum err name_of(char part[DEPTH][NAME_HOST_MAX + 2], struct model_name *
 	char text[4 * (NAME_HOST_MAX + 2) + 4], back[LIMIT_MODEL_NAME + 1];
 	bool starter = !strcmp(part[0], "starter");
 	(void)snprintf(text, sizeof text, starter ? "starter:%s:%s" : "%s/%s/%s:%s",
-		       starter ? part[2] : part[0], starter ? part[3] : part[1], part[2], part[3]);
+		starter ? part[2] : part[0], starter ? part[3] : part[1], part[2], part[3]);
 	TRY(name_parse(str_from(text), ret, NULL));
 	(void)snprintf(text, sizeof text, "%s/%s/%s/%s", part[0], part[1], part[2], part[3]);
 	name_path(ret, back);
@@ -129,7 +129,7 @@ static enum err take_file(struct model_store *s, char part[DEPTH][NAME_HOST_MAX 
 		return e;
 	if (e) {
 		log_warn("a manifest is not usable and left out", KV_Z("model", part[2]),
-			 KV_Z("tag", part[3]), KV_ERR(e));
+			KV_Z("tag", part[3]), KV_ERR(e));
 		return OK;
 	}
 	struct store_item *more = mem_realloc(s->item, (s->n_items + 1) * sizeof *more);
@@ -157,7 +157,7 @@ static bool is_leftover(const char *name)
 }
 
 static enum err walk(struct model_store *s, const char *path, unsigned depth,
-		     char part[DEPTH][NAME_HOST_MAX + 2])
+	char part[DEPTH][NAME_HOST_MAX + 2])
 {
 	enum err e = OK;
 	DIR *d = opendir(path);
@@ -167,8 +167,8 @@ static enum err walk(struct model_store *s, const char *path, unsigned depth,
 		char below[STORE_PATH_MAX];
 		struct stat st;
 		if (f->d_name[0] == '.' ||
-		    str_copy(str_from(f->d_name), part[depth], sizeof part[depth]) ||
-		    path_join(below, sizeof below, path, f->d_name) || lstat(below, &st))
+			str_copy(str_from(f->d_name), part[depth], sizeof part[depth]) ||
+			path_join(below, sizeof below, path, f->d_name) || lstat(below, &st))
 			continue;
 		if (S_ISREG(st.st_mode) && is_leftover(f->d_name))
 			(void)unlink(below);
@@ -182,7 +182,7 @@ static enum err walk(struct model_store *s, const char *path, unsigned depth,
 }
 
 enum err model_store_open(const char *data_dir, struct db *db, const struct model_blob_ops *ops,
-			  void *ops_arg, struct model_store **ret)
+	void *ops_arg, struct model_store **ret)
 {
 	char meta[STORE_PATH_MAX], part[DEPTH][NAME_HOST_MAX + 2];
 	AUTO(model_store) struct model_store *s = mem_zalloc(1, sizeof *s);
@@ -216,7 +216,10 @@ struct model_store *model_store_free(struct model_store *s)
 }
 
 /* ---- texts ---- */
-static enum err add(struct buf *to, struct str s) { return to && s.len ? buf_add(to, s) : OK; }
+static enum err add(struct buf *to, struct str s)
+{
+	return to && s.len ? buf_add(to, s) : OK;
+}
 
 static enum err add_json(struct buf *to, const json_t *v)
 {
@@ -228,8 +231,8 @@ static enum err add_json(struct buf *to, const json_t *v)
 	return to->err;
 }
 
-enum err model_store_texts(struct model_store *s, struct str name, struct model_texts *t,
-			   struct err_info *info)
+enum err model_store_texts(
+	struct model_store *s, struct str name, struct model_texts *t, struct err_info *info)
 {
 	struct model_entry e;
 	struct model_name n;

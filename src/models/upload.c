@@ -9,7 +9,12 @@
 #include "models/writer.h"
 #include "proto/sink.h"
 
-enum { WRITER_WAIT_MS = 60000, HASH_WAIT_MS = 3600 * 1000, LOCKED_TRIES = 100, LOCKED_WAIT_MS = 100 };
+enum {
+	WRITER_WAIT_MS = 60000,
+	HASH_WAIT_MS = 3600 * 1000,
+	LOCKED_TRIES = 100,
+	LOCKED_WAIT_MS = 100
+};
 
 struct model_upload {
 	struct model_store *store;
@@ -40,14 +45,15 @@ static enum err from_event(struct model_upload *u, struct err_info *info)
 	case WRITER_EV_FAILED:
 		return err_set(info, u->event.code, "%s", u->event.detail);
 	case WRITER_EV_MISMATCH:
-		return err_set(info, ERR_DIGEST, "the bytes have the digest sha256:%s", u->event.digest);
+		return err_set(
+			info, ERR_DIGEST, "the bytes have the digest sha256:%s", u->event.digest);
 	default:
 		return OK;
 	}
 }
 
 enum err model_upload_begin(struct model_store *s, struct str digest, uint64_t size,
-			    struct model_upload **ret, struct err_info *info)
+	struct model_upload **ret, struct err_info *info)
 {
 	AUTO(model_upload) struct model_upload *u = mem_zalloc(1, sizeof *u);
 	if (!u)
@@ -90,7 +96,7 @@ static enum err send_piece(struct model_upload *u, const char *p, size_t n, stru
 			return e;
 		}
 		struct pollfd w[2] = { { .fd = u->sink, .events = POLLOUT },
-				       { .fd = ipc_fd(u->control), .events = POLLIN } };
+			{ .fd = ipc_fd(u->control), .events = POLLIN } };
 		(void)poll(w, 2, 1000);
 		if (w[1].revents)
 			TRY(listen(u, 0, info));
@@ -114,7 +120,7 @@ enum err model_upload_end(struct model_upload *u, struct err_info *info)
 {
 	if (u->at < u->size)
 		return err_set(info, ERR_INVALID, "%llu bytes are missing",
-			       (unsigned long long)(u->size - u->at));
+			(unsigned long long)(u->size - u->at));
 	TRY(writer_ask(u->control, WRITER_FINISH));
 	while (u->event.kind != WRITER_EV_WHOLE) {
 		TRY(writer_wait(u->control, HASH_WAIT_MS, &u->event));
@@ -126,9 +132,13 @@ enum err model_upload_end(struct model_upload *u, struct err_info *info)
 	return u->store->ops->commit(u->store->ops_arg, u->digest, info);
 }
 
-struct blob_search { const char *digest; bool found; };
+struct blob_search {
+	const char *digest;
+	bool found;
+};
 
-static enum err is_it(const char *digest, uint64_t size, bool partial, int64_t modified_ms, void *arg)
+static enum err is_it(
+	const char *digest, uint64_t size, bool partial, int64_t modified_ms, void *arg)
 {
 	struct blob_search *f = arg;
 	f->found |= !partial && !strcmp(digest, f->digest);
@@ -145,7 +155,7 @@ enum err model_blob_exists(struct model_store *s, struct str digest)
 }
 
 enum err store_text_layer(struct model_store *s, enum layer_kind kind, struct str text,
-			  struct layer *ret, bool *ret_new, struct err_info *info)
+	struct layer *ret, bool *ret_new, struct err_info *info)
 {
 	uint8_t sum[SHA256_LEN];
 	struct layer l = { .kind = kind, .size = text.len };

@@ -1,4 +1,5 @@
-/* States: RECEIVING (frames, notes, hashing as the prefix grows) -> FINISHING (FINISH came: the sink
+/* States: RECEIVING (frames, notes, hashing as the prefix grows) -> FINISHING (FINISH came: the
+ * sink
  * is drained, the rest hashed) -> one of the ends in writer.h. Copy mode starts in FINISHING.
  * Invariants: bytes below `hashed` are never written again, so what was hashed is what lies in the
  * file; the journal's ranges are a subset of what is durable; `have` is what was written. */
@@ -16,11 +17,14 @@
 #include "proto/sink.h"
 
 enum {
-	CHUNK = 1024 * 1024,       /* bytes read back at once */
-	HASH_STEP = 8 * CHUNK,     /* bytes hashed between looks at the channels */
-	FRAMES_STEP = 64,          /* frames taken between looks at the channels */
+	CHUNK = 1024 * 1024,   /* bytes read back at once */
+	HASH_STEP = 8 * CHUNK, /* bytes hashed between looks at the channels */
+	FRAMES_STEP = 64,      /* frames taken between looks at the channels */
 	TELL_MS = 100,
-	END_WHOLE = 0, END_MISMATCH = 1, END_FAILED = 2, END_STOPPED = 3,
+	END_WHOLE = 0,
+	END_MISMATCH = 1,
+	END_FAILED = 2,
+	END_STOPPED = 3,
 	GO_ON = -1,
 };
 
@@ -124,7 +128,7 @@ static enum err keep(struct writer *w, uint64_t at, const uint8_t *p, size_t n)
 	enum err e = fd_pwrite_full(w->job->file_fd, p, n, at);
 	if (e == ERR_NOSPACE)
 		return err_set(&w->why, e, "the disk is full; %llu more bytes are needed",
-			       (unsigned long long)(w->job->size - ranges_total(&w->have)));
+			(unsigned long long)(w->job->size - ranges_total(&w->have)));
 	TRY(e);
 	e = ranges_add(&w->have, at, to);
 	if (e)
@@ -269,7 +273,8 @@ static int step(struct writer *w)
 	if (e && e != ERR_AGAIN)
 		return fail(w, e);
 	e = hash_more(w);
-	if (!e && (w->unsynced >= WRITER_SYNC_BYTES || time_mono_ms() - w->synced_ms >= WRITER_SYNC_MS))
+	if (!e && (w->unsynced >= WRITER_SYNC_BYTES ||
+			  time_mono_ms() - w->synced_ms >= WRITER_SYNC_MS))
 		e = note(w);
 	if (e)
 		return fail(w, e);

@@ -2,7 +2,8 @@
  *
  * It holds four descriptors: the control channel (struct ipc, to the server), the data sink
  * (proto/sink.h), the partial file and its journal. Whoever holds the other end of the sink
- * (egress, or the server for an upload) sends frames in any order, also twice. The writer writes them at their place, hashes the contiguous prefix as
+ * (egress, or the server for an upload) sends frames in any order, also twice. The writer writes
+ * them at their place, hashes the contiguous prefix as
  * it grows (parts that came out of order are read back), and every WRITER_SYNC_BYTES or
  * WRITER_SYNC_MS first makes the data durable, then notes the ranges in the journal. So a pull cut
  * off at any byte goes on from the last note, and a note never promises more than the disk holds.
@@ -30,22 +31,27 @@
 #include "os/ipc.h"
 
 enum writer_msg {
-	WRITER_STATE = 0x300, WRITER_PROGRESS, WRITER_WHOLE, WRITER_MISMATCH, WRITER_FAILED,
-	WRITER_ASK, WRITER_FINISH,
+	WRITER_STATE = 0x300,
+	WRITER_PROGRESS,
+	WRITER_WHOLE,
+	WRITER_MISMATCH,
+	WRITER_FAILED,
+	WRITER_ASK,
+	WRITER_FINISH,
 };
 enum {
-	WRITER_GAPS_MAX = 256,                 /* ranges in a STATE */
-	WRITER_RANGES_MAX = 1000,              /* disjoint ranges kept; more is refused */
+	WRITER_GAPS_MAX = 256,    /* ranges in a STATE */
+	WRITER_RANGES_MAX = 1000, /* disjoint ranges kept; more is refused */
 	WRITER_SYNC_BYTES = 64 * 1024 * 1024,
 	WRITER_SYNC_MS = 2000,
 };
 
-struct writer_job {          /* descriptors are borrowed */
+struct writer_job { /* descriptors are borrowed */
 	struct ipc *control;
-	int sink_fd;             /* -1 in copy mode */
-	int source_fd;           /* copy mode, else -1 */
-	int file_fd;             /* read and write */
-	int journal_fd;          /* read and write */
+	int sink_fd;    /* -1 in copy mode */
+	int source_fd;  /* copy mode, else -1 */
+	int file_fd;    /* read and write */
+	int journal_fd; /* read and write */
 	uint64_t size;
 	uint8_t digest[SHA256_LEN];
 };
@@ -55,16 +61,23 @@ struct writer_job {          /* descriptors are borrowed */
 int writer_job_main(const struct writer_job *j);
 
 /* ---- the other ends ---- */
-enum writer_event_kind { WRITER_EV_STATE, WRITER_EV_PROGRESS, WRITER_EV_WHOLE, WRITER_EV_MISMATCH,
-			 WRITER_EV_FAILED };
-struct writer_range { uint64_t from, to; }; /* half open */
+enum writer_event_kind {
+	WRITER_EV_STATE,
+	WRITER_EV_PROGRESS,
+	WRITER_EV_WHOLE,
+	WRITER_EV_MISMATCH,
+	WRITER_EV_FAILED
+};
+struct writer_range {
+	uint64_t from, to;
+}; /* half open */
 struct writer_event {
 	enum writer_event_kind kind;
 	uint64_t size, have, hashed;
 	struct writer_range gaps[WRITER_GAPS_MAX]; /* STATE */
 	size_t n_gaps;
-	char digest[65];         /* MISMATCH */
-	enum err code;           /* FAILED */
+	char digest[65]; /* MISMATCH */
+	enum err code;   /* FAILED */
 	char detail[200];
 };
 /* Next event of the writer. Errors: ERR_TIMEOUT, ERR_CLOSED (it died), ERR_PROTOCOL, ERR_NOMEM. */

@@ -167,7 +167,8 @@ TEST_TIMEOUT(killed_it_never_promises_what_it_does_not_have, 60)
 {
 	for (int round = 0; round < 12; round++) {
 		struct rig r = rig_new(SIZE, -1);
-		for (size_t g = 0; g < r.ev.n_gaps; g++) { /* what the journal says is there, is there */
+		for (size_t g = 0; g < r.ev.n_gaps;
+			g++) { /* what the journal says is there, is there */
 			size_t from = g ? r.ev.gaps[g - 1].to : 0;
 			size_t n = r.ev.gaps[g].from - from;
 			uint8_t *back = malloc(n + 1);
@@ -310,9 +311,14 @@ TEST(a_writer_that_lies_is_not_believed)
 	struct ipc *a, *b;
 	struct ipc_out m;
 	struct writer_event ev;
-	static const struct { uint64_t size, have, n, from, to; } states[] = {
-		{ 100, 0, 1, 50, 50 }, { 100, 0, 1, 60, 50 }, { 100, 0, 1, 50, 101 },
-		{ 100, 0, WRITER_GAPS_MAX + 1, 0, 100 }, { 100, 0, 2, 0, 100 },
+	static const struct {
+		uint64_t size, have, n, from, to;
+	} states[] = {
+		{ 100, 0, 1, 50, 50 },
+		{ 100, 0, 1, 60, 50 },
+		{ 100, 0, 1, 50, 101 },
+		{ 100, 0, WRITER_GAPS_MAX + 1, 0, 100 },
+		{ 100, 0, 2, 0, 100 },
 	};
 	CHECK_OK(ipc_pair(pair));
 	CHECK_OK(ipc_new(pair[0], &a));

@@ -5,7 +5,10 @@
 #include <string.h>
 
 /* ---- the list ---- */
-static bool suffix_entry(const char *host) { return host[0] == '*' && host[1] == '.'; }
+static bool suffix_entry(const char *host)
+{
+	return host[0] == '*' && host[1] == '.';
+}
 
 /* Takes the host through the one URL parser, so that entry and request are spelled alike. */
 static enum err host_norm(struct str host, char dst[URL_HOST_MAX + 3])
@@ -17,7 +20,8 @@ static enum err host_norm(struct str host, char dst[URL_HOST_MAX + 3])
 	struct url u;
 	if (bare.len > URL_HOST_MAX || str_has_control(bare))
 		return ERR_INVALID;
-	int n = snprintf(text, sizeof text, v6 ? "https://[%.*s]/" : "https://%.*s/", STR_ARG(bare));
+	int n = snprintf(
+		text, sizeof text, v6 ? "https://[%.*s]/" : "https://%.*s/", STR_ARG(bare));
 	TRY(url_parse((struct str){ text, (size_t)n }, &u, NULL));
 	if (u.port != 443 || u.path.len != 1 || u.query.ptr || (suffix && u.kind != URL_NAME))
 		return ERR_INVALID;
@@ -51,11 +55,16 @@ enum err allow_add(struct allow *a, struct str host, uint16_t port, bool plain)
 
 void allow_defaults(struct allow *a)
 {
-	/* The registries and where they send a download on to. The Ollama registry keeps its content
+	/* The registries and where they send a download on to. The Ollama registry keeps its
+	 * content
 	 * in one Cloudflare R2 account: its host by full name, never the shared suffix. */
 	static const char *const hosts[] = {
-		"registry.ollama.ai", "dd20bb891979d25aebc8bec07b2b3bbc.r2.cloudflarestorage.com",
-		"hf.co", "huggingface.co", "*.hf.co", "*.huggingface.co",
+		"registry.ollama.ai",
+		"dd20bb891979d25aebc8bec07b2b3bbc.r2.cloudflarestorage.com",
+		"hf.co",
+		"huggingface.co",
+		"*.hf.co",
+		"*.huggingface.co",
 	};
 	for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
 		(void)allow_add(a, str_from(hosts[i]), 443, false);
@@ -81,14 +90,15 @@ enum err allow_url(const struct allow *a, const struct url *u, struct err_info *
 {
 	const struct allow_entry *e = find(a, u->host, u->port);
 	if (!e) {
-		(void)err_set(info, ERR_EGRESS, "%s, port %u, is not on the list of allowed addresses",
-			       u->host, u->port);
-		err_hint(info, "an administrator can add the host to the list of allowed addresses");
+		(void)err_set(info, ERR_EGRESS,
+			"%s, port %u, is not on the list of allowed addresses", u->host, u->port);
+		err_hint(
+			info, "an administrator can add the host to the list of allowed addresses");
 		return ERR_EGRESS;
 	}
 	if (!u->https && !e->plain)
 		return err_set(info, ERR_EGRESS, "%s, port %u, is not allowed without encryption",
-			       u->host, u->port);
+			u->host, u->port);
 	return OK;
 }
 
@@ -99,13 +109,27 @@ bool allow_plain(const struct allow *a, const char *host, uint16_t port)
 }
 
 /* ---- addresses ---- */
-struct block4 { uint32_t net; unsigned bits; };
+struct block4 {
+	uint32_t net;
+	unsigned bits;
+};
 /* IANA IPv4 special-purpose registry, and multicast and reserved space. */
 static const struct block4 not_public4[] = {
-	{ 0x00000000, 8 },  { 0x0a000000, 8 },  { 0x64400000, 10 }, { 0x7f000000, 8 },
-	{ 0xa9fe0000, 16 }, { 0xac100000, 12 }, { 0xc0000000, 24 }, { 0xc0000200, 24 },
-	{ 0xc0586300, 24 }, { 0xc0a80000, 16 }, { 0xc6120000, 15 }, { 0xc6336400, 24 },
-	{ 0xcb007100, 24 }, { 0xe0000000, 4 },  { 0xf0000000, 4 },
+	{ 0x00000000, 8 },
+	{ 0x0a000000, 8 },
+	{ 0x64400000, 10 },
+	{ 0x7f000000, 8 },
+	{ 0xa9fe0000, 16 },
+	{ 0xac100000, 12 },
+	{ 0xc0000000, 24 },
+	{ 0xc0000200, 24 },
+	{ 0xc0586300, 24 },
+	{ 0xc0a80000, 16 },
+	{ 0xc6120000, 15 },
+	{ 0xc6336400, 24 },
+	{ 0xcb007100, 24 },
+	{ 0xe0000000, 4 },
+	{ 0xf0000000, 4 },
 };
 
 static bool public4(uint32_t a)
@@ -142,7 +166,8 @@ static bool public6(const uint8_t a[16])
 bool address_is_public(const struct sockaddr *sa)
 {
 	if (sa->sa_family == AF_INET)
-		return public4(ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr));
+		return public4(
+			ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr));
 	if (sa->sa_family == AF_INET6)
 		return public6(((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr.s6_addr);
 	return false;

@@ -41,7 +41,8 @@ struct db;
 enum err allow_load(struct db *d, struct allow *ret);
 /* Adds a row. Errors: ERR_INVALID, the database's. */
 enum err allow_store(struct db *d, struct str host, uint16_t port, struct str purpose, bool plain);
-/* {"hosts":[{host, port, purpose, plain} ..]}: defaults ("models") and rows, without those taken away. */
+/* {"hosts":[{host, port, purpose, plain} ..]}: defaults ("models") and rows, without those taken
+ * away. */
 struct buf;
 enum err allow_list_json(struct db *d, struct buf *out);
 struct sql;

@@ -9,7 +9,8 @@
 static const struct sql Q_HOSTS = { "egress.hosts",
 	"SELECT host, port, purpose, plain FROM egress_host ORDER BY created_ms, host, port" };
 static const struct sql Q_HOST_PUT = { "egress.put",
-	"INSERT INTO egress_host (host, port, purpose, plain, created_ms) VALUES (?1, ?2, ?3, ?4, ?5) "
+	"INSERT INTO egress_host (host, port, purpose, plain, created_ms) VALUES (?1, ?2, ?3, "
+		"?4, ?5) "
 	"ON CONFLICT (host, port) DO UPDATE SET purpose = ?3, plain = ?4" };
 
 const struct sql *const allow_sql[] = { &Q_HOSTS, &Q_HOST_PUT };
@@ -51,7 +52,11 @@ enum err allow_load(struct db *d, struct allow *ret)
 	return db_read(d, read_hosts, ret);
 }
 
-struct put { struct str host, purpose; uint16_t port; bool plain; };
+struct put {
+	struct str host, purpose;
+	uint16_t port;
+	bool plain;
+};
 
 static enum err put_host(struct db_conn *c, void *arg)
 {
@@ -82,7 +87,10 @@ enum err allow_store(struct db *d, struct str host, uint16_t port, struct str pu
 
 /* ---- for the page ---- */
 
-struct listing { struct jw w; struct allow *defaults; };
+struct listing {
+	struct jw w;
+	struct allow *defaults;
+};
 
 static void add_row(struct jw *w, struct str host, int64_t port, struct str purpose, bool plain)
 {
@@ -101,7 +109,8 @@ static enum err list_rows(struct db_conn *c, void *arg)
 	TRY(db_query(c, &Q_HOSTS, &r));
 	while (db_next(&r)) {
 		struct str host = db_col_str(&r, 0), purpose = db_col_str(&r, 2);
-		take_away(l->defaults, host, db_col_i64(&r, 1)); /* the row goes before the default */
+		take_away(
+			l->defaults, host, db_col_i64(&r, 1)); /* the row goes before the default */
 		if (!str_eq(purpose, STR("no")))
 			add_row(&l->w, host, db_col_i64(&r, 1), purpose, db_col_i64(&r, 3) != 0);
 	}
@@ -120,8 +129,8 @@ enum err allow_list_json(struct db *d, struct buf *out)
 	jw_arr(&l.w);
 	enum err e = db_read(d, list_rows, &l);
 	for (size_t i = 0; !e && i < l.defaults->n; i++)
-		add_row(&l.w, str_from(l.defaults->at[i].host), l.defaults->at[i].port, STR("models"),
-			l.defaults->at[i].plain);
+		add_row(&l.w, str_from(l.defaults->at[i].host), l.defaults->at[i].port,
+			STR("models"), l.defaults->at[i].plain);
 	jw_end(&l.w);
 	jw_end(&l.w);
 	mem_free(l.defaults);

@@ -11,8 +11,13 @@ static struct db *open_db(void)
 	static char path[4096];
 	struct db *d = NULL;
 	(void)snprintf(path, sizeof path, "%s/a.db", test_dir());
-	struct db_options o = { .path = path, .snapshot_dir = test_dir(), .readers = 1, .create = true,
-				.migrations = db_schema, .n_migrations = db_schema_count, .build = "test" };
+	struct db_options o = { .path = path,
+		.snapshot_dir = test_dir(),
+		.readers = 1,
+		.create = true,
+		.migrations = db_schema,
+		.n_migrations = db_schema_count,
+		.build = "test" };
 	CHECK_OK(db_open(&o, &d, NULL));
 	return d;
 }
@@ -41,7 +46,8 @@ TEST(rows_add_hosts_and_take_them_away)
 	CHECK_OK(url_parse(STR("https://huggingface.co/"), &u, NULL));
 	CHECK_OK(allow_url(&a, &u, NULL));
 	CHECK(allow_plain(&a, "127.0.0.1", 5000));
-	CHECK_OK(allow_store(d, STR("127.0.0.1"), 5000, STR("test"), false)); /* changed, not doubled */
+	CHECK_OK(allow_store(
+		d, STR("127.0.0.1"), 5000, STR("test"), false)); /* changed, not doubled */
 	CHECK_OK(allow_load(d, &a));
 	CHECK(!allow_plain(&a, "127.0.0.1", 5000));
 	(void)db_close(d);

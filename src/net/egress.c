@@ -1,4 +1,5 @@
-/* States: LOCKED (sandboxed, no server) -> ATTACHED (a server's channel, no policy yet: everything is
+/* States: LOCKED (sandboxed, no server) -> ATTACHED (a server's channel, no policy yet:
+ * everything is
  * refused) -> SERVING. A new ATTACH goes back to ATTACHED and ends what ran for the old server. */
 #include "net/egress.h"
 
@@ -19,8 +20,9 @@
 
 enum {
 	TICK_MS = 250,
-	CA_MAX = 4 * 1024 * 1024,       /* bytes of all trusted certificates */
-	MEMORY_MAX = 1024 * 1024 * 1024, /* address space: 64 transfers with their threads' stacks */
+	CA_MAX = 4 * 1024 * 1024, /* bytes of all trusted certificates */
+	MEMORY_MAX =
+		1024 * 1024 * 1024, /* address space: 64 transfers with their threads' stacks */
 };
 
 struct egress {
@@ -44,11 +46,12 @@ static enum err add_file(const char *path, struct buf *pem)
 	return buf_add_byte(pem, '\n');
 }
 
-/* The system's list and the company's in one sealed memory file: libcurl's GnuTLS takes one file. */
+/* The system's list and the company's in one sealed memory file: libcurl's GnuTLS takes one file.
+ * */
 static enum err load_ca(struct egress *g)
 {
 	static const char *const systems[] = { "/etc/ssl/certs/ca-certificates.crt",
-					       "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem" };
+		"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem" };
 	AUTO_BUF struct buf pem = BUF(CA_MAX);
 	const char *all = getenv("SSL_CERT_FILE"), *company = getenv("TRESOR_CA_FILE");
 	for (size_t i = 0; i < sizeof systems / sizeof *systems && !all && !pem.len; i++)
@@ -69,14 +72,21 @@ static enum err load_ca(struct egress *g)
 static enum err enter(struct egress *g)
 {
 	static const struct sandbox_path paths[] = {
-		{ "/etc/resolv.conf", SANDBOX_READ },   { "/run/systemd/resolve", SANDBOX_READ },
-		{ "/run/resolvconf", SANDBOX_READ },    { "/run/NetworkManager", SANDBOX_READ },
-		{ "/etc/hosts", SANDBOX_READ },         { "/etc/host.conf", SANDBOX_READ },
-		{ "/etc/nsswitch.conf", SANDBOX_READ }, { "/etc/gai.conf", SANDBOX_READ },
-		{ "/etc/services", SANDBOX_READ },      { "/etc/localtime", SANDBOX_READ },
+		{ "/etc/resolv.conf", SANDBOX_READ },
+		{ "/run/systemd/resolve", SANDBOX_READ },
+		{ "/run/resolvconf", SANDBOX_READ },
+		{ "/run/NetworkManager", SANDBOX_READ },
+		{ "/etc/hosts", SANDBOX_READ },
+		{ "/etc/host.conf", SANDBOX_READ },
+		{ "/etc/nsswitch.conf", SANDBOX_READ },
+		{ "/etc/gai.conf", SANDBOX_READ },
+		{ "/etc/services", SANDBOX_READ },
+		{ "/etc/localtime", SANDBOX_READ },
 		{ "/usr/share/zoneinfo", SANDBOX_READ },
-		{ "/usr/lib", SANDBOX_READ | SANDBOX_EXEC }, { "/lib", SANDBOX_READ | SANDBOX_EXEC },
-		{ "/lib64", SANDBOX_READ | SANDBOX_EXEC },   { "/etc/ld.so.cache", SANDBOX_READ },
+		{ "/usr/lib", SANDBOX_READ | SANDBOX_EXEC },
+		{ "/lib", SANDBOX_READ | SANDBOX_EXEC },
+		{ "/lib64", SANDBOX_READ | SANDBOX_EXEC },
+		{ "/etc/ld.so.cache", SANDBOX_READ },
 	};
 	const struct sandbox_limits limits = { .memory_bytes = MEMORY_MAX, .open_files = 512 };
 	struct addrinfo *warm = NULL;
@@ -85,7 +95,8 @@ static enum err enter(struct egress *g)
 	TRY(sandbox_enter(SANDBOX_EGRESS, paths, sizeof paths / sizeof *paths, &limits));
 	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
 		return ERR_NOMEM;
-	/* Name service modules are loaded at the first question: ask one while they still can be. */
+	/* Name service modules are loaded at the first question: ask one while they still can be.
+	 * */
 	if (!getaddrinfo("localhost", NULL, NULL, &warm))
 		freeaddrinfo(warm);
 	g->env.multi = curl_multi_init();
@@ -139,7 +150,7 @@ static void end_transfers(struct egress *g)
 	while ((msg = curl_multi_info_read(g->env.multi, &left))) {
 		char *p = NULL;
 		if (msg->msg != CURLMSG_DONE ||
-		    curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &p) != CURLE_OK)
+			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &p) != CURLE_OK)
 			continue;
 		struct fetch *f = (struct fetch *)(void *)p;
 		CURLcode code = msg->data.result;
@@ -215,10 +226,17 @@ static enum err from_server(struct egress *g)
 		if (e)
 			return e == ERR_AGAIN ? OK : e;
 		switch (m.type) {
-		case EGRESS_POLICY: e = on_policy(g, &m); break;
-		case EGRESS_FETCH: e = on_fetch(g, &m); break;
-		case EGRESS_CANCEL: e = on_cancel(g, &m); break;
-		default: e = ERR_PROTOCOL;
+		case EGRESS_POLICY:
+			e = on_policy(g, &m);
+			break;
+		case EGRESS_FETCH:
+			e = on_fetch(g, &m);
+			break;
+		case EGRESS_CANCEL:
+			e = on_cancel(g, &m);
+			break;
+		default:
+			e = ERR_PROTOCOL;
 		}
 		TRY(e);
 	}
@@ -280,7 +298,7 @@ static void push_and_tick(struct egress *g)
 	int64_t now = time_mono_ms();
 	for (size_t i = g->n; i-- > 0;)
 		if ((fetch_waits_for(g->fetch[i]) >= 0 && fetch_push(g->fetch[i])) ||
-		    fetch_tick(g->fetch[i], now))
+			fetch_tick(g->fetch[i], now))
 			drop(g, i);
 }
 

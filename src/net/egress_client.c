@@ -5,10 +5,14 @@
 
 #include "base/fault.h"
 
-struct waiting { uint64_t id; egress_sink sink; void *arg; };
+struct waiting {
+	uint64_t id;
+	egress_sink sink;
+	void *arg;
+};
 struct egress_client {
-	pthread_mutex_t lock;       /* all below; never held while a sink runs */
-	struct ipc *channel;        /* NULL: no egress now. Replaced and freed by the IPC thread only */
+	pthread_mutex_t lock; /* all below; never held while a sink runs */
+	struct ipc *channel;  /* NULL: no egress now. Replaced and freed by the IPC thread only */
 	struct allow *allow;
 	struct waiting at[EGRESS_FETCHES_MAX];
 	size_t n;
@@ -97,8 +101,8 @@ static enum err send_policy(struct egress_client *c)
 	if (!e)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < c->allow->n; i++)
-		e[i] = (struct egress_policy_entry){ str_from(c->allow->at[i].host), c->allow->at[i].port,
-						     c->allow->at[i].plain };
+		e[i] = (struct egress_policy_entry){ str_from(c->allow->at[i].host),
+			c->allow->at[i].port, c->allow->at[i].plain };
 	ipc_out_init(&m, EGRESS_POLICY, 0);
 	egress_policy_put(&m, e, c->allow->n);
 	return ipc_send(c->channel, &m);
@@ -229,7 +233,7 @@ static enum err check(struct egress_client *c, const struct egress_fetch *f, str
 }
 
 static enum err send_fetch(struct egress_client *c, struct egress_fetch *f, egress_sink sink,
-			   void *arg, uint64_t *ret_id)
+	void *arg, uint64_t *ret_id)
 {
 	AUTO_IPC_OUT struct ipc_out m;
 	uint64_t id = ++c->next_id;
@@ -242,7 +246,7 @@ static enum err send_fetch(struct egress_client *c, struct egress_fetch *f, egre
 }
 
 enum err egress_start(struct egress_client *c, struct egress_fetch *f, egress_sink sink, void *arg,
-		      uint64_t *ret_id, struct err_info *info)
+	uint64_t *ret_id, struct err_info *info)
 {
 	AUTO_FD int sink_fd = TAKE_FD(f->sink_fd);
 	TRY(check(c, f, info));

@@ -27,8 +27,14 @@ bool egress_client_wants_write(struct egress_client *c);
  * channel is closed and egress_client_fd() is -1 until the next attach. */
 void egress_client_pump(struct egress_client *c);
 
-enum egress_event_kind { EGRESS_EV_HEAD, EGRESS_EV_DATA, EGRESS_EV_MOVED, EGRESS_EV_DONE, EGRESS_EV_FAILED };
-struct egress_event {            /* strings are borrowed for the call */
+enum egress_event_kind {
+	EGRESS_EV_HEAD,
+	EGRESS_EV_DATA,
+	EGRESS_EV_MOVED,
+	EGRESS_EV_DONE,
+	EGRESS_EV_FAILED
+};
+struct egress_event { /* strings are borrowed for the call */
 	enum egress_event_kind kind;
 	union {
 		struct egress_head head;
@@ -43,5 +49,5 @@ typedef void (*egress_sink)(const struct egress_event *e, void *arg);
  * comes after OK, also after a cancel.
  * Errors: ERR_INVALID, ERR_EGRESS, ERR_AGAIN (no egress now), ERR_BUSY, ERR_NOMEM. */
 enum err egress_start(struct egress_client *c, struct egress_fetch *f, egress_sink sink, void *arg,
-		      uint64_t *ret_id, struct err_info *info);
+	uint64_t *ret_id, struct err_info *info);
 void egress_cancel(struct egress_client *c, uint64_t id); /* unknown ids are ignored */

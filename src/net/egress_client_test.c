@@ -13,7 +13,12 @@ struct play {
 	struct egress_client *client;
 	struct ipc *egress;
 };
-struct seen { int heads, datas, dones, faileds; enum err code; uint64_t bytes; char data[64]; };
+struct seen {
+	int heads, datas, dones, faileds;
+	enum err code;
+	uint64_t bytes;
+	char data[64];
+};
 
 static void on_event(const struct egress_event *e, void *arg)
 {
@@ -67,8 +72,9 @@ static void end(struct play *p)
 
 static uint64_t start(struct play *p, struct seen *s)
 {
-	struct egress_fetch f = { .method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1,
-				  .max_bytes = 100 };
+	struct egress_fetch f = {
+		.method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1, .max_bytes = 100
+	};
 	uint64_t id;
 	CHECK_OK(egress_start(p->client, &f, on_event, s, &id, NULL));
 	return id;
@@ -124,7 +130,9 @@ TEST(what_is_not_allowed_never_leaves)
 	struct err_info info = { 0 };
 	uint64_t id;
 	int fd = dup(2);
-	struct egress_fetch f = { .method = STR("GET"), .url = STR("https://evil.example/x"), .sink_fd = fd };
+	struct egress_fetch f = {
+		.method = STR("GET"), .url = STR("https://evil.example/x"), .sink_fd = fd
+	};
 	CHECK_ERR(egress_start(p.client, &f, on_event, &s, &id, &info), ERR_EGRESS);
 	CHECK(strstr(info.detail, "evil.example"));
 	CHECK_EQ_INT(fcntl(fd, F_GETFD), -1); /* taken, also on error */
@@ -147,7 +155,9 @@ TEST(when_egress_dies_every_fetch_fails_once)
 	CHECK_EQ_INT(a.faileds + b.faileds, 2);
 	CHECK_EQ_INT(a.code, ERR_CLOSED);
 	CHECK_EQ_INT(egress_client_fd(p.client), -1);
-	struct egress_fetch f = { .method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1 };
+	struct egress_fetch f = {
+		.method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1
+	};
 	uint64_t id;
 	CHECK_ERR(egress_start(p.client, &f, on_event, &a, &id, NULL), ERR_AGAIN);
 	attach(&p); /* the next one */
@@ -182,7 +192,9 @@ TEST(there_is_a_most_of_fetches)
 	struct seen s = { 0 };
 	for (int i = 0; i < EGRESS_FETCHES_MAX; i++)
 		(void)start(&p, &s);
-	struct egress_fetch f = { .method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1 };
+	struct egress_fetch f = {
+		.method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1
+	};
 	uint64_t id;
 	CHECK_ERR(egress_start(p.client, &f, on_event, &s, &id, NULL), ERR_BUSY);
 	end(&p); /* frees: each fails exactly once */
@@ -191,7 +203,8 @@ TEST(there_is_a_most_of_fetches)
 
 TEST(running_out_of_memory_leaves_nothing_behind)
 {
-	FOR_EACH_FAULT(FAULT_ALLOC, n) {
+	FOR_EACH_FAULT(FAULT_ALLOC, n)
+	{
 		struct egress_client *c = NULL;
 		enum err e = egress_client_new(&c);
 		bool hit = fault_fired(FAULT_ALLOC);

@@ -12,10 +12,12 @@
 #include "proto/sink.h"
 
 enum {
-	CURL_BYTES = 256 * 1024,         /* of one write callback at most */
-	INLINE_PIECE = 12 * 1024,        /* of one DATA message */
-	ERROR_BODY_MAX = 16 * 1024,      /* of an answer that is not 2xx */
-	CONNECT_MS = 10000, STALL_MS = 30000, MOVED_MS = 200,
+	CURL_BYTES = 256 * 1024,    /* of one write callback at most */
+	INLINE_PIECE = 12 * 1024,   /* of one DATA message */
+	ERROR_BODY_MAX = 16 * 1024, /* of an answer that is not 2xx */
+	CONNECT_MS = 10000,
+	STALL_MS = 30000,
+	MOVED_MS = 200,
 	WHY_MAX = 300,
 };
 
@@ -28,10 +30,10 @@ struct fetch {
 	bool proxied, is_head;
 	int sink_fd;
 	uint32_t status, stall_ms;
-	int64_t moved_ms, told_ms;       /* last byte; last MOVED */
+	int64_t moved_ms, told_ms; /* last byte; last MOVED */
 	enum err fail;
 	char why[WHY_MAX], host[URL_HOST_MAX + 1];
-	struct buf head, body;           /* header lines of the answer; the request's body */
+	struct buf head, body; /* header lines of the answer; the request's body */
 	size_t pend_at, pend_n;
 	char pend[CURL_BYTES];
 };
@@ -97,8 +99,8 @@ static bool content_range(struct str v, uint64_t *from, uint64_t *to, int64_t *w
 	struct str rest = v, unit, a, b;
 	uint64_t n = 0;
 	if (!str_next(&rest, ' ', &unit) || !str_eq_nocase(unit, STR("bytes")) ||
-	    !str_next(&rest, '-', &a) || !str_next(&rest, '/', &b) || str_to_u64(a, from) ||
-	    str_to_u64(b, to) || *to == UINT64_MAX || *from > *to)
+		!str_next(&rest, '-', &a) || !str_next(&rest, '/', &b) || str_to_u64(a, from) ||
+		str_to_u64(b, to) || *to == UINT64_MAX || *from > *to)
 		return false;
 	*to += 1;
 	*whole = -1;
@@ -118,9 +120,10 @@ static enum err place_body(struct fetch *f, struct egress_head *h)
 	f->to_sink = f->sink_fd >= 0 && h->status >= 200 && h->status < 300;
 	if (h->status == 206) {
 		if (!f->has_range ||
-		    !content_range(head_value(h, "content-range"), &from, &to, &h->whole) ||
-		    from != f->from || to > f->to) {
-			(void)stop(f, ERR_UPSTREAM, "the server sent another part than it was asked for");
+			!content_range(head_value(h, "content-range"), &from, &to, &h->whole) ||
+			from != f->from || to > f->to) {
+			(void)stop(f, ERR_UPSTREAM,
+				"the server sent another part than it was asked for");
 			return ERR_UPSTREAM;
 		}
 	} else if (h->status == 200) {
@@ -221,14 +224,16 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 		if (f->bytes < ERROR_BODY_MAX && f->bytes + len <= ERROR_BODY_MAX)
 			send_inline(f, p, len);
 		f->bytes += len;
-		return f->bytes > EGRESS_INLINE_MAX ? stop(f, ERR_UPSTREAM, "the error page is too large")
-						    : len;
+		return f->bytes > EGRESS_INLINE_MAX
+			       ? stop(f, ERR_UPSTREAM, "the error page is too large")
+			       : len;
 	}
 	if (f->to_sink && f->pend_n) {
 		enum err e = flush(f);
 		if (e == ERR_AGAIN) {
 			f->held = true;
-			return CURL_WRITEFUNC_PAUSE; /* libcurl keeps these bytes and brings them again */
+			/* libcurl keeps these bytes and brings them again */
+			return CURL_WRITEFUNC_PAUSE;
 		}
 		if (e)
 			return stop(f, ERR_CLOSED, "the writer is gone");
@@ -269,8 +274,8 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 
 static bool header_allowed(const struct egress_header *h)
 {
-	static const char *const ours[] = { "host", "content-length", "transfer-encoding", "connection",
-					    "upgrade", "te", "trailer", "expect", "range" };
+	static const char *const ours[] = { "host", "content-length", "transfer-encoding",
+		"connection", "upgrade", "te", "trailer", "expect", "range" };
 	if (!h->name.len || str_has_control(h->value) || str_starts(h->name, STR("Proxy-")))
 		return false;
 	for (size_t i = 0; i < h->name.len; i++)
@@ -289,7 +294,8 @@ static enum err add_headers(struct fetch *f, const struct egress_fetch *q)
 		const char *z;
 		if (!header_allowed(&q->header[i]))
 			return ERR_INVALID;
-		TRY(buf_addf(&line, "%.*s: %.*s", STR_ARG(q->header[i].name), STR_ARG(q->header[i].value)));
+		TRY(buf_addf(&line, "%.*s: %.*s", STR_ARG(q->header[i].name),
+			STR_ARG(q->header[i].value)));
 		TRY(buf_cstr(&line, &z));
 		struct curl_slist *more = curl_slist_append(f->headers, z);
 		if (!more)
@@ -299,10 +305,10 @@ static enum err add_headers(struct fetch *f, const struct egress_fetch *q)
 	return OK;
 }
 
-#define SET(option, value)                                                      \
-	do {                                                                    \
-		if (curl_easy_setopt(f->easy, option, value) != CURLE_OK)       \
-			return ERR_NOMEM;                                       \
+#define SET(option, value)                                                                         \
+	do {                                                                                       \
+		if (curl_easy_setopt(f->easy, option, value) != CURLE_OK)                          \
+			return ERR_NOMEM;                                                          \
 	} while (0)
 
 static enum err set_request(struct fetch *f, const struct egress_fetch *q, const char *url)
@@ -325,7 +331,7 @@ static enum err set_request(struct fetch *f, const struct egress_fetch *q, const
 	}
 	if (f->has_range) {
 		(void)snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)f->from,
-			       (unsigned long long)(f->to - 1));
+			(unsigned long long)(f->to - 1));
 		SET(CURLOPT_RANGE, range);
 	}
 	TRY(add_headers(f, q));
@@ -384,8 +390,8 @@ static enum err prepare(struct fetch *f, const struct egress_fetch *q, struct er
 	return set_callbacks(f);
 }
 
-enum err fetch_start(const struct fetch_env *env, uint64_t id, struct egress_fetch *q,
-		     struct fetch **ret)
+enum err fetch_start(
+	const struct fetch_env *env, uint64_t id, struct egress_fetch *q, struct fetch **ret)
 {
 	struct err_info info = { 0 };
 	struct fetch *f = mem_zalloc(1, sizeof *f);
@@ -439,7 +445,8 @@ static enum err explain(struct fetch *f, CURLcode code)
 		why = "it took too long";
 	} else if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		e = ERR_EGRESS;
-		why = "the server's certificate is not trusted (a company's own CA is set by TRESOR_CA_FILE)";
+		why = "the server's certificate is not trusted (a company's own CA is set by "
+			"TRESOR_CA_FILE)";
 	} else if (code == CURLE_SSL_CACERT_BADFILE) {
 		e = ERR_EGRESS;
 		why = "the file of trusted certificates cannot be read";
@@ -502,7 +509,10 @@ bool fetch_push(struct fetch *f)
 	return false;
 }
 
-int fetch_waits_for(const struct fetch *f) { return f->pend_n ? f->sink_fd : -1; }
+int fetch_waits_for(const struct fetch *f)
+{
+	return f->pend_n ? f->sink_fd : -1;
+}
 
 bool fetch_tick(struct fetch *f, int64_t now_ms)
 {
@@ -511,12 +521,15 @@ bool fetch_tick(struct fetch *f, int64_t now_ms)
 	if (f->held || f->pend_n || now_ms - f->moved_ms < (int64_t)f->stall_ms)
 		return false;
 	(void)snprintf(f->why, sizeof f->why, "%s: nothing came for %u seconds", f->host,
-		       f->stall_ms / 1000);
+		f->stall_ms / 1000);
 	fetch_fail(f, ERR_TIMEOUT, f->why);
 	return true;
 }
 
-uint64_t fetch_id(const struct fetch *f) { return f->id; }
+uint64_t fetch_id(const struct fetch *f)
+{
+	return f->id;
+}
 
 struct fetch *fetch_free(struct fetch *f)
 {

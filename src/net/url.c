@@ -4,13 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+static bool is_alpha(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 static bool is_hex(char c)
 {
 	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
-static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
 
 static enum err bad(struct err_info *info, const char *why)
 {
@@ -55,7 +64,8 @@ static bool name_ok(struct str h)
 	return label > 0;
 }
 
-/* The last label is numeric ("1.2", "0x7f", "017700000001"): some resolvers take it as an address. */
+/* The last label is numeric ("1.2", "0x7f", "017700000001"): some resolvers take it as an
+ * address. */
 static bool looks_numeric(struct str h)
 {
 	size_t dot = 0;
@@ -103,7 +113,7 @@ static enum err host_set(struct str h, struct url *u, struct err_info *info)
 	struct in_addr a;
 	char again[INET_ADDRSTRLEN];
 	if (inet_pton(AF_INET, u->host, &a) != 1 || !inet_ntop(AF_INET, &a, again, sizeof again) ||
-	    strcmp(again, u->host) != 0)
+		strcmp(again, u->host) != 0)
 		return bad(info, "a numeric host that is not a plain IPv4 address");
 	u->kind = URL_IPV4;
 	return OK;
@@ -175,7 +185,8 @@ static enum err path_set(struct str rest, struct url *u, struct err_info *info)
 	u->path = q == SIZE_MAX ? rest : str_sub(rest, 0, q);
 	if (!u->path.len)
 		u->path = STR("/");
-	if (str_find_byte(u->path, '[', 0) != SIZE_MAX || str_find_byte(u->path, ']', 0) != SIZE_MAX)
+	if (str_find_byte(u->path, '[', 0) != SIZE_MAX ||
+		str_find_byte(u->path, ']', 0) != SIZE_MAX)
 		return bad(info, "a character that needs percent-encoding");
 	if (has_dot_segment(u->path))
 		return bad(info, "the path has . or .. in it");
@@ -209,22 +220,23 @@ enum err url_parse(struct str text, struct url *ret, struct err_info *info)
 
 static enum err add_origin(const struct url *u, struct buf *out)
 {
-	TRY(buf_addf(out, "%s://%s%s%s", u->https ? "https" : "http", u->kind == URL_IPV6 ? "[" : "",
-		     u->host, u->kind == URL_IPV6 ? "]" : ""));
+	TRY(buf_addf(out, "%s://%s%s%s", u->https ? "https" : "http",
+		u->kind == URL_IPV6 ? "[" : "", u->host, u->kind == URL_IPV6 ? "]" : ""));
 	if (u->port != (u->https ? 443 : 80))
 		TRY(buf_addf(out, ":%u", u->port));
 	return OK;
 }
 
 enum err url_resolve(const struct url *base, struct str location, struct buf *scratch,
-		     struct url *ret, struct err_info *info)
+	struct url *ret, struct err_info *info)
 {
 	buf_clear(scratch);
 	if (str_starts(location, STR("//"))) {
 		TRY(buf_addf(scratch, "%s:", base->https ? "https" : "http"));
 	} else if (str_starts(location, STR("/"))) {
 		TRY(add_origin(base, scratch));
-	} else if (!starts_nocase(location, STR("http:")) && !starts_nocase(location, STR("https:"))) {
+	} else if (!starts_nocase(location, STR("http:")) &&
+		   !starts_nocase(location, STR("https:"))) {
 		return bad(info, "a redirect that is neither absolute nor begins with /");
 	}
 	/* A fragment in a Location is for browsers; it never travels. */

@@ -5,30 +5,84 @@
 #include "tests/test.h"
 
 /* Expected parts were compared with Python's urllib.parse and with the WHATWG rules by hand. */
-static const struct { const char *text, *host, *path, *query; uint16_t port; bool https; int kind; } good[] = {
+static const struct {
+	const char *text, *host, *path, *query;
+	uint16_t port;
+	bool https;
+	int kind;
+} good[] = {
 	{ "https://hf.co/a", "hf.co", "/a", NULL, 443, true, URL_NAME },
 	{ "HTTPS://HF.Co", "hf.co", "/", NULL, 443, true, URL_NAME },
 	{ "http://127.0.0.1:5000/v2/?n=1", "127.0.0.1", "/v2/", "n=1", 5000, false, URL_IPV4 },
 	{ "https://a.example.:8443?x", "a.example", "/", "x", 8443, true, URL_NAME },
 	{ "https://[::1]:80/x?", "::1", "/x", "", 80, true, URL_IPV6 },
 	{ "https://[2001:0DB8:0:0::0001]/", "2001:db8::1", "/", NULL, 443, true, URL_IPV6 },
-	{ "http://a_b.xn--mnchen-3ya.de/%2F/..a?/../", "a_b.xn--mnchen-3ya.de", "/%2F/..a", "/../", 80, false,
-	  URL_NAME },
+	{ "http://a_b.xn--mnchen-3ya.de/%2F/..a?/../", "a_b.xn--mnchen-3ya.de", "/%2F/..a", "/../",
+		80, false, URL_NAME },
 	{ "https://h/a@b:c", "h", "/a@b:c", NULL, 443, true, URL_NAME },
 };
 
 static const char *const bad[] = {
-	"", "http:", "http://", "https:///x", "ftp://h/", "//h/", "h", "file:///etc/passwd",
-	"http://h:0/", "http://h:65536/", "http://h:/", "http://h:+80/", "http://h:080808/",
-	"http://u@h/", "http://u:p@h/", "http://h\\@evil/", "http://h/a b", "http://h/\t", "http://h/#f",
-	"http://h%2e/", "http://m\xc3\xbcnchen.de/", "http://h/\xc3\xbc", "http://1/", "http://127.1/",
-	"http://0x7f.1/", "http://0177.0.0.1/", "http://127.0.0.01/", "http://127.0.0.1.1/",
-	"http://2130706433/", "http://0x7f000001/", "http://a.0x7f/", "http://256.1.1.1/",
-	"http://[::1/", "http://[::1]x/", "http://[fe80::1%25eth0]/", "http://[1.2.3.4]/", "http://::1/",
-	"http://a..b/", "http://.a/", "http://-a.b/", "http://a-.b/", "http://a,b/", "http://h/%", "http://h/%2",
-	"http://h/%zz", "http://h/../a", "http://h/a/./b", "http://h/%2e%2E/a", "http://h/.%2e", "http://h/[x]",
-	"http://h/<x>", "http://h/{x}", "http://h/^", "http://h/\"", "http://h/`", "http://h/|", "http://h\x7f/",
-	"http://h\n.evil/", " http://h/", "http://h/ ",
+	"",
+	"http:",
+	"http://",
+	"https:///x",
+	"ftp://h/",
+	"//h/",
+	"h",
+	"file:///etc/passwd",
+	"http://h:0/",
+	"http://h:65536/",
+	"http://h:/",
+	"http://h:+80/",
+	"http://h:080808/",
+	"http://u@h/",
+	"http://u:p@h/",
+	"http://h\\@evil/",
+	"http://h/a b",
+	"http://h/\t",
+	"http://h/#f",
+	"http://h%2e/",
+	"http://m\xc3\xbcnchen.de/",
+	"http://h/\xc3\xbc",
+	"http://1/",
+	"http://127.1/",
+	"http://0x7f.1/",
+	"http://0177.0.0.1/",
+	"http://127.0.0.01/",
+	"http://127.0.0.1.1/",
+	"http://2130706433/",
+	"http://0x7f000001/",
+	"http://a.0x7f/",
+	"http://256.1.1.1/",
+	"http://[::1/",
+	"http://[::1]x/",
+	"http://[fe80::1%25eth0]/",
+	"http://[1.2.3.4]/",
+	"http://::1/",
+	"http://a..b/",
+	"http://.a/",
+	"http://-a.b/",
+	"http://a-.b/",
+	"http://a,b/",
+	"http://h/%",
+	"http://h/%2",
+	"http://h/%zz",
+	"http://h/../a",
+	"http://h/a/./b",
+	"http://h/%2e%2E/a",
+	"http://h/.%2e",
+	"http://h/[x]",
+	"http://h/<x>",
+	"http://h/{x}",
+	"http://h/^",
+	"http://h/\"",
+	"http://h/`",
+	"http://h/|",
+	"http://h\x7f/",
+	"http://h\n.evil/",
+	" http://h/",
+	"http://h/ ",
 };
 
 TEST(good_addresses_are_read)
@@ -83,13 +137,21 @@ TEST(writing_gives_one_spelling)
 
 TEST(redirects_are_resolved)
 {
-	static const struct { const char *location, *want; } rows[] = {
+	static const struct {
+		const char *location, *want;
+	} rows[] = {
 		{ "/b?c", "https://h:8443/b?c" },
 		{ "//other/b", "https://other/b" },
 		{ "http://x.example/", "http://x.example/" },
 		{ "https://x.example/a#frag", "https://x.example/a" },
-		{ "b", NULL }, { "", NULL }, { "ftp://h/", NULL }, { "../b", NULL }, { "/../b", NULL },
-		{ "javascript:alert(1)", NULL }, { "///x", NULL }, { "//u@evil/", NULL },
+		{ "b", NULL },
+		{ "", NULL },
+		{ "ftp://h/", NULL },
+		{ "../b", NULL },
+		{ "/../b", NULL },
+		{ "javascript:alert(1)", NULL },
+		{ "///x", NULL },
+		{ "//u@evil/", NULL },
 	};
 	struct url base;
 	CHECK_OK(url_parse(STR("https://h:8443/a/c?d"), &base, NULL));

@@ -10,9 +10,9 @@
 
 #include "base/fault.h"
 #include "base/time.h"
-#include "os/protocol.inc"
 #include "os/fd.h"
 #include "os/ipc_wire.h"
+#include "os/protocol.inc"
 
 struct waiting {
 	struct waiting *next;
@@ -20,14 +20,17 @@ struct waiting {
 };
 struct ipc {
 	int fd, wake_fd;
-	char *space;                /* one datagram; used by the receiving thread */
-	pthread_mutex_t lock;       /* below: any thread */
+	char *space;          /* one datagram; used by the receiving thread */
+	pthread_mutex_t lock; /* below: any thread */
 	struct waiting *first, **last;
 	size_t queued_bytes;
 	bool closed;
 };
 
-uint64_t ipc_protocol_hash(void) { return PROTOCOL_HASH; }
+uint64_t ipc_protocol_hash(void)
+{
+	return PROTOCOL_HASH;
+}
 
 enum err ipc_pair(int ret_fd[2])
 {
@@ -80,8 +83,14 @@ struct ipc *ipc_free(struct ipc *c)
 	return NULL;
 }
 
-int ipc_fd(const struct ipc *c) { return c->fd; }
-void ipc_set_wake(struct ipc *c, int event_fd) { c->wake_fd = event_fd; }
+int ipc_fd(const struct ipc *c)
+{
+	return c->fd;
+}
+void ipc_set_wake(struct ipc *c, int event_fd)
+{
+	c->wake_fd = event_fd;
+}
 
 /* ERR_AGAIN: the socket is full. */
 static enum err send_now(struct ipc *c, const struct ipc_out *m)
@@ -96,8 +105,8 @@ static enum err send_now(struct ipc *c, const struct ipc_out *m)
 		h.msg_control = control.space;
 		h.msg_controllen = CMSG_SPACE(sizeof(int) * m->nfds);
 		control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-						 .cmsg_type = SCM_RIGHTS,
-						 .cmsg_len = CMSG_LEN(sizeof(int) * m->nfds) };
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(sizeof(int) * m->nfds) };
 		memcpy(CMSG_DATA(&control.head), m->fds, sizeof(int) * m->nfds);
 	}
 	ssize_t n;
@@ -258,18 +267,18 @@ enum err ipc_recv(struct ipc *c, struct ipc_in *ret)
 	} control;
 	struct iovec data = { c->space, LIMIT_IPC_MESSAGE };
 	struct msghdr h = { .msg_iov = &data,
-			    .msg_iovlen = 1,
-			    .msg_control = control.space,
-			    .msg_controllen = sizeof control.space };
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof control.space };
 	ssize_t n;
-	/* A peer that ended with a message of ours unread makes the first read fail; what it had sent
+	/* A peer that ended with a message of ours unread makes the first read fail; what it had
+	 * sent
 	 * before, often why it ended, is still there after that. */
 	int reset = 0;
 	*ret = (struct ipc_in){ 0 };
 	do
-		n = fault_hit(FAULT_SYSCALL) ?
-			    -1 :
-			    recvmsg(c->fd, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		n = fault_hit(FAULT_SYSCALL) ? -1
+					     : recvmsg(c->fd, &h, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset++)));
 	if (n < 0)
 		return err_from_errno(errno);

@@ -74,8 +74,8 @@ struct child {
 	int keeper = fcntl(c->keeper_end, F_DUPFD, KEEPER_TEMP_FD);
 	int report = fcntl(c->report_fd, F_DUPFD, KEEPER_TEMP_FD);
 	int self = fcntl(self_fd, F_DUPFD, KEEPER_TEMP_FD);
-	bool ok = keeper >= 0 && report >= 0 && self >= 0 && null >= 0 &&
-		  dup2(null, 0) >= 0 && dup2(null, 1) >= 0 && dup2(keeper, SPAWN_KEEPER_FD) >= 0 &&
+	bool ok = keeper >= 0 && report >= 0 && self >= 0 && null >= 0 && dup2(null, 0) >= 0 &&
+		  dup2(null, 1) >= 0 && dup2(keeper, SPAWN_KEEPER_FD) >= 0 &&
 		  dup2(report, 4) >= 0 && dup2(self, 5) >= 0 &&
 		  fcntl(4, F_SETFD, FD_CLOEXEC) == 0 && fcntl(5, F_SETFD, FD_CLOEXEC) == 0 &&
 		  syscall(SYS_close_range, 6u, ~0u, 0u) == 0;
@@ -127,8 +127,8 @@ static int open_pidfd(pid_t pid)
 	return fd;
 }
 
-enum err spawn_role(const char *role, int keeper_end, const char *const *env, pid_t *ret_pid,
-		    int *ret_pidfd)
+enum err spawn_role(
+	const char *role, int keeper_end, const char *const *env, pid_t *ret_pid, int *ret_pidfd)
 {
 	AUTO_FD int keeper = keeper_end, null_fd = -1, report_in = -1, report_out = -1;
 	char texts[3][256];
@@ -160,4 +160,9 @@ enum err spawn_role(const char *role, int keeper_end, const char *const *env, pi
 	*ret_pid = pid;
 	*ret_pidfd = TAKE_FD(pidfd);
 	return OK;
+}
+
+void spawn_die_with_parent(void)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 }

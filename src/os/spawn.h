@@ -20,3 +20,5 @@ const char *spawn_module_dir(void);
 /* Starts `role`; takes keeper_end. *ret_pidfd is owned by the caller (poll it for the exit). */
 enum err spawn_role(const char *role, int keeper_end, const char *const *env, pid_t *ret_pid,
 		    int *ret_pidfd);
+/* For a child of a command, between fork and exec: it gets SIGTERM when its parent ends. */
+void spawn_die_with_parent(void);

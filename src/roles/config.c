@@ -9,47 +9,77 @@ enum { CONFIG_FILE_MAX = 64 * 1024 };
 
 struct field {
 	const char *key;
-	size_t offset, size;   /* size 0: int64 */
+	size_t offset, size; /* size 0: int64 */
 	int64_t min, max;
-	const char *choices;   /* "|auto|off|" or NULL */
+	const char *choices; /* "|auto|off|" or NULL */
 };
-#define TEXT(k) { #k, offsetof(struct config, k), sizeof(((struct config *)0)->k), 0, 0, NULL }
-#define CHOICE(k, c) { #k, offsetof(struct config, k), sizeof(((struct config *)0)->k), 0, 0, c }
-#define NUMBER(k, lo, hi) { #k, offsetof(struct config, k), 0, lo, hi, NULL }
+#define TEXT(k)                                                                                    \
+	{                                                                                          \
+#k, offsetof(struct config, k), sizeof(((struct config *)0)->k), 0, 0, NULL        \
+	}
+#define CHOICE(k, c)                                                                               \
+	{                                                                                          \
+#k, offsetof(struct config, k), sizeof(((struct config *)0)->k), 0, 0, c           \
+	}
+#define NUMBER(k, lo, hi)                                                                          \
+	{                                                                                          \
+#k, offsetof(struct config, k), 0, lo, hi, NULL                                    \
+	}
 
 static const struct field fields[] = {
-	TEXT(listen), TEXT(hosts), TEXT(tls_cert), TEXT(tls_key), TEXT(behind_proxy),
-	CHOICE(key, "|auto|file|passphrase|tpm|"), TEXT(key_file), TEXT(passphrase_file),
-	CHOICE(gpu, "|auto|off|"), TEXT(name),
-	NUMBER(http_threads, 1, 16), NUMBER(workers, 2, 256), NUMBER(max_connections, 16, 65536),
-	NUMBER(max_engines, 1, 16), NUMBER(context, 0, 1 << 22), NUMBER(sequences, 0, 64),
+	TEXT(listen),
+	TEXT(hosts),
+	TEXT(tls_cert),
+	TEXT(tls_key),
+	TEXT(behind_proxy),
+	CHOICE(key, "|auto|file|passphrase|tpm|"),
+	TEXT(key_file),
+	TEXT(passphrase_file),
+	CHOICE(gpu, "|auto|off|"),
+	TEXT(name),
+	NUMBER(http_threads, 1, 16),
+	NUMBER(workers, 2, 256),
+	NUMBER(max_connections, 16, 65536),
+	NUMBER(max_engines, 1, 16),
+	NUMBER(context, 0, 1 << 22),
+	NUMBER(sequences, 0, 64),
 	NUMBER(keep_alive_s, -1, 31536000),
 };
 
 static const struct config_doc docs[] = {
-	{ "listen", "127.0.0.1:7070", "addresses and ports, separated by commas; any other than "
-	  "loopback is served by TLS 1.3 only", false },
-	{ "hosts", "", "names and addresses that people type; they stand in the certificate", true },
+	{ "listen", "127.0.0.1:7070",
+		"addresses and ports, separated by commas; any other than "
+		"loopback is served by TLS 1.3 only",
+		false },
+	{ "hosts", "", "names and addresses that people type; they stand in the certificate",
+		true },
 	{ "tls_cert", "", "certificate chain (PEM); empty: an own CA, made on first start", true },
 	{ "tls_key", "", "its private key (PEM)", true },
 	{ "behind_proxy", "", "networks (CIDR) whose X-Forwarded-For and -Proto count", false },
-	{ "key", "auto", "where the master key comes from: file, passphrase or tpm; auto takes what "
-	  "the data directory was made with, and file for a new one", false },
+	{ "key", "auto",
+		"where the master key comes from: file, passphrase or tpm; auto takes what "
+		"the data directory was made with, and file for a new one",
+		false },
 	{ "key_file", "", "the key file; empty: ~/.config/tresor/INSTANCE.key", false },
-	{ "passphrase_file", "", "file or pipe with the passphrase; empty: asked on the terminal", false },
+	{ "passphrase_file", "", "file or pipe with the passphrase; empty: asked on the terminal",
+		false },
 	{ "gpu", "auto", "auto or off", false },
 	{ "name", "Tresor", "of this installation, shown on the page", true },
 	{ "http_threads", "1", "threads that serve sockets", false },
 	{ "workers", "8", "threads that handle requests", false },
 	{ "max_connections", "4096", "open connections", false },
 	{ "max_engines", "3", "models loaded at once", false },
-	{ "context", "0", "cells of context a model gets in all; 0: by the model and memory", false },
+	{ "context", "0", "cells of context a model gets in all; 0: by the model and memory",
+		false },
 	{ "sequences", "0", "answers made together by one model; 0: chosen by the engine", false },
 	{ "keep_alive_s", "300", "a model unused so long is unloaded; -1: never", false },
 	{ NULL, NULL, NULL, false },
 };
 
-const struct config_doc *config_docs(void) { return docs; }
+const struct config_doc *config_docs(void)
+{
+	return docs;
+}
 
 enum err config_set(struct config *c, struct str key, struct str value, struct err_info *info)
 {
@@ -61,18 +91,20 @@ enum err config_set(struct config *c, struct str key, struct str value, struct e
 		if (!f->size) {
 			int64_t n;
 			if (str_to_i64(value, &n) || n < f->min || n > f->max)
-				return err_set(info, ERR_INVALID, "%s must be a number from %lld to %lld",
-					       f->key, (long long)f->min, (long long)f->max);
+				return err_set(info, ERR_INVALID,
+					"%s must be a number from %lld to %lld", f->key,
+					(long long)f->min, (long long)f->max);
 			memcpy(at, &n, sizeof n);
 			return OK;
 		}
 		char choice[CONFIG_TEXT];
 		snprintf(choice, sizeof choice, "|%.*s|", STR_ARG(str_sub(value, 0, 64)));
 		if (f->choices && !strstr(f->choices, choice))
-			return err_set(info, ERR_INVALID, "%s must be one of %s", f->key, f->choices);
+			return err_set(
+				info, ERR_INVALID, "%s must be one of %s", f->key, f->choices);
 		if (str_has_control(value) || str_copy(value, at, f->size))
-			return err_set(info, ERR_INVALID, "the value of %s is too long or has control characters",
-				       f->key);
+			return err_set(info, ERR_INVALID,
+				"the value of %s is too long or has control characters", f->key);
 		return OK;
 	}
 	return err_set(info, ERR_INVALID, "unknown key \"%.*s\"", STR_ARG(str_sub(key, 0, 64)));
@@ -86,8 +118,8 @@ void config_defaults(struct config *c)
 			DIE("a default in the table is not valid");
 }
 
-static enum err set_line(struct config *c, struct str line, unsigned number, uint32_t *seen,
-			 struct err_info *info)
+static enum err set_line(
+	struct config *c, struct str line, unsigned number, uint32_t *seen, struct err_info *info)
 {
 	struct str text = str_trim(line);
 	if (!text.len || text.ptr[0] == '#')
@@ -95,7 +127,8 @@ static enum err set_line(struct config *c, struct str line, unsigned number, uin
 	size_t eq = str_find_byte(text, '=', 0);
 	if (eq == SIZE_MAX)
 		return err_set(info, ERR_INVALID, "tresor.conf line %u: not `key = value`", number);
-	struct str key = str_trim(str_sub(text, 0, eq)), value = str_trim(str_sub(text, eq + 1, SIZE_MAX));
+	struct str key = str_trim(str_sub(text, 0, eq)),
+		   value = str_trim(str_sub(text, eq + 1, SIZE_MAX));
 	struct err_info why = { 0 };
 	enum err e = config_set(c, key, value, &why);
 	if (e)
@@ -103,8 +136,9 @@ static enum err set_line(struct config *c, struct str line, unsigned number, uin
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
 		if (str_eq(key, str_from(fields[i].key))) {
 			if (*seen & 1u << i)
-				return err_set(info, ERR_INVALID, "tresor.conf line %u: %s is set twice", number,
-					       fields[i].key);
+				return err_set(info, ERR_INVALID,
+					"tresor.conf line %u: %s is set twice", number,
+					fields[i].key);
 			*seen |= 1u << i;
 		}
 	return OK;

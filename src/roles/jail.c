@@ -40,8 +40,11 @@ static enum err job_read(struct ipc *keeper, struct job *j)
 static int run_writer(const struct job *j)
 {
 	bool copy = j->kind == JAIL_COPY;
-	struct writer_job w = { .control = j->channel, .sink_fd = copy ? -1 : j->fd[0],
-		.source_fd = copy ? j->fd[0] : -1, .file_fd = j->fd[1], .journal_fd = j->fd[2],
+	struct writer_job w = { .control = j->channel,
+		.sink_fd = copy ? -1 : j->fd[0],
+		.source_fd = copy ? j->fd[0] : -1,
+		.file_fd = j->fd[1],
+		.journal_fd = j->fd[2],
 		.size = j->size };
 	if (hex_decode(str_from(j->digest), w.digest, sizeof w.digest))
 		return 2;
@@ -51,8 +54,9 @@ static int run_writer(const struct job *j)
 int jail_main(struct ipc *keeper)
 {
 	struct job j = { 0 };
-	struct sandbox_limits limits = { .memory_bytes = JAIL_MEMORY_BYTES, .cpu_seconds = JAIL_CPU_SECONDS,
-		.open_files = 16 };
+	struct sandbox_limits limits = {
+		.memory_bytes = JAIL_MEMORY_BYTES, .cpu_seconds = JAIL_CPU_SECONDS, .open_files = 16
+	};
 	/* The job message comes from the keeper, who is trusted; its files' bytes are not. */
 	enum err e = job_read(keeper, &j);
 	if (!e)
@@ -65,5 +69,6 @@ int jail_main(struct ipc *keeper)
 	}
 	int status = j.kind == JAIL_GGUF ? gguf_job_main(j.channel, j.fd[0]) : run_writer(&j);
 	(void)ipc_drain(j.channel, 5000);
-	return status; /* the keeper's channel stays open until the exit, which carries the verdict */
+	/* the keeper's channel stays open until the exit, which carries the verdict */
+	return status;
 }

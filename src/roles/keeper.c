@@ -19,7 +19,8 @@ static void role_ready(struct keeper *k, struct child *c)
 {
 	c->ready = true;
 	if (c->role == ROLE_SERVER)
-		log_info("ready", KV_Z("listen", k->config.local_only ? "local socket" : k->config.listen));
+		log_info("ready",
+			KV_Z("listen", k->config.local_only ? "local socket" : k->config.listen));
 }
 
 static void role_refused(struct keeper *k, struct child *c, struct ipc_in *m)
@@ -120,7 +121,8 @@ static size_t gather(struct keeper *k, struct pollfd *fds, struct child **owners
 		fds[n] = (struct pollfd){ .fd = c->pidfd, .events = POLLIN };
 		owners[n++] = c;
 		fds[n] = (struct pollfd){ .fd = c->chan ? ipc_fd(c->chan) : -1,
-			.events = (short)(POLLIN | (c->chan && ipc_wants_write(c->chan) ? POLLOUT : 0)) };
+			.events = (short)(POLLIN |
+					  (c->chan && ipc_wants_write(c->chan) ? POLLOUT : 0)) };
 		owners[n++] = c;
 	}
 	return n;
@@ -139,7 +141,8 @@ static void loop(struct keeper *k)
 			DIE("poll");
 		if (fds[0].revents)
 			on_signal(k);
-		/* Words before ends: what a child said last counts (REFUSED). New children are put at the
+		/* Words before ends: what a child said last counts (REFUSED). New children are
+		 * put at the
 		 * head of the list, and only child_exited() frees, each owner once and last. */
 		for (size_t i = 2; i < n; i += 2)
 			if (fds[i].revents && owners[i]->chan)
@@ -178,13 +181,17 @@ static enum err start(struct keeper *k, struct err_info *info)
 
 int keeper_run(const struct serve_options *o)
 {
-	struct keeper k = { .dir = o->data_dir, .config = o->config, .lock_fd = -1, .local_fd = -1,
+	struct keeper k = { .dir = o->data_dir,
+		.config = o->config,
+		.lock_fd = -1,
+		.local_fd = -1,
 		.signal_fd = -1 };
 	struct err_info why = { 0 };
 	enum err e = start(&k, &why);
 	if (e) {
-		fprintf(stderr, "tresor: cannot start: %s%s%s%s\n", why.detail[0] ? why.detail : err_text(e),
-			why.hint[0] ? " (" : "", why.hint, why.hint[0] ? ")" : "");
+		fprintf(stderr, "tresor: cannot start: %s%s%s%s\n",
+			why.detail[0] ? why.detail : err_text(e), why.hint[0] ? " (" : "", why.hint,
+			why.hint[0] ? ")" : "");
 		k.stopping = k.fatal = true;
 	}
 	if (k.signal_fd >= 0)

@@ -63,8 +63,8 @@ static enum err answer_fds(struct child *server, uint64_t id, int a, int b)
 
 /* The writer's three descriptors: source of bytes (a sink's reading end or a file), partial file,
  * journal. `source` is taken. */
-static enum err start_writer(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int source,
-			     int *ret_channel, struct err_info *info)
+static enum err start_writer(struct keeper *k, uint64_t kind, struct str digest, uint64_t size,
+	int source, int *ret_channel, struct err_info *info)
 {
 	int files[3] = { source, -1, -1 };
 	enum err e = blobdir_stage(k->blobs, digest, size, &files[1], &files[2], info);
@@ -104,7 +104,8 @@ static enum err ask_stage_local(struct keeper *k, struct child *server, struct i
 	if (e)
 		(void)err_set(&why, e, "the starter model is not installed on this machine");
 	else
-		e = start_writer(k, JAIL_COPY, str_from(s->digest), s->size, source, &channel, &why);
+		e = start_writer(
+			k, JAIL_COPY, str_from(s->digest), s->size, source, &channel, &why);
 	if (!e)
 		return answer_fds(server, m->id, channel, -1);
 	answer_error(server, m->id, e, why.detail[0] ? why.detail : err_text(e));
@@ -133,8 +134,8 @@ static enum err ask_commit(struct keeper *k, struct child *server, struct ipc_in
 			c->ask_id = m->id;
 			return OK;
 		}
-	return answer_plain(server, m->id, writer_was_whole(k, digest) ? blobdir_commit(k->blobs, digest) :
-							    ERR_CONFLICT);
+	return answer_plain(server, m->id,
+		writer_was_whole(k, digest) ? blobdir_commit(k->blobs, digest) : ERR_CONFLICT);
 }
 
 static enum err add_blob(const struct blobdir_item *i, void *arg)
@@ -210,7 +211,8 @@ static enum err ask_audit_read(struct keeper *k, struct child *server, struct ip
 	AUTO_IPC_OUT struct ipc_out out;
 	ipc_out_init(&out, ANSWER, m->id);
 	answer_put(&out, OK, STR_NONE);
-	enum err e = audit_log_read(k->audit, before, count < 100 ? (size_t)count : 100, add_entry, &out);
+	enum err e = audit_log_read(
+		k->audit, before, count < 100 ? (size_t)count : 100, add_entry, &out);
 	if (e && e != ERR_AGAIN)
 		return answer_plain(server, m->id, e);
 	(void)ipc_send(server->chan, &out);
@@ -281,10 +283,19 @@ static const struct {
 	uint16_t type;
 	ask_fn fn;
 } asks[] = {
-	{ ASK_ENGINE, ask_engine }, { ASK_ENGINE_STOP, ask_engine_stop }, { ASK_STAGE, ask_stage },
-	{ ASK_STAGE_LOCAL, ask_stage_local }, { ASK_COMMIT, ask_commit }, { ASK_DELETE, ask_delete },
-	{ ASK_GGUF, ask_gguf }, { ASK_BLOBS, ask_blobs }, { ASK_AUDIT, ask_audit }, { ASK_AUDIT_READ, ask_audit_read },
-	{ ASK_AUDIT_VERIFY, ask_audit_verify }, { ASK_SIGN, ask_sign }, { ASK_KEY_INFO, ask_key_info },
+	{ ASK_ENGINE, ask_engine },
+	{ ASK_ENGINE_STOP, ask_engine_stop },
+	{ ASK_STAGE, ask_stage },
+	{ ASK_STAGE_LOCAL, ask_stage_local },
+	{ ASK_COMMIT, ask_commit },
+	{ ASK_DELETE, ask_delete },
+	{ ASK_GGUF, ask_gguf },
+	{ ASK_BLOBS, ask_blobs },
+	{ ASK_AUDIT, ask_audit },
+	{ ASK_AUDIT_READ, ask_audit_read },
+	{ ASK_AUDIT_VERIFY, ask_audit_verify },
+	{ ASK_SIGN, ask_sign },
+	{ ASK_KEY_INFO, ask_key_info },
 	{ ASK_RECOVERY, ask_recovery },
 };
 

@@ -13,7 +13,6 @@
 #include "roles/jail.h"
 #include "roles/server_config.h"
 
-
 static const char *const role_names[] = { "keeper", "server", "egress", "engine", "jail" };
 
 enum err child_spawn(struct keeper *k, enum role role, struct child **ret)
@@ -180,10 +179,11 @@ static enum err engine_adopt(struct keeper *k, struct child *c, uint64_t ask_id)
 }
 
 enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, bool gpu,
-		      uint64_t n_ctx, uint64_t n_seq, struct err_info *info)
+	uint64_t n_ctx, uint64_t n_seq, struct err_info *info)
 {
 	for (struct child *c = k->children; c; c = c->next)
-		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms && !strcmp(c->digest, digest))
+		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
+			!strcmp(c->digest, digest))
 			return engine_adopt(k, c, ask_id);
 	AUTO_FD int model_fd = -1;
 	uint64_t size;
@@ -194,8 +194,11 @@ enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, boo
 	TRY(child_spawn(k, ROLE_ENGINE, &c));
 	c->engine_id = ++k->next_engine;
 	(void)str_copy(str_from(digest), c->digest, sizeof c->digest);
-	struct engine_load load = { .model_fd = TAKE_FD(model_fd), .gpu = gpu, .n_gpu_layers = -1,
-		.n_ctx = (uint32_t)n_ctx, .n_seq = (uint32_t)n_seq };
+	struct engine_load load = { .model_fd = TAKE_FD(model_fd),
+		.gpu = gpu,
+		.n_gpu_layers = -1,
+		.n_ctx = (uint32_t)n_ctx,
+		.n_seq = (uint32_t)n_seq };
 	AUTO_IPC_OUT struct ipc_out m;
 	ipc_out_init(&m, ENGINE_LOAD, 0);
 	engine_load_put(&m, &load);
@@ -246,14 +249,14 @@ void engines_sweep(struct keeper *k)
 {
 	for (struct child *c = k->children; c; c = c->next)
 		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
-		    c->orphan_since_ms + KEEPER_ORPHAN_MS < time_mono_ms())
+			c->orphan_since_ms + KEEPER_ORPHAN_MS < time_mono_ms())
 			child_kill(k, c);
 }
 
 /* ---- jail ---- */
 
 enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int *fds,
-		    unsigned nfds, int *ret_channel)
+	unsigned nfds, int *ret_channel)
 {
 	struct child *c = NULL;
 	int pair[2] = { -1, -1 };
@@ -343,14 +346,14 @@ void child_exited(struct keeper *k, struct child *c)
 		}
 	if (!k->stopping && c->role != ROLE_JAIL && (WIFSIGNALED(status) || WEXITSTATUS(status)))
 		log_warn("a role ended", KV_Z("role", role_names[c->role]),
-			 KV_I64("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
-			 KV_I64("code", WIFEXITED(status) ? WEXITSTATUS(status) : 0));
+			KV_I64("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
+			KV_I64("code", WIFEXITED(status) ? WEXITSTATUS(status) : 0));
 	if (c->writes)
 		writer_exited(k, c, WIFEXITED(status) && !WEXITSTATUS(status));
 	struct child *server = child_find(k, ROLE_SERVER);
 	if (c->role == ROLE_ENGINE && c->ask_id && server)
 		answer_error(server, c->ask_id, ERR_MODEL_BAD,
-			     "not a usable model: its process died while loading it");
+			"not a usable model: its process died while loading it");
 	if ((c->role == ROLE_SERVER || c->role == ROLE_EGRESS) && !k->stopping)
 		restart(k, c);
 	ipc_free(c->chan);

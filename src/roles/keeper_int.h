@@ -5,7 +5,8 @@
  *
  * Children: one server, one egress, an engine per loaded model, a jail per job. Server or egress
  * gone: started again, the survivors get a new channel by ATTACH. Engine gone: the server sees its
- * channel end and asks again. The keeper gone: all others end with it (PDEATHSIG, end of channel). */
+ * channel end and asks again. The keeper gone: all others end with it (PDEATHSIG, end of
+ * channel). */
 #pragma once
 
 #include <sys/types.h>
@@ -22,10 +23,10 @@
 enum {
 	KEEPER_LISTEN_MAX = 8,
 	KEEPER_CHILDREN_MAX = 64,
-	KEEPER_STOP_MS = 8000,       /* the server's time to end by itself */
-	KEEPER_ORPHAN_MS = 60000,    /* an engine nobody asked for after the server's restart */
+	KEEPER_STOP_MS = 8000,    /* the server's time to end by itself */
+	KEEPER_ORPHAN_MS = 60000, /* an engine nobody asked for after the server's restart */
 	KEEPER_WHOLE_MAX = 16,
-	KEEPER_RESTART_BURST = 5,    /* restarts within KEEPER_RESTART_WINDOW_MS without a pause */
+	KEEPER_RESTART_BURST = 5, /* restarts within KEEPER_RESTART_WINDOW_MS without a pause */
 	KEEPER_RESTART_WINDOW_MS = 10000,
 };
 
@@ -35,20 +36,20 @@ struct child {
 	pid_t pid;
 	int pidfd;
 	struct ipc *chan;
-	bool ready, dead;            /* dead: channel closed, waiting for its exit status */
-	uint64_t ask_id;             /* the server's request that waits for this child; 0: none */
-	bool writes;                 /* jails: writes a blob; its exit with 0 makes it whole */
+	bool ready, dead; /* dead: channel closed, waiting for its exit status */
+	uint64_t ask_id;  /* the server's request that waits for this child; 0: none */
+	bool writes;      /* jails: writes a blob; its exit with 0 makes it whole */
 	/* engines */
 	uint64_t engine_id;
-	char digest[65];             /* engines and jails: the blob they work on */
-	int server_end;              /* channel end to hand to the server once loaded; -1 */
-	int64_t orphan_since_ms;     /* 0: a server uses it */
-	struct engine_info info;     /* strings in the arrays below */
+	char digest[65];         /* engines and jails: the blob they work on */
+	int server_end;          /* channel end to hand to the server once loaded; -1 */
+	int64_t orphan_since_ms; /* 0: a server uses it */
+	struct engine_info info; /* strings in the arrays below */
 	char build[64], template_hash[65], architecture[64], description[128];
 };
 
 struct keeper {
-	const char *dir;             /* absolute */
+	const char *dir; /* absolute */
 	struct config config;
 	int lock_fd, local_fd, signal_fd;
 	int listen_fd[KEEPER_LISTEN_MAX];
@@ -57,7 +58,7 @@ struct keeper {
 	struct keyring *keys;
 	struct audit_log *audit;
 	struct blobdir *blobs;
-	struct tls_pair tls;         /* in force; empty without TLS */
+	struct tls_pair tls; /* in force; empty without TLS */
 	struct child *children;
 	uint64_t next_engine;
 	int64_t stop_deadline_ms, restarts_ms[KEEPER_RESTART_BURST];
@@ -71,17 +72,17 @@ enum err child_spawn(struct keeper *k, enum role role, struct child **ret);
 struct child *child_find(struct keeper *k, enum role role); /* living; NULL: none */
 struct child *child_engine(struct keeper *k, uint64_t id);
 void child_kill(struct keeper *k, struct child *c);
-void child_exited(struct keeper *k, struct child *c);       /* pidfd became readable; frees c */
+void child_exited(struct keeper *k, struct child *c); /* pidfd became readable; frees c */
 enum err keeper_start_egress(struct keeper *k);
 enum err keeper_start_server(struct keeper *k);
 enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, bool gpu,
-		      uint64_t n_ctx, uint64_t n_seq, struct err_info *info);
+	uint64_t n_ctx, uint64_t n_seq, struct err_info *info);
 void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m);
 void engines_orphaned(struct keeper *k);
 void engines_sweep(struct keeper *k);
 /* Starts a jail job with the descriptors in `fds` (taken) and the server's channel end in *ret. */
 enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int *fds,
-		    unsigned nfds, int *ret_channel);
+	unsigned nfds, int *ret_channel);
 bool writer_was_whole(struct keeper *k, struct str digest); /* and forgets it */
 
 /* keeper_ask.c */

@@ -16,14 +16,17 @@
 
 /* ---- keys ---- */
 
-static enum err read_passphrase(const struct keeper *k, const char *prompt, struct buf *out,
-				struct err_info *info)
+static enum err read_passphrase(
+	const struct keeper *k, const char *prompt, struct buf *out, struct err_info *info)
 {
 	if (!k->config.passphrase_file[0]) {
 		enum err e = tty_ask_secret(prompt, out);
 		if (e)
-			err_hint(info, "name a file with --passphrase-file, or start it on a terminal");
-		return e ? err_set(info, e, "a passphrase is needed, and there is no terminal to ask on") : OK;
+			err_hint(info,
+				"name a file with --passphrase-file, or start it on a terminal");
+		return e ? err_set(info, e,
+				   "a passphrase is needed, and there is no terminal to ask on")
+			 : OK;
 	}
 	enum err e = file_read(k->config.passphrase_file, out);
 	if (e)
@@ -45,20 +48,23 @@ static enum err ask_twice(const struct keeper *k, struct buf *pass, struct err_i
 	return OK;
 }
 
-static enum err new_keys(struct keeper *k, struct key_source *s, struct buf *pass, struct err_info *info)
+static enum err new_keys(
+	struct keeper *k, struct key_source *s, struct buf *pass, struct err_info *info)
 {
 	if (!strcmp(k->config.key, "passphrase")) {
 		TRY(ask_twice(k, pass, info));
 		s->passphrase = buf_str(pass);
 		if (s->passphrase.len < 10)
-			return err_set(info, ERR_INVALID, "the passphrase needs at least 10 characters");
+			return err_set(
+				info, ERR_INVALID, "the passphrase needs at least 10 characters");
 	}
 	if (strcmp(k->config.key, "tpm"))
 		s->credentials_dir = "";
 	return keyring_create(k->dir, s, &k->keys, info);
 }
 
-static enum err old_keys(struct keeper *k, struct key_source *s, struct buf *pass, struct err_info *info)
+static enum err old_keys(
+	struct keeper *k, struct key_source *s, struct buf *pass, struct err_info *info)
 {
 	bool passphrase = !strcmp(k->config.key, "passphrase") || k->config.passphrase_file[0];
 	if (!passphrase) {
@@ -78,7 +84,8 @@ static enum err old_keys(struct keeper *k, struct key_source *s, struct buf *pas
 static enum err open_keys(struct keeper *k, struct err_info *info)
 {
 	AUTO_SECRET_BUF struct buf pass = BUF(LIMIT_PASSWORD);
-	struct key_source s = { .key_file = k->config.key_file[0] ? k->config.key_file : NULL, .strength = 2 };
+	struct key_source s = { .key_file = k->config.key_file[0] ? k->config.key_file : NULL,
+		.strength = 2 };
 	char db[4096];
 	struct stat st;
 	TRY(path_join(db, sizeof db, k->dir, "db/tresor.db"));
@@ -97,11 +104,14 @@ static enum err open_keys(struct keeper *k, struct err_info *info)
 static bool is_loopback(const struct sockaddr *a)
 {
 	if (a->sa_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >> 24 == 127;
+		return ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr) >>
+			       24 ==
+		       127;
 	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
 }
 
-/* "HOST:PORT", "[V6]:PORT"; only numbers and localhost, so that no resolver decides where we listen. */
+/* "HOST:PORT", "[V6]:PORT"; only numbers and localhost, so that no resolver decides where we
+ * listen. */
 static enum err parse_address(struct str text, struct addrinfo **ret, struct err_info *info)
 {
 	char host[128], port[8];
@@ -113,16 +123,21 @@ static enum err parse_address(struct str text, struct addrinfo **ret, struct err
 		h = str_sub(h, 1, h.len - 2);
 	uint64_t number;
 	if (!h.len || str_copy(h, host, sizeof host) || str_copy(p, port, sizeof port) ||
-	    str_to_u64(p, &number) || number > 65535)
-		return err_set(info, ERR_INVALID, "\"%.*s\" is not ADDRESS:PORT", STR_ARG(str_sub(text, 0, 100)));
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
+		str_to_u64(p, &number) || number > 65535)
+		return err_set(info, ERR_INVALID, "\"%.*s\" is not ADDRESS:PORT",
+			STR_ARG(str_sub(text, 0, 100)));
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
 	if (getaddrinfo(strcmp(host, "localhost") ? host : "127.0.0.1", port, &hints, ret))
-		return err_set(info, ERR_INVALID, "\"%s\" is not an address; --listen takes numbers such as "
-			       "0.0.0.0 or 192.168.1.5", host);
+		return err_set(info, ERR_INVALID,
+			"\"%s\" is not an address; --listen takes numbers such as "
+			"0.0.0.0 or 192.168.1.5",
+			host);
 	return OK;
 }
 
-static enum err listen_one(struct keeper *k, const struct addrinfo *a, struct str text, struct err_info *info)
+static enum err listen_one(
+	struct keeper *k, const struct addrinfo *a, struct str text, struct err_info *info)
 {
 	AUTO_FD int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int on = 1;
@@ -135,9 +150,12 @@ static enum err listen_one(struct keeper *k, const struct addrinfo *a, struct st
 	if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, 1024)) {
 		int n = errno;
 		(void)err_set(info, err_from_errno(n), "cannot listen on %.*s: %s",
-			      STR_ARG(str_sub(text, 0, 100)), n == EADDRINUSE ? "the port is taken" : strerror(n));
+			STR_ARG(str_sub(text, 0, 100)),
+			n == EADDRINUSE ? "the port is taken" : strerror(n));
 		if (n == EADDRINUSE)
-			err_hint(info, "choose another port with --listen, or end the program that has it");
+			err_hint(info,
+				"choose another port with --listen, or end the program that has "
+					"it");
 		return err_from_errno(n);
 	}
 	k->listen_fd[k->n_listen++] = TAKE_FD(fd);
@@ -150,7 +168,8 @@ static enum err listen_all(struct keeper *k, struct err_info *info)
 	while (str_next(&rest, ',', &part)) {
 		struct addrinfo *a = NULL;
 		if (k->n_listen == KEEPER_LISTEN_MAX)
-			return err_set(info, ERR_LIMIT, "more than %d addresses to listen on", KEEPER_LISTEN_MAX);
+			return err_set(info, ERR_LIMIT, "more than %d addresses to listen on",
+				KEEPER_LISTEN_MAX);
 		TRY(parse_address(str_trim(part), &a, info));
 		if (!is_loopback(a->ai_addr))
 			k->tls_needed = true;
@@ -161,7 +180,8 @@ static enum err listen_all(struct keeper *k, struct err_info *info)
 	return k->n_listen ? OK : err_set(info, ERR_INVALID, "no address to listen on");
 }
 
-/* DIR/control.sock by way of the folder's descriptor: sun_path is short, data directories are not. */
+/* DIR/control.sock by way of the folder's descriptor: sun_path is short, data directories are
+ * not. */
 static enum err listen_local(struct keeper *k, struct err_info *info)
 {
 	AUTO_FD int dir = -1;
@@ -177,7 +197,8 @@ static enum err listen_local(struct keeper *k, struct err_info *info)
 	int n = errno;
 	umask(before);
 	if (bad)
-		return err_set(info, err_from_errno(n), "cannot make control.sock: %s", strerror(n));
+		return err_set(
+			info, err_from_errno(n), "cannot make control.sock: %s", strerror(n));
 	k->local_fd = TAKE_FD(fd);
 	return OK;
 }
@@ -197,7 +218,7 @@ static void add_name(struct names *names, struct str name)
 	if (name.len > 2 && name.ptr[0] == '[')
 		name = str_sub(name, 1, name.len - 2);
 	if (!name.len || str_eq(name, STR("0.0.0.0")) || str_eq(name, STR("::")) ||
-	    names->n == TLS_NAMES_MAX || names->used + name.len + 1 > sizeof names->text)
+		names->n == TLS_NAMES_MAX || names->used + name.len + 1 > sizeof names->text)
 		return;
 	for (size_t i = 0; i < names->n; i++)
 		if (str_eq(name, str_from(names->at[i])))
@@ -233,7 +254,8 @@ static void gather_names(const struct keeper *k, bool own_ca, struct names *name
 static enum err load_tls(struct keeper *k, struct err_info *info)
 {
 	struct names names = { .n = 0 };
-	struct tls_options o = { .data_dir = k->dir, .names = names.at,
+	struct tls_options o = { .data_dir = k->dir,
+		.names = names.at,
 		.cert_file = k->config.tls_cert[0] ? k->config.tls_cert : NULL,
 		.key_file = k->config.tls_key[0] ? k->config.tls_key : NULL };
 	struct tls_pair fresh = { 0 };

@@ -11,7 +11,8 @@
 #include "roles/jail.h"
 #include "roles/server.h"
 
-/* A private module: loaded before the role locks itself, so that libllama or libcurl cost nothing in
+/* A private module: loaded before the role locks itself, so that libllama or libcurl cost nothing
+ * in
  * the roles that do not need them. */
 static int module_run(const char *file, const char *symbol, struct ipc *keeper)
 {

@@ -29,13 +29,13 @@ enum { SWEEP_EVERY_MS = 3600 * 1000, STOP_GRACE_MS = 3000, DB_READERS = 4 };
 
 struct server {
 	struct ipc *hello_chan;
-	struct ipc_in hello_msg;    /* kept: the hello's strings borrow from it */
+	struct ipc_in hello_msg; /* kept: the hello's strings borrow from it */
 	struct server_hello hello;
 	struct server_config config;
 	char dir[4096], db_path[4200], snapshots[4200];
 	struct machine machine;
 	struct app app;
-	struct pool *chores;        /* sweeping, pruning: what may block and nobody waits for */
+	struct pool *chores; /* sweeping, pruning: what may block and nobody waits for */
 	bool stopping;
 	int64_t next_sweep_ms;
 };
@@ -101,8 +101,13 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 
 static enum err open_store(struct server *s, struct err_info *info)
 {
-	struct db_options o = { .path = s->db_path, .snapshot_dir = s->snapshots, .readers = DB_READERS,
-		.create = true, .migrations = db_schema, .n_migrations = db_schema_count, .build = TRESOR_BUILD };
+	struct db_options o = { .path = s->db_path,
+		.snapshot_dir = s->snapshots,
+		.readers = DB_READERS,
+		.create = true,
+		.migrations = db_schema,
+		.n_migrations = db_schema_count,
+		.build = TRESOR_BUILD };
 	memcpy(o.page_key, s->hello.page_key, sizeof o.page_key);
 	enum err e = db_open(&o, &s->app.db, info);
 	wipe(&o, sizeof o);
@@ -115,8 +120,10 @@ static enum err open_store(struct server *s, struct err_info *info)
 static enum err open_models(struct server *s, struct err_info *info)
 {
 	struct app *a = &s->app;
-	struct fleet_options f = { .keeper = a->keeper, .max_engines = (unsigned)s->config.max_engines,
-		.n_seq = (uint32_t)s->config.sequences, .n_ctx = (uint32_t)s->config.context,
+	struct fleet_options f = { .keeper = a->keeper,
+		.max_engines = (unsigned)s->config.max_engines,
+		.n_seq = (uint32_t)s->config.sequences,
+		.n_ctx = (uint32_t)s->config.context,
 		.gpu = s->config.gpu && s->machine.gpu[0] };
 	struct allow *list = mem_zalloc(1, sizeof *list);
 	if (!list)
@@ -131,7 +138,9 @@ static enum err open_models(struct server *s, struct err_info *info)
 	mem_free(list);
 	if (!e)
 		e = model_store_open(s->dir, a->db, &keeper_blob_ops, a->keeper, &a->models);
-	struct pulls_options p = { .store = a->models, .ops = &keeper_blob_ops, .ops_arg = a->keeper,
+	struct pulls_options p = { .store = a->models,
+		.ops = &keeper_blob_ops,
+		.ops_arg = a->keeper,
 		.egress = a->egress };
 	if (!e)
 		e = pulls_new(&p, &a->pulls);
@@ -144,8 +153,9 @@ static enum err open_chat(struct server *s, struct err_info *info)
 {
 	struct app *a = &s->app;
 	enum err e = chat_hub_new(&a->hub);
-	struct chat_options o = { .db = a->db, .fleet = a->fleet, .hub = a->hub, .model = find_model,
-		.model_arg = s };
+	struct chat_options o = {
+		.db = a->db, .fleet = a->fleet, .hub = a->hub, .model = find_model, .model_arg = s
+	};
 	if (!e)
 		e = chats_new(&o, &a->chats);
 	if (!e)
@@ -160,13 +170,19 @@ static void fill_config(struct server *s)
 	struct sandbox_report r;
 	sandbox_probe(&r);
 	snprintf(report, sizeof report, "seccomp %s, Landlock ABI %d, namespaces %s",
-		 r.seccomp ? "on" : "missing", r.landlock_abi, r.net_namespaces ? "on" : "missing");
+		r.seccomp ? "on" : "missing", r.landlock_abi, r.net_namespaces ? "on" : "missing");
 	a->machine = &s->machine;
 	a->keep_alive_ms = s->config.keep_alive_s < 0 ? -1 : s->config.keep_alive_s * 1000;
-	a->config = (struct app_config){ .name = s->config.name, .version = TRESOR_VERSION,
-		.build = s->config.build, .data_dir = s->dir, .public_url = s->config.public_url,
-		.hosts = s->config.hosts, .start_ms = time_now_ms(), .trial = s->config.trial,
-		.local_only = s->config.local_only, .sandboxed = r.seccomp && r.landlock_abi > 0,
+	a->config = (struct app_config){ .name = s->config.name,
+		.version = TRESOR_VERSION,
+		.build = s->config.build,
+		.data_dir = s->dir,
+		.public_url = s->config.public_url,
+		.hosts = s->config.hosts,
+		.start_ms = time_now_ms(),
+		.trial = s->config.trial,
+		.local_only = s->config.local_only,
+		.sandboxed = r.seccomp && r.landlock_abi > 0,
 		.sandbox_report = report };
 	if (s->hello.tls_cert.len)
 		(void)str_dup(s->hello.tls_cert, (char **)&a->config.tls_cert);
@@ -175,13 +191,20 @@ static void fill_config(struct server *s)
 static enum err open_http(struct server *s, struct err_info *info)
 {
 	struct app *a = &s->app;
-	struct http_options o = { .listen_fds = s->hello.listen_fd, .n_listen = s->hello.n_listen,
-		.local_fd = s->hello.local_fd, .tls_cert = s->hello.tls_cert, .tls_key = s->hello.tls_key,
+	struct http_options o = { .listen_fds = s->hello.listen_fd,
+		.n_listen = s->hello.n_listen,
+		.local_fd = s->hello.local_fd,
+		.tls_cert = s->hello.tls_cert,
+		.tls_key = s->hello.tls_key,
 		.behind_proxy = s->config.behind_proxy[0] ? s->config.behind_proxy : NULL,
-		.threads = (unsigned)s->config.http_threads, .workers = (unsigned)s->config.workers,
-		.hosts = s->config.hosts, .on_error = api_error_body,
-		.header_timeout_s = 20, .body_timeout_s = 120,
-		.max_connections = (size_t)s->config.max_connections, .max_per_address = LIMIT_HTTP_PER_ADDRESS };
+		.threads = (unsigned)s->config.http_threads,
+		.workers = (unsigned)s->config.workers,
+		.hosts = s->config.hosts,
+		.on_error = api_error_body,
+		.header_timeout_s = 20,
+		.body_timeout_s = 120,
+		.max_connections = (size_t)s->config.max_connections,
+		.max_per_address = LIMIT_HTTP_PER_ADDRESS };
 	enum err e = http_start(&o, api_dispatch, a, &a->http, info);
 	return e ? say_why(info, e, "listening") : OK;
 }
@@ -232,9 +255,12 @@ static enum err loop(struct server *s)
 		struct pollfd fds[2] = {
 			{ .fd = keeper_link_fd(s->app.keeper), .events = POLLIN },
 			{ .fd = egress_client_fd(s->app.egress),
-			  .events = (short)(POLLIN | (egress_client_wants_write(s->app.egress) ? POLLOUT : 0)) },
+				.events = (short)(POLLIN | (egress_client_wants_write(s->app.egress)
+									   ? POLLOUT
+									   : 0)) },
 		};
-		/* A fetch begun by a worker may have to wait for room in the socket: look again soon. */
+		/* A fetch begun by a worker may have to wait for room in the socket: look again
+		 * soon. */
 		(void)poll(fds, 2, 200);
 		enum err e = keeper_link_pump(s->app.keeper, on_keeper, s);
 		if (e && e != ERR_AGAIN)
@@ -311,8 +337,8 @@ int server_main(struct ipc *keeper)
 	if (e) {
 		(void)say_why(&why, e, "the server");
 		char line[2 * ERR_DETAIL_MAX + 8];
-		snprintf(line, sizeof line, "%s%s%s%s", why.detail, why.hint[0] ? " (" : "", why.hint,
-			 why.hint[0] ? ")" : "");
+		snprintf(line, sizeof line, "%s%s%s%s", why.detail, why.hint[0] ? " (" : "",
+			why.hint, why.hint[0] ? ")" : "");
 		(void)tell_keeper(&s, REFUSED, line);
 		return 1;
 	}

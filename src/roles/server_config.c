@@ -21,7 +21,8 @@ static void public_url(const struct keeper *k, struct buf *out)
 	host = str_trim(host);
 	if (!host.len)
 		host = str_sub(first, 0, colon ? colon - 1 : first.len);
-	(void)buf_addf(out, "%s://%.*s:%.*s", k->tls_needed ? "https" : "http", STR_ARG(host), STR_ARG(port));
+	(void)buf_addf(out, "%s://%.*s:%.*s", k->tls_needed ? "https" : "http", STR_ARG(host),
+		STR_ARG(port));
 }
 
 enum err server_config_write(const struct keeper *k, struct buf *out)
@@ -59,18 +60,37 @@ enum err server_config_read(struct str json, struct server_config *ret)
 {
 	struct server_config c = { 0 };
 	TRY(json_read(json, 64 * 1024, 4, &c.doc, NULL));
-	const struct { const char *key; const char **at; } texts[] = {
-		{ "name", &c.name }, { "hosts", &c.hosts }, { "behind_proxy", &c.behind_proxy },
-		{ "public_url", &c.public_url }, { "build", &c.build }, { "key_kind", &c.key_kind },
+	const struct {
+		const char *key;
+		const char **at;
+	} texts[] = {
+		{ "name", &c.name },
+		{ "hosts", &c.hosts },
+		{ "behind_proxy", &c.behind_proxy },
+		{ "public_url", &c.public_url },
+		{ "build", &c.build },
+		{ "key_kind", &c.key_kind },
 	};
-	const struct { const char *key; int64_t *at; } numbers[] = {
-		{ "http_threads", &c.http_threads }, { "workers", &c.workers },
-		{ "max_connections", &c.max_connections }, { "max_engines", &c.max_engines },
-		{ "context", &c.context }, { "sequences", &c.sequences },
-		{ "keep_alive_s", &c.keep_alive_s }, { "tls_expires_ms", &c.tls_expires_ms },
+	const struct {
+		const char *key;
+		int64_t *at;
+	} numbers[] = {
+		{ "http_threads", &c.http_threads },
+		{ "workers", &c.workers },
+		{ "max_connections", &c.max_connections },
+		{ "max_engines", &c.max_engines },
+		{ "context", &c.context },
+		{ "sequences", &c.sequences },
+		{ "keep_alive_s", &c.keep_alive_s },
+		{ "tls_expires_ms", &c.tls_expires_ms },
 	};
-	const struct { const char *key; bool *at; } flags[] = {
-		{ "gpu", &c.gpu }, { "local_only", &c.local_only }, { "trial", &c.trial },
+	const struct {
+		const char *key;
+		bool *at;
+	} flags[] = {
+		{ "gpu", &c.gpu },
+		{ "local_only", &c.local_only },
+		{ "trial", &c.trial },
 		{ "recovery", &c.recovery },
 	};
 	enum err e = OK;
@@ -80,7 +100,8 @@ enum err server_config_read(struct str json, struct server_config *ret)
 			e = ERR_PROTOCOL;
 	}
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !e; i++)
-		e = json_want_i64(c.doc, numbers[i].key, true, INT64_MIN, INT64_MAX, numbers[i].at, NULL);
+		e = json_want_i64(
+			c.doc, numbers[i].key, true, INT64_MIN, INT64_MAX, numbers[i].at, NULL);
 	for (size_t i = 0; i < sizeof flags / sizeof *flags && !e; i++)
 		e = json_want_bool(c.doc, flags[i].key, true, flags[i].at, NULL);
 	if (e)
@@ -90,4 +111,7 @@ enum err server_config_read(struct str json, struct server_config *ret)
 	return e;
 }
 
-void server_config_done(struct server_config *c) { json_decref(c->doc); }
+void server_config_done(struct server_config *c)
+{
+	json_decref(c->doc);
+}

@@ -4,10 +4,11 @@
 #include "base/json.h"
 #include "roles/config.h"
 
-struct server_config {        /* strings are owned by `doc` */
+struct server_config { /* strings are owned by `doc` */
 	json_t *doc;
 	const char *name, *hosts, *behind_proxy, *public_url, *build, *key_kind;
-	int64_t http_threads, workers, max_connections, max_engines, context, sequences, keep_alive_s;
+	int64_t http_threads, workers, max_connections, max_engines, context, sequences,
+		keep_alive_s;
 	bool gpu, local_only, trial, recovery;
 	int64_t tls_expires_ms;
 };

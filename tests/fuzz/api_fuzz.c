@@ -1,5 +1,6 @@
 /* Bodies of the Ollama, OpenAI and team APIs through the real translators. The first byte picks the
- * handler. Whatever comes: an answer is given exactly once, errors have a text, and what reaches the
+ * handler. Whatever comes: an answer is given exactly once, errors have a text, and what reaches
+ * the
  * engine is well formed. http/ is played here, the rest by src/api/test_fakes.c. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,27 +22,102 @@ struct http_req {
 };
 
 /* ---- http/, as far as handlers need it ---- */
-const struct route *http_route(const struct http_req *q) { return q->route; }
-struct arena *http_arena(struct http_req *q) { return q->arena; }
-struct str http_method(const struct http_req *q) { return str_from(q->route->method); }
-struct str http_path(const struct http_req *q) { return str_from(q->route->path); }
-struct str http_param(const struct http_req *q, const char *n) { (void)q, (void)n; return STR("tiny"); }
-struct str http_query(const struct http_req *q, const char *n) { (void)q, (void)n; return STR_NONE; }
-struct str http_header(const struct http_req *q, const char *n) { (void)q, (void)n; return STR_NONE; }
-struct str http_cookie(const struct http_req *q, const char *n) { (void)q, (void)n; return STR_NONE; }
-struct str http_body(const struct http_req *q) { return q->body; }
-struct str http_request_id(const struct http_req *q) { (void)q; return STR("01aaaaaaaaaaaaaaaaaaaaaaaa"); }
-struct str http_client_address(const struct http_req *q) { (void)q; return STR("127.0.0.1"); }
-bool http_is_tls(const struct http_req *q) { (void)q; return false; }
-bool http_is_local(const struct http_req *q, unsigned *uid) { (void)q, (void)uid; return false; }
-enum err http_body_next(struct http_req *q, struct str *ret) { (void)q; *ret = STR(""); return OK; }
-void http_set_ctx(struct http_req *q, void *ctx) { q->ctx = ctx; }
-void *http_ctx(const struct http_req *q) { return q->ctx; }
-void http_stats(struct http_server *s, struct http_stats *ret) { (void)s; *ret = (struct http_stats){ 0 }; }
-void http_hold(struct http_req *q) { (void)q; }
-void http_release(struct http_req *q) { (void)q; }
-bool http_gone(const struct http_req *q) { (void)q; return false; }
-void http_finish(struct http_req *q) { (void)q; }
+const struct route *http_route(const struct http_req *q)
+{
+	return q->route;
+}
+struct arena *http_arena(struct http_req *q)
+{
+	return q->arena;
+}
+struct str http_method(const struct http_req *q)
+{
+	return str_from(q->route->method);
+}
+struct str http_path(const struct http_req *q)
+{
+	return str_from(q->route->path);
+}
+struct str http_param(const struct http_req *q, const char *n)
+{
+	(void)q, (void)n;
+	return STR("tiny");
+}
+struct str http_query(const struct http_req *q, const char *n)
+{
+	(void)q, (void)n;
+	return STR_NONE;
+}
+struct str http_header(const struct http_req *q, const char *n)
+{
+	(void)q, (void)n;
+	return STR_NONE;
+}
+struct str http_cookie(const struct http_req *q, const char *n)
+{
+	(void)q, (void)n;
+	return STR_NONE;
+}
+struct str http_body(const struct http_req *q)
+{
+	return q->body;
+}
+struct str http_request_id(const struct http_req *q)
+{
+	(void)q;
+	return STR("01aaaaaaaaaaaaaaaaaaaaaaaa");
+}
+struct str http_client_address(const struct http_req *q)
+{
+	(void)q;
+	return STR("127.0.0.1");
+}
+bool http_is_tls(const struct http_req *q)
+{
+	(void)q;
+	return false;
+}
+bool http_is_local(const struct http_req *q, unsigned *uid)
+{
+	(void)q, (void)uid;
+	return false;
+}
+enum err http_body_next(struct http_req *q, struct str *ret)
+{
+	(void)q;
+	*ret = STR("");
+	return OK;
+}
+void http_set_ctx(struct http_req *q, void *ctx)
+{
+	q->ctx = ctx;
+}
+void *http_ctx(const struct http_req *q)
+{
+	return q->ctx;
+}
+void http_stats(struct http_server *s, struct http_stats *ret)
+{
+	(void)s;
+	*ret = (struct http_stats){ 0 };
+}
+void http_hold(struct http_req *q)
+{
+	(void)q;
+}
+void http_release(struct http_req *q)
+{
+	(void)q;
+}
+bool http_gone(const struct http_req *q)
+{
+	(void)q;
+	return false;
+}
+void http_finish(struct http_req *q)
+{
+	(void)q;
+}
 void http_set_header(struct http_req *q, const char *n, struct str v)
 {
 	(void)q, (void)n;
@@ -55,14 +131,21 @@ void http_reply(struct http_req *q, int status, const char *type, struct str bod
 	q->status = status;
 	(void)!!buf_add(&q->out, body);
 }
-void http_later(struct http_req *q, void (*fn)(void *), void *arg) { (void)fn, (void)arg; q->later = true; }
+void http_later(struct http_req *q, void (*fn)(void *), void *arg)
+{
+	(void)fn, (void)arg;
+	q->later = true;
+}
 void http_stream(struct http_req *q, int status, const char *type, void (*fn)(void *), void *arg)
 {
 	(void)type, (void)fn, (void)arg;
 	q->stream = true;
 	q->status = status;
 }
-enum err http_write(struct http_req *q, struct str s) { return buf_add(&q->out, s); }
+enum err http_write(struct http_req *q, struct str s)
+{
+	return buf_add(&q->out, s);
+}
 
 /* ---- what tests/test.c gives to the fakes ---- */
 void test_fail_(const char *file, int line, const char *fmt, ...)
@@ -84,18 +167,20 @@ static void check_engine_input(void)
 	size_t i;
 	json_t *m;
 	if (!fakes.last.input.len || fakes.last.kind != GEN_CHAT ||
-	    strlen(fakes.input) + 1 >= sizeof fakes.input)
+		strlen(fakes.input) + 1 >= sizeof fakes.input)
 		return;
-	if (json_read(str_from(fakes.input), sizeof fakes.input, 8, &doc, NULL) || !json_is_array(doc))
+	if (json_read(str_from(fakes.input), sizeof fakes.input, 8, &doc, NULL) ||
+		!json_is_array(doc))
 		DIE("the engine got no list of messages");
-	json_array_foreach(doc, i, m)
-		if (!json_is_string(json_object_get(m, "role")) ||
-		    !json_is_string(json_object_get(m, "content")) || json_object_size(m) != 2)
-			DIE("the engine got a message of another form");
+	json_array_foreach(doc, i, m) if (!json_is_string(json_object_get(m, "role")) ||
+					  !json_is_string(json_object_get(m, "content")) ||
+					  json_object_size(m) != 2)
+		DIE("the engine got a message of another form");
 	if (fakes.last.n_stop > 16)
 		DIE("too many stop strings");
 	const struct gen_sampling *s = &fakes.last.sampling;
-	if (!(s->temperature >= 0 && s->top_p >= 0 && s->top_p <= 1 && s->min_p >= 0 && s->min_p <= 1))
+	if (!(s->temperature >= 0 && s->top_p >= 0 && s->top_p <= 1 && s->min_p >= 0 &&
+		    s->min_p <= 1))
 		DIE("an option out of its range");
 }
 
@@ -104,23 +189,30 @@ static void check_answer(struct http_req *q)
 	AUTO_JSON json_t *doc = NULL;
 	if (q->replies != 1 && !q->stream)
 		DIE("not answered exactly once");
-	if (q->status >= 400 &&
-	    (json_read(buf_str(&q->out), 1 << 20, 8, &doc, NULL) || !json_object_get(doc, "error")))
+	if (q->status >= 400 && (json_read(buf_str(&q->out), 1 << 20, 8, &doc, NULL) ||
+					!json_object_get(doc, "error")))
 		DIE("an error that is not in the API's form");
 }
 
 FUZZ
 {
-	static const struct { const char *handler; api_fn fn; } all[] = {
-		{ "ollama_chat", ollama_chat }, { "ollama_generate", ollama_generate },
-		{ "openai_chat", openai_chat }, { "ollama_pull", ollama_pull },
-		{ "ollama_show", ollama_show }, { "ollama_create", ollama_create },
+	static const struct {
+		const char *handler;
+		api_fn fn;
+	} all[] = {
+		{ "ollama_chat", ollama_chat },
+		{ "ollama_generate", ollama_generate },
+		{ "openai_chat", openai_chat },
+		{ "ollama_pull", ollama_pull },
+		{ "ollama_show", ollama_show },
+		{ "ollama_create", ollama_create },
 	};
-	static const char *const paths[] = { "/api/chat", "/api/generate", "/v1/chat/completions", "/api/pull",
-					     "/api/show", "/api/create" };
+	static const char *const paths[] = { "/api/chat", "/api/generate", "/v1/chat/completions",
+		"/api/pull", "/api/show", "/api/create" };
 	struct api_state state = { .start_ms = 1 };
-	struct app app = { .state = &state, .keep_alive_ms = 1000,
-			   .config = { .version = "0", .public_url = "http://localhost" } };
+	struct app app = { .state = &state,
+		.keep_alive_ms = 1000,
+		.config = { .version = "0", .public_url = "http://localhost" } };
 	struct http_req q = { .out = BUF(1 << 22) };
 	if (!size || size > 65536 || arena_new(1 << 24, &q.arena))
 		return;
@@ -133,8 +225,9 @@ FUZZ
 		if (strcmp(route_table[i].path, path) == 0)
 			q.route = &route_table[i];
 	struct call *c = arena_take(q.arena, 1, sizeof *c);
-	*c = (struct call){ .q = &q, .app = &app, .arena = q.arena, .route = q.route,
-			    .warnings = BUF(4096) };
+	*c = (struct call){
+		.q = &q, .app = &app, .arena = q.arena, .route = q.route, .warnings = BUF(4096)
+	};
 	q.ctx = c;
 	if (pick == 6) {
 		AUTO_JSON json_t *doc = NULL;

@@ -1,13 +1,19 @@
-/* What stands in a request's line and headers: paths, queries, cookies, addresses, names of hosts. */
+/* What stands in a request's line and headers: paths, queries, cookies, addresses, names of
+ * hosts. */
 #include "base/arena.h"
 #include "http/decode.h"
 #include "http/route.h"
 #include "tests/fuzz/fuzz.h"
 
-#define R(m, p, d) { .method = m, .path = p, .dialect = d }
+#define R(m, p, d)                                                                                 \
+	{                                                                                          \
+		.method = m, .path = p, .dialect = d                                               \
+	}
 const struct route route_table[] = {
-	R("GET", "/a/{id}", DIALECT_TEAM),     R("PUT", "/a/default", DIALECT_TEAM),
-	R("GET", "/a/{id}/b/{name}", DIALECT_TEAM), R("POST", "/api/chat", DIALECT_OLLAMA),
+	R("GET", "/a/{id}", DIALECT_TEAM),
+	R("PUT", "/a/default", DIALECT_TEAM),
+	R("GET", "/a/{id}/b/{name}", DIALECT_TEAM),
+	R("POST", "/api/chat", DIALECT_OLLAMA),
 	R("GET", "/", DIALECT_PAGE),
 };
 const size_t route_count = sizeof route_table / sizeof route_table[0];
@@ -71,7 +77,8 @@ FUZZ
 	if (!net_addr_parse(s, &addr)) {
 		struct net_addr again;
 		net_addr_text(&addr, text);
-		if (net_addr_parse(str_from(text), &again) || memcmp(&addr, &again, sizeof addr) != 0)
+		if (net_addr_parse(str_from(text), &again) ||
+			memcmp(&addr, &again, sizeof addr) != 0)
 			DIE("an address does not read back");
 	}
 	char *z = arena_str(a, s);

@@ -1,4 +1,5 @@
-/* What is accepted is written back, reads again as the same, and a redirect gives a sane address. */
+/* What is accepted is written back, reads again as the same, and a redirect gives a sane address.
+ * */
 #include <string.h>
 
 #include "net/allow.h"
@@ -14,7 +15,7 @@ static void check_again(const struct url *u)
 	if (text.len > URL_MAX)
 		return; /* the port or a slash made it longer than what may be read */
 	if (url_parse(buf_str(&text), &v, NULL) || url_add(&v, &again) ||
-	    !str_eq(buf_str(&text), buf_str(&again)))
+		!str_eq(buf_str(&text), buf_str(&again)))
 		DIE("an address has two spellings");
 	if (strcmp(u->host, v.host) != 0 || u->port != v.port || u->https != v.https)
 		DIE("an address leads elsewhere when written again");

@@ -105,8 +105,9 @@ def test_unit_allows_every_system_call_the_roles_use(root, tmp_path):
     trace = tmp_path / "trace"
     with tresor.Instance(binary=root / "usr/lib/tresor/tresor",
                          prefix=["strace", "-f", "-qq", "-e", "signal=none", "-o", str(trace)]) as t:
+        t.start()
         assert run(t.binary, "pull", "starter:smollm2", "--data", t.data, env=t.env).returncode == 0
-        done = run(t.binary, "run", "smollm2", "Say yes.", "--data", t.data, env=t.env)
+        done = run(t.binary, "run", "starter:smollm2", "Say yes.", "--data", t.data, env=t.env)
         assert done.returncode == 0, done.stderr
     used = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", trace.read_text(errors="replace"), re.M))
     assert {"openat", "seccomp", "epoll_wait"} <= used or "epoll_pwait" in used, sorted(used)
@@ -132,6 +133,7 @@ def syscalls_of_unit(text):
 
 def test_starts_from_the_package_and_answers(root):
     with tresor.Instance(binary=root / "usr/lib/tresor/tresor") as t:
+        t.start()
         assert t.request("GET", "/healthz")[0] == 200
         done = run(root / "usr/bin/tresor", "pull", "starter:smollm2", "--data", t.data, env=t.env)
         assert done.returncode == 0, done.stderr

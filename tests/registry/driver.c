@@ -62,7 +62,7 @@ static void lock_jail(const int *keep, size_t n)
 }
 
 static enum err run_writer(struct mini *k, struct str digest, uint64_t size, int source,
-			   struct ipc_out *answer, struct err_info *info)
+	struct ipc_out *answer, struct err_info *info)
 {
 	int file, journal, control[2], sink[2] = { -1, -1 };
 	struct writer_job j = { .size = size, .sink_fd = -1, .source_fd = source };
@@ -74,7 +74,7 @@ static enum err run_writer(struct mini *k, struct str digest, uint64_t size, int
 	pid_t pid = fork();
 	if (pid == 0) {
 		const int keep[] = { 2, file, journal, control[1], sink[1] >= 0 ? sink[1] : 2,
-				     source >= 0 ? source : 2 };
+			source >= 0 ? source : 2 };
 		need(ipc_new(control[1], &j.control), "writer");
 		j.file_fd = file;
 		j.journal_fd = journal;
@@ -113,7 +113,8 @@ static enum err run_check(struct mini *k, struct str digest, struct ipc_out *ans
 	return OK;
 }
 
-static enum err run_local(struct mini *k, struct str name, struct ipc_out *answer, struct err_info *info)
+static enum err run_local(
+	struct mini *k, struct str name, struct ipc_out *answer, struct err_info *info)
 {
 	const struct starter *s = starter_find(name);
 	char path[4096];
@@ -125,7 +126,11 @@ static enum err run_local(struct mini *k, struct str name, struct ipc_out *answe
 	return run_writer(k, str_from(s->digest), s->size, source, answer, info);
 }
 
-struct listing { struct ipc_out *m; unsigned n; struct blobdir_item item[512]; };
+struct listing {
+	struct ipc_out *m;
+	unsigned n;
+	struct blobdir_item item[512];
+};
 
 static enum err take_item(const struct blobdir_item *i, void *arg)
 {
@@ -150,19 +155,27 @@ static enum err list_blobs(struct mini *k, struct ipc_out *m)
 	return OK;
 }
 
-static enum err answer_one(struct mini *k, struct ipc_in *q, struct ipc_out *body, struct err_info *info)
+static enum err answer_one(
+	struct mini *k, struct ipc_in *q, struct ipc_out *body, struct err_info *info)
 {
 	struct str what = q->type == ASK_BLOBS ? STR_NONE : ipc_get_str(q);
 	uint64_t size = q->type == ASK_STAGE ? ipc_get_u64(q) : 0;
 	TRY(ipc_end(q));
 	switch (q->type) {
-	case ASK_STAGE: return run_writer(k, what, size, -1, body, info);
-	case ASK_STAGE_LOCAL: return run_local(k, what, body, info);
-	case ASK_COMMIT: return blobdir_commit(k->blobs, what);
-	case ASK_DELETE: return blobdir_delete(k->blobs, what);
-	case ASK_GGUF: return run_check(k, what, body);
-	case ASK_BLOBS: return list_blobs(k, body);
-	default: return ERR_PROTOCOL;
+	case ASK_STAGE:
+		return run_writer(k, what, size, -1, body, info);
+	case ASK_STAGE_LOCAL:
+		return run_local(k, what, body, info);
+	case ASK_COMMIT:
+		return blobdir_commit(k->blobs, what);
+	case ASK_DELETE:
+		return blobdir_delete(k->blobs, what);
+	case ASK_GGUF:
+		return run_check(k, what, body);
+	case ASK_BLOBS:
+		return list_blobs(k, body);
+	default:
+		return ERR_PROTOCOL;
 	}
 }
 
@@ -216,7 +229,7 @@ static void *ipc_thread(void *arg)
 	struct server *s = arg;
 	while (!s->ending) {
 		struct pollfd w[2] = { { .fd = keeper_link_fd(s->link), .events = POLLIN },
-				       { .fd = egress_client_fd(s->egress), .events = POLLIN } };
+			{ .fd = egress_client_fd(s->egress), .events = POLLIN } };
 		if (egress_client_wants_write(s->egress))
 			w[1].events |= POLLOUT;
 		(void)poll(w, w[1].fd >= 0 ? 2 : 1, 50);
@@ -242,7 +255,10 @@ static struct ipc *start_egress(const char *module, struct ipc **ret_control)
 			(void)fprintf(stderr, "driver: %s\n", dlerror());
 			_exit(2);
 		}
-		union { void *p; int (*fn)(struct ipc *); } entry = { .p = dlsym(so, "egress_main") };
+		union {
+			void *p;
+			int (*fn)(struct ipc *);
+		} entry = { .p = dlsym(so, "egress_main") };
 		fd_close_others(keep, 2);
 		need(ipc_new(ctl[1], &c), "egress");
 		_exit(entry.fn(c));
@@ -267,10 +283,12 @@ static struct ipc *start_egress(const char *module, struct ipc **ret_control)
 static void print_progress(const struct pull_progress *p, void *arg)
 {
 	(void)arg;
-	printf("{\"status\":\"%s\",\"digest\":\"%s\",\"total\":%llu,\"completed\":%llu,\"all_total\":%llu,"
+	printf("{\"status\":\"%s\",\"digest\":\"%s\",\"total\":%llu,\"completed\":%llu,"
+		"\"all_total\":%llu,"
 	       "\"all_completed\":%llu}\n",
-	       p->status, p->digest, (unsigned long long)p->total, (unsigned long long)p->completed,
-	       (unsigned long long)p->all_total, (unsigned long long)p->all_completed);
+		p->status, p->digest, (unsigned long long)p->total,
+		(unsigned long long)p->completed, (unsigned long long)p->all_total,
+		(unsigned long long)p->all_completed);
 	(void)fflush(stdout);
 }
 
@@ -301,8 +319,9 @@ static int do_list(struct server *s)
 	need(model_store_list(s->store, &list, &n), "list");
 	for (size_t i = 0; i < n; i++)
 		printf("%s %s %llu %s %s %s %llu %d\n", list[i].name, list[i].model_digest,
-		       (unsigned long long)list[i].size, list[i].family, list[i].parameters,
-		       list[i].quantization, (unsigned long long)list[i].gguf.context, list[i].starter);
+			(unsigned long long)list[i].size, list[i].family, list[i].parameters,
+			list[i].quantization, (unsigned long long)list[i].gguf.context,
+			list[i].starter);
 	free(list);
 	return 0;
 }
@@ -317,7 +336,8 @@ static int do_show(struct server *s, const char *name)
 	enum err e = model_store_texts(s->store, str_from(name), &texts, &info);
 	if (e)
 		return fail(e, &info);
-	static const char *const keys[] = { "template", "system", "params", "licence", "messages", "manifest" };
+	static const char *const keys[] = { "template", "system", "params", "licence", "messages",
+		"manifest" };
 	AUTO_BUF struct buf out = BUF(LIMIT_MANIFEST * 8);
 	struct jw w;
 	jw_init(&w, &out);
@@ -390,6 +410,13 @@ static int command(struct server *s, int argc, char **argv)
 	return e ? fail(e, &info) : 0;
 }
 
+/* A number of the command line; anything else is 0. */
+static uint64_t number(const char *text)
+{
+	uint64_t n = 0;
+	return str_to_u64(str_from(text), &n) ? 0 : n;
+}
+
 int main(int argc, char **argv)
 {
 	static struct allow allow;
@@ -406,15 +433,16 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[at], "--allow")) {
 			char *colon = strrchr(v, ':');
 			need(allow_add(&allow, (struct str){ v, (size_t)(colon - v) },
-				       (uint16_t)strtoul(colon + 1, NULL, 10), true), "allow");
+				     (uint16_t)number(colon + 1), true),
+				"allow");
 		} else if (!strcmp(argv[at], "--streams")) {
-			o.streams = (unsigned)strtoul(v, NULL, 10);
+			o.streams = (unsigned)number(v);
 		} else if (!strcmp(argv[at], "--range")) {
-			o.range_bytes = strtoull(v, NULL, 10);
+			o.range_bytes = number(v);
 		} else if (!strcmp(argv[at], "--stall")) {
-			o.stall_ms = (int)strtol(v, NULL, 10);
+			o.stall_ms = (int)number(v);
 		} else if (!strcmp(argv[at], "--retry")) {
-			o.retry_ms = (int)strtol(v, NULL, 10);
+			o.retry_ms = (int)number(v);
 		} else if (!strcmp(argv[at], "--starters")) {
 			k.starters = v;
 		}

@@ -123,7 +123,8 @@ enum err team_egress_set(struct call *c)
 	struct str purpose = call_str(c, "purpose");
 	TRY(json_want_i64(c->body, "port", false, 1, 65535, &port, &c->info));
 	TRY(json_want_bool(c->body, "plain", false, &plain, &c->info));
-	if (!purpose.len || purpose.len > 100 || str_has_control(purpose) || str_eq(purpose, STR("no")))
+	if (!purpose.len || purpose.len > 100 || str_has_control(purpose) ||
+		str_eq(purpose, STR("no")))
 		return err_set(&c->info, ERR_INVALID, "\"purpose\" says in a few words what for");
 	enum err e = allow_store(c->app->db, call_str(c, "host"), (uint16_t)port, purpose, plain);
 	if (e == ERR_INVALID)
@@ -139,7 +140,8 @@ enum err team_egress_delete(struct call *c)
 	int64_t port = HTTPS_PORT;
 	TRY(call_query_i64(c, "port", 1, 65535, &port));
 	/* a row that says "no" also takes away a host of the built-in list */
-	enum err e = allow_store(c->app->db, http_param(c->q, "host"), (uint16_t)port, STR("no"), false);
+	enum err e =
+		allow_store(c->app->db, http_param(c->q, "host"), (uint16_t)port, STR("no"), false);
 	if (e == ERR_INVALID)
 		return err_set(&c->info, e, "this is not a host name, *.suffix or address");
 	TRY(e);
@@ -165,7 +167,8 @@ enum err team_backup_snapshot(struct call *c)
 	uint64_t records = 0;
 	struct jw w;
 	id_new(id);
-	char *path = arena_printf(c->arena, "%s/snapshots/backup-%s.db", c->app->config.data_dir, id);
+	char *path =
+		arena_printf(c->arena, "%s/snapshots/backup-%s.db", c->app->config.data_dir, id);
 	if (!path)
 		return ERR_NOMEM;
 	TRY(keeper_audit_read(c, 0, 1, last_seq, &records));
@@ -190,7 +193,8 @@ enum err team_recovery(struct call *c)
 	struct key_info unused;
 	struct jw w;
 	TRY(keeper_recovery(c, &code));
-	(void)!!keeper_key_info(c, true, &unused); /* the page shows at once that there is a sheet */
+	(void)!!keeper_key_info(
+		c, true, &unused); /* the page shows at once that there is a sheet */
 	jw_init(&w, &out);
 	jw_obj(&w);
 	jw_kstr(&w, "code", buf_str(&code));

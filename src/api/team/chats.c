@@ -25,8 +25,8 @@ enum err team_conversations(struct call *c)
 	int64_t limit = LIST_DEFAULT;
 	TRY(need_person(c));
 	TRY(call_query_i64(c, "limit", 1, LIST_MAX, &limit));
-	TRY(chat_list(c->app->chats, c->who.person, http_query(c->q, "before"), (unsigned)limit, &out,
-		      &c->info));
+	TRY(chat_list(c->app->chats, c->who.person, http_query(c->q, "before"), (unsigned)limit,
+		&out, &c->info));
 	call_json(c, 200, &out);
 	return OK;
 }
@@ -35,8 +35,8 @@ enum err team_conversation_new(struct call *c)
 {
 	AUTO_BUF struct buf out = BUF(64 * 1024);
 	TRY(need_person(c));
-	TRY(chat_create(c->app->chats, c->who.person, call_str(c, "model"), call_str(c, "title"), &out,
-			&c->info));
+	TRY(chat_create(c->app->chats, c->who.person, call_str(c, "model"), call_str(c, "title"),
+		&out, &c->info));
 	call_json(c, 201, &out);
 	return OK;
 }
@@ -52,7 +52,8 @@ enum err team_conversation(struct call *c)
 enum err team_conversation_change(struct call *c)
 {
 	AUTO_BUF struct buf out = BUF(64 * 1024);
-	const json_t *title = json_object_get(c->body, "title"), *model = json_object_get(c->body, "model");
+	const json_t *title = json_object_get(c->body, "title"),
+		     *model = json_object_get(c->body, "model");
 	int64_t label = -1;
 	struct chat_change ch = {
 		.title = json_is_string(title) ? call_str(c, "title") : STR_NONE,

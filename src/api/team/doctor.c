@@ -19,7 +19,11 @@ enum { TLS_WARN_DAYS = 30, TLS_BAD_DAYS = 3, LOADED_MAX = 32 };
 #define GIB (1024.0 * 1024 * 1024)
 
 enum state { CHECK_OK, CHECK_WARN, CHECK_BAD };
-struct check { const char *name; enum state state; char text[600], cure[400]; };
+struct check {
+	const char *name;
+	enum state state;
+	char text[600], cure[400];
+};
 
 static void say(struct check *k, enum state s, const char *text)
 {
@@ -39,8 +43,10 @@ static void check_key(struct call *c, struct check *k)
 		say(k, CHECK_BAD, "the keeper does not say how the master key is kept");
 		cure(k, "look at the log of the service");
 	} else if (strcmp(i.kind, "file") == 0) {
-		say(k, CHECK_WARN, "the master key lies in a file on this machine: it protects copied data and "
-				   "backups, not a stolen machine");
+		say(k, CHECK_WARN,
+			"the master key lies in a file on this machine: it protects copied data "
+				"and "
+			"backups, not a stolen machine");
 		cure(k, "tresor vault passphrase, or tresor vault tpm");
 	} else {
 		snprintf(k->text, sizeof k->text, "the master key is kept by %s", i.kind);
@@ -55,7 +61,9 @@ static void check_recovery(struct call *c, struct check *k)
 	else if (i.recovery)
 		say(k, CHECK_OK, "there is a recovery sheet");
 	else {
-		say(k, CHECK_WARN, "there is no recovery sheet: if this machine is lost, backups cannot be opened");
+		say(k, CHECK_WARN,
+			"there is no recovery sheet: if this machine is lost, backups cannot be "
+				"opened");
 		cure(k, "make one on the page, or with: tresor recovery-sheet");
 	}
 }
@@ -86,8 +94,11 @@ static void check_tls(struct call *c, struct check *k)
 	if (ms < 0) {
 		say(k, CHECK_BAD, "the certificate cannot be read");
 	} else {
-		snprintf(k->text, sizeof k->text, "the certificate is good for %" PRId64 " days", left);
-		k->state = left < TLS_BAD_DAYS ? CHECK_BAD : left < TLS_WARN_DAYS ? CHECK_WARN : CHECK_OK;
+		snprintf(k->text, sizeof k->text, "the certificate is good for %" PRId64 " days",
+			left);
+		k->state = left < TLS_BAD_DAYS    ? CHECK_BAD
+			   : left < TLS_WARN_DAYS ? CHECK_WARN
+						  : CHECK_OK;
 	}
 	if (k->state != CHECK_OK)
 		cure(k, "put a new certificate in place and reload: systemctl reload tresor");
@@ -104,7 +115,8 @@ static void check_disk(struct call *c, struct check *k)
 	snprintf(k->text, sizeof k->text, "%.1f GiB are free for data and models", left / GIB);
 	k->state = left < 0.5 * GIB ? CHECK_BAD : left < 5 * GIB ? CHECK_WARN : CHECK_OK;
 	if (k->state != CHECK_OK)
-		cure(k, "remove models that nobody uses (tresor rm), or give the data directory more room");
+		cure(k, "remove models that nobody uses (tresor rm), or give the data directory "
+			"more room");
 }
 
 static void check_database(struct call *c, struct check *k)
@@ -117,7 +129,7 @@ static void check_database(struct call *c, struct check *k)
 	}
 	struct str text = buf_str(&report);
 	snprintf(k->text, sizeof k->text, "the database is damaged: %.*s",
-		 (int)(text.len < 400 ? text.len : 400), text.len ? text.ptr : err_text(e));
+		(int)(text.len < 400 ? text.len : 400), text.len ? text.ptr : err_text(e));
 	k->state = CHECK_BAD;
 	cure(k, "stop the service and restore the last backup: tresor restore");
 }
@@ -130,13 +142,15 @@ static void check_audit(struct call *c, struct check *k)
 	enum err e = keeper_audit_verify(c, &intact, &records, &report);
 	struct str text = buf_str(&report);
 	if (!e && intact) {
-		snprintf(k->text, sizeof k->text, "%" PRIu64 " records, the chain is intact", records);
+		snprintf(k->text, sizeof k->text, "%" PRIu64 " records, the chain is intact",
+			records);
 		return;
 	}
 	k->state = CHECK_BAD;
 	snprintf(k->text, sizeof k->text, "the audit log is not intact: %.*s",
-		 (int)(text.len < 400 ? text.len : 400), text.len ? text.ptr : err_text(e));
-	cure(k, "keep a copy of the data directory for the inquiry, then restore the last good backup");
+		(int)(text.len < 400 ? text.len : 400), text.len ? text.ptr : err_text(e));
+	cure(k, "keep a copy of the data directory for the inquiry, then restore the last good "
+		"backup");
 }
 
 static void check_sandbox(struct call *c, struct check *k)
@@ -147,7 +161,7 @@ static void check_sandbox(struct call *c, struct check *k)
 		return;
 	}
 	snprintf(k->text, sizeof k->text, "not everything that confines the roles is on: %s",
-		 report ? report : "unknown");
+		report ? report : "unknown");
 	k->state = CHECK_WARN;
 	cure(k, "a kernel with Landlock (5.13 or newer; 6.7 for the network rules) and seccomp");
 }
@@ -157,8 +171,8 @@ static void check_memory(struct call *c, struct check *k)
 	struct machine m = *c->app->machine;
 	machine_refresh(c->app->config.data_dir, &m);
 	snprintf(k->text, sizeof k->text, "%.1f of %.1f GiB are free; page size %ld bytes%s%s",
-		 (double)m.memory_free / GIB, (double)m.memory / GIB, sysconf(_SC_PAGESIZE),
-		 m.gpu[0] ? "; GPU: " : "", m.gpu);
+		(double)m.memory_free / GIB, (double)m.memory / GIB, sysconf(_SC_PAGESIZE),
+		m.gpu[0] ? "; GPU: " : "", m.gpu);
 	if (m.memory_free && m.memory_free < 512u * 1024 * 1024) {
 		k->state = CHECK_WARN;
 		cure(k, "unload a model (tresor stop), or give the machine more memory");
@@ -173,7 +187,8 @@ static void check_models(struct call *c, struct check *k)
 		say(k, CHECK_WARN, "there is no model yet");
 		cure(k, "tresor advise says which one fits; tresor pull brings it");
 	} else if (!model_store_find(c->app->models, str_from(name), &m, NULL) && m.starter) {
-		snprintf(k->text, sizeof k->text, "the default, %s, is a test model, not for real questions", name);
+		snprintf(k->text, sizeof k->text,
+			"the default, %s, is a test model, not for real questions", name);
 		k->state = CHECK_WARN;
 		cure(k, "tresor advise says which one fits; tresor pull brings it");
 	} else {
@@ -187,21 +202,31 @@ static void check_engines(struct call *c, struct check *k)
 	struct fleet_totals t;
 	size_t n = fleet_list(c->app->fleet, l, LOADED_MAX), at = 0;
 	fleet_totals(c->app->fleet, &t);
-	at = (size_t)snprintf(k->text, sizeof k->text, "%zu loaded, %" PRIu64 " crashes since the start", n,
-			      t.crashes);
+	at = (size_t)snprintf(k->text, sizeof k->text,
+		"%zu loaded, %" PRIu64 " crashes since the start", n, t.crashes);
 	for (size_t i = 0; i < n && at < sizeof k->text; i++)
-		at += (size_t)snprintf(k->text + at, sizeof k->text - at, "; %.60s: %u tokens, %u at once, %s",
-				       l[i].name, l[i].n_ctx, l[i].n_seq, l[i].gpu ? "GPU" : "CPU");
+		at += (size_t)snprintf(k->text + at, sizeof k->text - at,
+			"; %.60s: %u tokens, %u at once, %s", l[i].name, l[i].n_ctx, l[i].n_seq,
+			l[i].gpu ? "GPU" : "CPU");
 	if (t.crashes) {
 		k->state = CHECK_WARN;
 		cure(k, "look at the log for the model that crashes, and pull it again");
 	}
 }
 
-static const struct { const char *name; void (*run)(struct call *c, struct check *k); } checks[] = {
-	{ "key", check_key },	      { "recovery", check_recovery }, { "tls", check_tls },
-	{ "disk", check_disk },	      { "database", check_database }, { "audit", check_audit },
-	{ "sandbox", check_sandbox }, { "memory", check_memory },     { "models", check_models },
+static const struct {
+	const char *name;
+	void (*run)(struct call *c, struct check *k);
+} checks[] = {
+	{ "key", check_key },
+	{ "recovery", check_recovery },
+	{ "tls", check_tls },
+	{ "disk", check_disk },
+	{ "database", check_database },
+	{ "audit", check_audit },
+	{ "sandbox", check_sandbox },
+	{ "memory", check_memory },
+	{ "models", check_models },
 	{ "engines", check_engines },
 };
 

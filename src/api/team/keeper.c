@@ -77,7 +77,8 @@ enum err keeper_sign(struct call *c, struct str bytes, uint8_t ret[SHA256_LEN])
 	return OK;
 }
 
-enum err keeper_audit_verify(struct call *c, bool *ret_intact, uint64_t *ret_records, struct buf *report)
+enum err keeper_audit_verify(
+	struct call *c, bool *ret_intact, uint64_t *ret_records, struct buf *report)
 {
 	AUTO_IPC_OUT struct ipc_out m;
 	AUTO_IPC_IN struct ipc_in in = { .type = 0 };
@@ -90,7 +91,8 @@ enum err keeper_audit_verify(struct call *c, bool *ret_intact, uint64_t *ret_rec
 	return buf_add(report, text);
 }
 
-enum err keeper_audit_read(struct call *c, uint64_t before, uint64_t count, audit_entry_fn fn, void *arg)
+enum err keeper_audit_read(
+	struct call *c, uint64_t before, uint64_t count, audit_entry_fn fn, void *arg)
 {
 	AUTO_IPC_OUT struct ipc_out m;
 	AUTO_IPC_IN struct ipc_in in = { .type = 0 };

@@ -167,7 +167,8 @@ enum err team_me_change(struct call *c)
 
 enum err team_me_password(struct call *c)
 {
-	TRY(login_change_password(c->app->vault, &c->who, call_str(c, "old"), call_str(c, "new"), &c->info));
+	TRY(login_change_password(
+		c->app->vault, &c->who, call_str(c, "old"), call_str(c, "new"), &c->info));
 	events_end_others(c->app, c->who.person, c->who.session_hash);
 	call_empty(c);
 	return OK;

@@ -76,7 +76,7 @@ enum err team_model_delete(struct call *c)
 enum err team_model_default(struct call *c)
 {
 	TRY(model_store_default_set(c->app->models, call_str(c, "name"),
-				    c->who.person[0] ? c->who.person : NULL, &c->info));
+		c->who.person[0] ? c->who.person : NULL, &c->info));
 	tell_models(c->app->hub);
 	call_empty(c);
 	return OK;
@@ -86,8 +86,9 @@ enum err team_model_default(struct call *c)
 
 static void pull_json(const struct pull_progress *p, struct jw *w)
 {
-	static const char *const states[] = { [PULL_RUNNING] = "running", [PULL_DONE] = "done",
-					      [PULL_FAILED] = "failed" };
+	static const char *const states[] = {
+		[PULL_RUNNING] = "running", [PULL_DONE] = "done", [PULL_FAILED] = "failed"
+	};
 	jw_obj(w);
 	jw_kstr(w, "id", str_from(p->id));
 	jw_kstr(w, "name", str_from(p->name));
@@ -99,7 +100,8 @@ static void pull_json(const struct pull_progress *p, struct jw *w)
 		jw_key(w, "error");
 		jw_obj(w);
 		jw_kstr(w, "slug", str_from(err_slug(p->error.code)));
-		jw_kstr(w, "text", str_from(p->error.detail[0] ? p->error.detail : err_text(p->error.code)));
+		jw_kstr(w, "text",
+			str_from(p->error.detail[0] ? p->error.detail : err_text(p->error.code)));
 		jw_end(w);
 	}
 	jw_end(w);

@@ -42,8 +42,10 @@ enum err team_person_new(struct call *c)
 
 enum err team_invite(struct call *c)
 {
-	struct link_new n = { .kind = LINK_INVITE, .by = c->who.role, .email = call_str(c, "email"),
-			      .role = c->object.role };
+	struct link_new n = { .kind = LINK_INVITE,
+		.by = c->who.role,
+		.email = call_str(c, "email"),
+		.role = c->object.role };
 	char token[TOKEN_LEN + 1];
 	int64_t expires_ms;
 	TRY(link_make(c->app->vault, &n, token, &expires_ms, &c->info));
@@ -71,7 +73,9 @@ enum err team_person_change(struct call *c)
 
 enum err team_person_reset(struct call *c)
 {
-	struct link_new n = { .kind = LINK_RESET, .by = c->who.role, .person = http_param(c->q, "id") };
+	struct link_new n = {
+		.kind = LINK_RESET, .by = c->who.role, .person = http_param(c->q, "id")
+	};
 	char token[TOKEN_LEN + 1];
 	int64_t expires_ms;
 	TRY(link_make(c->app->vault, &n, token, &expires_ms, &c->info));
@@ -112,14 +116,16 @@ static enum err key_person(struct call *c, struct person *ret)
 	struct str email = call_str(c, "email");
 	if (c->who.role != PERSON_LOCAL) {
 		if (email.len)
-			return err_set(&c->info, ERR_FORBIDDEN, "a key for somebody else can only be made by "
-								"the command on the machine itself");
+			return err_set(&c->info, ERR_FORBIDDEN,
+				"a key for somebody else can only be made by "
+				"the command on the machine itself");
 		return person_find(c->app->vault, str_from(c->who.person), ret);
 	}
 	if (!email.len)
 		return err_set(&c->info, ERR_INVALID, "\"email\" is missing");
 	enum err e = person_find_email(c->app->vault, email, ret);
-	return e == ERR_NOT_FOUND ? err_set(&c->info, e, "there is no account with this address") : e;
+	return e == ERR_NOT_FOUND ? err_set(&c->info, e, "there is no account with this address")
+				  : e;
 }
 
 enum err team_key_new(struct call *c)

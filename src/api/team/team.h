@@ -5,15 +5,20 @@
 #include "vault/people.h"
 
 /* ---- keeper.c: questions to the keeper; they block this worker ---- */
-struct key_info { char kind[16]; bool recovery; };
+struct key_info {
+	char kind[16];
+	bool recovery;
+};
 /* Cached for some seconds: the log-in page asks it without a log-in. `fresh` asks now. */
 enum err keeper_key_info(struct call *c, bool fresh, struct key_info *ret);
 enum err keeper_recovery(struct call *c, struct buf *ret_code);
 enum err keeper_sign(struct call *c, struct str bytes, uint8_t ret[SHA256_LEN]);
-enum err keeper_audit_verify(struct call *c, bool *ret_intact, uint64_t *ret_records, struct buf *report);
+enum err keeper_audit_verify(
+	struct call *c, bool *ret_intact, uint64_t *ret_records, struct buf *report);
 typedef enum err (*audit_entry_fn)(void *arg, uint64_t seq, int64_t at_ms, struct str event);
 /* Newest first, seq < before (0: from the end). Errors: the keeper's, fn's. */
-enum err keeper_audit_read(struct call *c, uint64_t before, uint64_t count, audit_entry_fn fn, void *arg);
+enum err keeper_audit_read(
+	struct call *c, uint64_t before, uint64_t count, audit_entry_fn fn, void *arg);
 
 /* ---- login.c ---- */
 void instance_json(struct call *c, struct jw *w);
@@ -24,8 +29,8 @@ enum err reply_link(struct call *c, const char *token, int64_t expires_ms);
 
 /* ---- events.c ---- */
 struct events;
-enum err events_new(struct events **ret);          /* starts the thread that pings */
-struct events *events_free(struct events *e);      /* after http_stop() */
+enum err events_new(struct events **ret);     /* starts the thread that pings */
+struct events *events_free(struct events *e); /* after http_stop() */
 /* Ends the streams of a person, or of one session; they are told first. */
 void events_end(struct app *a, const char *person, const uint8_t *session_hash);
 /* Ends those of all but this session. */

@@ -12,9 +12,9 @@
 #include "engine/llama/shim.h"
 
 enum {
-	CTX_DEFAULT = 4096,   /* cells a sequence, when nobody says */
+	CTX_DEFAULT = 4096, /* cells a sequence, when nobody says */
 	SEQ_DEFAULT = 4,
-	BATCH_DEFAULT = 512,  /* one micro-batch: a cancel waits for no more than this */
+	BATCH_DEFAULT = 512, /* one micro-batch: a cancel waits for no more than this */
 	CTX_LEAST = 512,
 	TEMPLATE_SECONDS = 5, /* for one rendering; a working template needs milliseconds */
 	SCHEMA_SECONDS = 5,
@@ -33,12 +33,17 @@ struct llama_backend {
 	struct engine_caps caps;
 	struct engine_think think;
 	struct llama_backend_facts facts;
-	bool special_first[256];          /* first bytes of control tokens' texts */
+	bool special_first[256]; /* first bytes of control tokens' texts */
 	void (*guard)(unsigned seconds);
 };
-struct engine_grammar { struct llama_sampler *g; };
+struct engine_grammar {
+	struct llama_sampler *g;
+};
 
-static struct llama_backend *self(void *b) { return b; }
+static struct llama_backend *self(void *b)
+{
+	return b;
+}
 
 static void guard(struct llama_backend *b, unsigned seconds)
 {
@@ -48,7 +53,10 @@ static void guard(struct llama_backend *b, unsigned seconds)
 
 /* ---- making ---- */
 
-uint32_t llama_backend_prepare(void) { return shim_init(); }
+uint32_t llama_backend_prepare(void)
+{
+	return shim_init();
+}
 
 struct llama_backend *llama_backend_free_all(struct llama_backend *b)
 {
@@ -84,21 +92,25 @@ static enum err unusable(struct err_info *info, const char *what)
 	clean(why);
 	/* The library names its own functions; a person wants the rest. */
 	const char *rest = strstr(why, ": ");
-	return err_set(info, ERR_MODEL_BAD, "not a usable model: %s", !why[0] ? what : rest ? rest + 2 : why);
+	return err_set(info, ERR_MODEL_BAD, "not a usable model: %s",
+		!why[0] ? what
+		: rest  ? rest + 2
+			: why);
 }
 
 static enum err load_model(struct llama_backend *b, FILE *f, const struct llama_backend_options *o,
-			   struct err_info *info)
+	struct err_info *info)
 {
 	struct llama_model_params p = llama_model_default_params();
 	p.n_gpu_layers = o->gpu ? o->n_gpu_layers : 0;
 	if (shim_model_load(f, p, &b->model) != SHIM_OK)
 		return unusable(info, "the file cannot be read");
 	b->vocab = llama_model_get_vocab(b->model);
-	if (llama_vocab_n_tokens(b->vocab) <= 0 || llama_vocab_type(b->vocab) == LLAMA_VOCAB_TYPE_NONE)
+	if (llama_vocab_n_tokens(b->vocab) <= 0 ||
+		llama_vocab_type(b->vocab) == LLAMA_VOCAB_TYPE_NONE)
 		return err_set(info, ERR_MODEL_BAD, "not a usable model: it has no vocabulary");
 	if (!llama_model_has_decoder(b->model) || llama_model_has_encoder(b->model) ||
-	    llama_model_is_diffusion(b->model))
+		llama_model_is_diffusion(b->model))
 		return err_set(info, ERR_MODEL_BAD, "not a usable model: it does not write text");
 	return OK;
 }
@@ -112,10 +124,11 @@ static uint64_t cell_bytes(const struct llama_model *m)
 }
 
 static void choose_sizes(const struct llama_backend *b, const struct llama_backend_options *o,
-			 struct llama_context_params *p)
+	struct llama_context_params *p)
 {
 	uint32_t trained = (uint32_t)llama_model_n_ctx_train(b->model);
-	uint32_t seqs = o->n_seq ? o->n_seq : SEQ_DEFAULT, most = (uint32_t)llama_max_parallel_sequences();
+	uint32_t seqs = o->n_seq ? o->n_seq : SEQ_DEFAULT,
+		 most = (uint32_t)llama_max_parallel_sequences();
 	seqs = seqs > most ? most : seqs;
 	uint32_t each = o->n_ctx ? o->n_ctx / (o->unified ? 1 : seqs) : CTX_DEFAULT;
 	if (trained >= CTX_LEAST && each > trained)
@@ -139,8 +152,8 @@ static void choose_sizes(const struct llama_backend *b, const struct llama_backe
 		p->n_batch = p->n_ubatch = seqs;
 }
 
-static enum err make_context(struct llama_backend *b, const struct llama_backend_options *o,
-			     struct err_info *info)
+static enum err make_context(
+	struct llama_backend *b, const struct llama_backend_options *o, struct err_info *info)
 {
 	struct llama_context_params p = llama_context_default_params();
 	choose_sizes(b, o, &p);
@@ -186,7 +199,8 @@ static void read_facts(struct llama_backend *b)
 	struct llama_backend_facts *f = &b->facts;
 	shim_context_bytes(b->ctx, &f->model_bytes, &f->kv_bytes, &compute);
 	shim_build(f->build, sizeof f->build);
-	(void)llama_model_meta_val_str(b->model, "general.architecture", f->architecture, sizeof f->architecture);
+	(void)llama_model_meta_val_str(
+		b->model, "general.architecture", f->architecture, sizeof f->architecture);
 	(void)llama_model_desc(b->model, f->description, sizeof f->description);
 	const char *t = b->templates ? shim_templates_source(b->templates) : "";
 	sha256_of(t, strlen(t), hash);
@@ -199,13 +213,14 @@ static void read_special(struct llama_backend *b)
 {
 	char text[256];
 	for (int32_t i = 0, n = llama_vocab_n_tokens(b->vocab); i < n; i++)
-		if (llama_vocab_get_attr(b->vocab, i) & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN) &&
-		    shim_piece(b->vocab, i, text, sizeof text, true) > 0)
+		if (llama_vocab_get_attr(b->vocab, i) &
+				(LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN) &&
+			shim_piece(b->vocab, i, text, sizeof text, true) > 0)
 			b->special_first[(unsigned char)text[0]] = true;
 }
 
 enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
-			   struct llama_backend **ret, struct err_info *info)
+	struct llama_backend **ret, struct err_info *info)
 {
 	struct llama_backend *b = mem_zalloc(1, sizeof *b);
 	if (!b) {
@@ -231,8 +246,9 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	guard(b, 0);
 	clean(b->no_template);
 	if (t == SHIM_OK)
-		b->think = (struct engine_think){ str_from(shim_templates_think(b->templates, false)),
-						  str_from(shim_templates_think(b->templates, true)) };
+		b->think =
+			(struct engine_think){ str_from(shim_templates_think(b->templates, false)),
+				str_from(shim_templates_think(b->templates, true)) };
 	read_facts(b);
 	*ret = b;
 	return OK;
@@ -246,7 +262,10 @@ void llama_backend_facts(const struct llama_backend *b, struct llama_backend_fac
 /* ---- prompts ---- */
 
 enum { SEGMENTS_MAX = 4096 };
-struct segment { size_t from, len; bool input; };
+struct segment {
+	size_t from, len;
+	bool input;
+};
 struct rendering { /* text of the prompt, piece by piece */
 	struct buf text;
 	struct segment *v;
@@ -278,21 +297,22 @@ static void add_part(void *arg, const char *text, size_t len, bool input)
 	r->err = buf_add(&r->text, (struct str){ text, len });
 }
 
-static enum err tokenize(const struct llama_backend *b, struct str s, bool special, struct tokens *out)
+static enum err tokenize(
+	const struct llama_backend *b, struct str s, bool special, struct tokens *out)
 {
 	size_t guess = s.len / 2 + 16;
 	for (int round = 0; round < 2; round++) {
 		TRY(tokens_reserve(out, guess));
 		size_t room = out->cap - out->n;
 		int32_t n = shim_tokenize(b->vocab, s.ptr, s.len, out->v + out->n,
-					  room > INT32_MAX ? INT32_MAX : (int32_t)room, special);
+			room > INT32_MAX ? INT32_MAX : (int32_t)room, special);
 		if (n >= 0) {
 			out->n += (size_t)n;
 			return OK;
 		}
 		if (n == INT32_MIN)
 			return ERR_LIMIT;
-		guess = (size_t)-(int64_t)n;
+		guess = (size_t) - (int64_t)n;
 	}
 	return ERR_LIMIT;
 }
@@ -315,16 +335,19 @@ static enum err is_harmless(const struct llama_backend *b, struct str s, bool *r
 
 /* Text of the template may name control tokens, text of messages may not. As long as no message
  * tries, the whole is tokenized in one go, exactly as llama-server does; else piece by piece. */
-static enum err tokenize_parts(const struct llama_backend *b, const struct rendering *r, struct tokens *out)
+static enum err tokenize_parts(
+	const struct llama_backend *b, const struct rendering *r, struct tokens *out)
 {
 	bool harmless = true;
 	for (size_t i = 0; i < r->n && harmless; i++)
 		if (r->v[i].input)
-			TRY(is_harmless(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len), &harmless));
+			TRY(is_harmless(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len),
+				&harmless));
 	if (harmless)
 		return tokenize(b, buf_str(&r->text), true, out);
 	for (size_t i = 0; i < r->n; i++)
-		TRY(tokenize(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len), !r->v[i].input, out));
+		TRY(tokenize(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len),
+			!r->v[i].input, out));
 	return OK;
 }
 
@@ -334,7 +357,8 @@ static enum err check_messages(struct str input, struct err_info *info)
 	AUTO_JSON json_t *all = NULL;
 	TRY(json_read(input, LIMIT_IPC_BULK, JSON_DEPTH_DEFAULT, &all, info));
 	if (!json_is_array(all) || !json_array_size(all))
-		return err_set(info, ERR_INVALID, "messages must be a list with at least one message");
+		return err_set(
+			info, ERR_INVALID, "messages must be a list with at least one message");
 	for (size_t i = 0; i < json_array_size(all); i++) {
 		struct str role = STR_NONE;
 		TRY(json_want_str(json_array_get(all, i), "role", true, &role, info));
@@ -357,10 +381,11 @@ static enum err check_tools(struct str tools, struct err_info *info)
 }
 
 static enum err render(struct llama_backend *b, const struct gen_request *g, struct rendering *r,
-		       struct err_info *info)
+	struct err_info *info)
 {
 	if (!b->templates)
-		return err_set(info, ERR_UNSUPPORTED, "the model's chat template does not work: %s", b->no_template);
+		return err_set(info, ERR_UNSUPPORTED, "the model's chat template does not work: %s",
+			b->no_template);
 	TRY(check_messages(g->input, info));
 	TRY(check_tools(g->tools, info));
 	AUTO_MEM char *messages = NULL, *tools = NULL;
@@ -374,7 +399,8 @@ static enum err render(struct llama_backend *b, const struct gen_request *g, str
 	if (e == SHIM_NOMEM)
 		return ERR_NOMEM;
 	if (e)
-		return err_set(info, ERR_INVALID, "the model's chat template refused the messages: %s", why);
+		return err_set(info, ERR_INVALID,
+			"the model's chat template refused the messages: %s", why);
 	return r->err;
 }
 
@@ -384,8 +410,8 @@ static bool opens_thinking(const struct llama_backend *b, struct str text)
 	return b->think.start.len && str_ends(str_trim(text), b->think.start);
 }
 
-static enum err prompt_tokens(struct llama_backend *b, const struct gen_request *g, struct rendering *r,
-			      struct engine_prompt *ret, struct err_info *info)
+static enum err prompt_tokens(struct llama_backend *b, const struct gen_request *g,
+	struct rendering *r, struct engine_prompt *ret, struct err_info *info)
 {
 	if (llama_vocab_get_add_bos(b->vocab) && !(g->kind == GEN_PROMPT && g->raw)) {
 		int32_t bos = llama_vocab_bos(b->vocab);
@@ -399,7 +425,7 @@ static enum err prompt_tokens(struct llama_backend *b, const struct gen_request 
 }
 
 static enum err op_prompt(void *backend, const struct gen_request *g, struct engine_prompt *ret,
-			  struct err_info *info)
+	struct err_info *info)
 {
 	struct rendering r = { .text = BUF(2 * (size_t)LIMIT_IPC_BULK) };
 	enum err e = prompt_tokens(self(backend), g, &r, ret, info);
@@ -410,9 +436,18 @@ static enum err op_prompt(void *backend, const struct gen_request *g, struct eng
 
 /* ---- computing ---- */
 
-static const struct engine_caps *op_caps(void *b) { return &self(b)->caps; }
-static const struct engine_think *op_think(void *b) { return &self(b)->think; }
-static bool op_is_end(void *b, int32_t token) { return llama_vocab_is_eog(self(b)->vocab, token); }
+static const struct engine_caps *op_caps(void *b)
+{
+	return &self(b)->caps;
+}
+static const struct engine_think *op_think(void *b)
+{
+	return &self(b)->think;
+}
+static bool op_is_end(void *b, int32_t token)
+{
+	return llama_vocab_is_eog(self(b)->vocab, token);
+}
 
 static int64_t op_now(void *b)
 {
@@ -425,7 +460,7 @@ static enum err op_piece(void *backend, int32_t token, struct buf *out)
 	char piece[512];
 	int32_t n = shim_piece(self(backend)->vocab, token, piece, sizeof piece, false);
 	if (n < 0) {
-		TRY(buf_reserve(out, (size_t)-(int64_t)n));
+		TRY(buf_reserve(out, (size_t) - (int64_t)n));
 		n = shim_piece(self(backend)->vocab, token, out->ptr + out->len, -n, false);
 		if (n > 0)
 			out->len += (size_t)n;
@@ -454,7 +489,8 @@ static enum err op_decode(void *backend, const struct engine_token *v, size_t n)
 enum err llama_backend_warm_up(struct llama_backend *b)
 {
 	int32_t bos = llama_vocab_bos(b->vocab);
-	struct engine_token t[2] = { { bos < 0 ? 0 : bos, 0, 0, false }, { bos < 0 ? 0 : bos, 1, 0, true } };
+	struct engine_token t[2] = { { bos < 0 ? 0 : bos, 0, 0, false },
+		{ bos < 0 ? 0 : bos, 1, 0, true } };
 	TRY(op_decode(b, t, 2));
 	t[1].pos = 2;
 	TRY(op_decode(b, t + 1, 1));
@@ -462,7 +498,10 @@ enum err llama_backend_warm_up(struct llama_backend *b)
 	return OK;
 }
 
-static float *op_logits(void *b, size_t i) { return llama_get_logits_ith(self(b)->ctx, (int32_t)i); }
+static float *op_logits(void *b, size_t i)
+{
+	return llama_get_logits_ith(self(b)->ctx, (int32_t)i);
+}
 
 static bool op_kv_rm(void *b, int32_t seq, int32_t from, int32_t to)
 {
@@ -480,11 +519,15 @@ static int32_t op_kv_first(void *b, int32_t seq)
 	return llama_memory_seq_pos_min(llama_get_memory(self(b)->ctx), seq);
 }
 
-static void op_kv_clear(void *b) { llama_memory_clear(llama_get_memory(self(b)->ctx), false); }
+static void op_kv_clear(void *b)
+{
+	llama_memory_clear(llama_get_memory(self(b)->ctx), false);
+}
 
 /* ---- grammars ---- */
 
-static enum err compile(struct llama_backend *b, struct str schema, char **ret_gbnf, struct err_info *info)
+static enum err compile(
+	struct llama_backend *b, struct str schema, char **ret_gbnf, struct err_info *info)
 {
 	AUTO_MEM char *text = NULL;
 	char why[SHIM_WHY] = "";
@@ -493,10 +536,12 @@ static enum err compile(struct llama_backend *b, struct str schema, char **ret_g
 	} else {
 		AUTO_JSON json_t *check = NULL;
 		if (schema.len > SCHEMA_MAX)
-			return err_set(info, ERR_INVALID, "schema: longer than %d bytes", SCHEMA_MAX);
+			return err_set(
+				info, ERR_INVALID, "schema: longer than %d bytes", SCHEMA_MAX);
 		TRY(json_read(schema, SCHEMA_MAX, JSON_DEPTH_DEFAULT, &check, info));
 		if (!json_is_object(check) || !json_object_size(check))
-			return err_set(info, ERR_INVALID, "schema: must be an object that demands something");
+			return err_set(info, ERR_INVALID,
+				"schema: must be an object that demands something");
 		TRY(str_dup(schema, &text));
 	}
 	enum shim_result e = shim_schema(text, ret_gbnf, why);
@@ -510,8 +555,8 @@ static enum err compile(struct llama_backend *b, struct str schema, char **ret_g
 	return OK;
 }
 
-static enum err op_grammar_new(void *backend, struct str schema, struct engine_grammar **ret,
-			       struct err_info *info)
+static enum err op_grammar_new(
+	void *backend, struct str schema, struct engine_grammar **ret, struct err_info *info)
 {
 	struct llama_backend *b = self(backend);
 	AUTO_MEM char *gbnf = NULL;
@@ -539,9 +584,11 @@ static void op_grammar_free(void *b, struct engine_grammar *g)
 	mem_free(g);
 }
 
-_Static_assert(sizeof(struct engine_candidate) == sizeof(llama_token_data), "candidates are handed on");
+_Static_assert(
+	sizeof(struct engine_candidate) == sizeof(llama_token_data), "candidates are handed on");
 
-static enum err op_grammar_mask(void *backend, struct engine_grammar *g, struct engine_candidate *c, size_t n)
+static enum err op_grammar_mask(
+	void *backend, struct engine_grammar *g, struct engine_candidate *c, size_t n)
 {
 	struct llama_backend *b = self(backend);
 	llama_token_data_array a = { (llama_token_data *)c, n, -1, false };
@@ -558,9 +605,20 @@ static enum err op_grammar_accept(void *b, struct engine_grammar *g, int32_t tok
 }
 
 const struct engine_backend_ops LLAMA_OPS = {
-	.caps = op_caps, .think = op_think, .now_ns = op_now, .prompt = op_prompt, .piece = op_piece,
-	.is_end = op_is_end, .decode = op_decode, .logits = op_logits, .kv_rm = op_kv_rm,
-	.kv_cp = op_kv_cp, .kv_first = op_kv_first, .kv_clear = op_kv_clear,
-	.grammar_new = op_grammar_new, .grammar_free = op_grammar_free,
-	.grammar_mask = op_grammar_mask, .grammar_accept = op_grammar_accept,
+	.caps = op_caps,
+	.think = op_think,
+	.now_ns = op_now,
+	.prompt = op_prompt,
+	.piece = op_piece,
+	.is_end = op_is_end,
+	.decode = op_decode,
+	.logits = op_logits,
+	.kv_rm = op_kv_rm,
+	.kv_cp = op_kv_cp,
+	.kv_first = op_kv_first,
+	.kv_clear = op_kv_clear,
+	.grammar_new = op_grammar_new,
+	.grammar_free = op_grammar_free,
+	.grammar_mask = op_grammar_mask,
+	.grammar_accept = op_grammar_accept,
 };

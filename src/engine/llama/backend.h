@@ -12,15 +12,17 @@ extern const struct engine_backend_ops LLAMA_OPS;
  * has one again on return. Returns the number of physical cores. */
 uint32_t llama_backend_prepare(void);
 struct llama_backend_options {
-	uint32_t n_ctx, n_seq, n_threads, n_batch, n_ubatch; /* 0: chosen; see llama_backend_new() */
+	uint32_t n_ctx, n_seq, n_threads, n_batch,
+		n_ubatch; /* 0: chosen; see llama_backend_new() */
 	int32_t n_gpu_layers;
 	bool gpu;
-	int flash;               /* -1 as the library chooses, 0 off, 1 on */
-	bool unified;            /* one pool of cells for all sequences */
-	uint32_t poll;           /* how long idle compute threads spin, 0 to 100 */
-	uint64_t memory_bytes;   /* what may be used in all; 0: no limit */
-	uint32_t cores;          /* used when n_threads is 0 */
-	/* Called around work whose length a foreign text decides (template, schema) with the seconds
+	int flash;             /* -1 as the library chooses, 0 off, 1 on */
+	bool unified;          /* one pool of cells for all sequences */
+	uint32_t poll;         /* how long idle compute threads spin, 0 to 100 */
+	uint64_t memory_bytes; /* what may be used in all; 0: no limit */
+	uint32_t cores;        /* used when n_threads is 0 */
+	/* Called around work whose length a foreign text decides (template, schema) with the
+	 * seconds
 	 * it may take, then with 0; may be NULL. */
 	void (*guard)(unsigned seconds);
 };
@@ -28,7 +30,7 @@ struct llama_backend_options {
  * each of n_seq (4) sequences, less when the model was trained for less or memory is short.
  * Errors: ERR_MODEL_BAD (info's detail says why), ERR_NOMEM. */
 enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
-			   struct llama_backend **ret, struct err_info *info);
+	struct llama_backend **ret, struct err_info *info);
 struct llama_backend *llama_backend_free_all(struct llama_backend *b);
 /* Computes a few tokens, so that the first request finds warm pages. Errors: ERR_ENGINE. */
 enum err llama_backend_warm_up(struct llama_backend *b);

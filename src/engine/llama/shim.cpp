@@ -14,7 +14,8 @@
 #include <mutex>
 #include <string>
 
-/* Declared in libllama's llama-ext.h, which is not installed; exported by the library. The layout is
+/* Declared in libllama's llama-ext.h, which is not installed; exported by the library. The layout
+ * is
  * checked by use: shim_context_bytes() is compared with the KV's arithmetic in a test. */
 struct llama_memory_breakdown_data {
 	size_t model, context, compute;
@@ -22,12 +23,14 @@ struct llama_memory_breakdown_data {
 LLAMA_API std::map<ggml_backend_buffer_type_t, llama_memory_breakdown_data>
 llama_get_memory_breakdown(const struct llama_context *ctx);
 
-namespace {
+namespace
+{
 
 std::mutex error_lock;
 char last_error[SHIM_WHY]; /* process-wide, as the library's log is */
 
-/* Only errors are kept, and only for "not a usable model": nothing logged while answering is used. */
+/* Only errors are kept, and only for "not a usable model": nothing logged while answering is
+ * used. */
 void keep_error(ggml_log_level level, const char *text, void *)
 {
 	if (level != GGML_LOG_LEVEL_ERROR || !text[0] || text[0] == '\n')
@@ -68,7 +71,8 @@ template <typename F> shim_result guarded(char *why, shim_result on_error, F f)
 static void load_backend_modules(void)
 {
 	Dl_info info;
-	if (ggml_backend_reg_count() || !dladdr((void *)&llama_backend_init, &info) || !info.dli_fname)
+	if (ggml_backend_reg_count() || !dladdr((void *)&llama_backend_init, &info) ||
+		!info.dli_fname)
 		return;
 	std::string path = info.dli_fname;
 	size_t slash = path.rfind('/');
@@ -132,7 +136,8 @@ shim_result shim_context_new(llama_model *m, llama_context_params p, llama_conte
 	});
 }
 
-void shim_context_bytes(const llama_context *c, uint64_t *ret_model, uint64_t *ret_kv, uint64_t *ret_compute)
+void shim_context_bytes(
+	const llama_context *c, uint64_t *ret_model, uint64_t *ret_kv, uint64_t *ret_compute)
 {
 	*ret_model = *ret_kv = *ret_compute = 0;
 	(void)guarded(nullptr, SHIM_FAILED, [&] {
@@ -162,8 +167,9 @@ ggml_threadpool_t shim_threadpool_new(int n_threads, uint32_t poll)
 		ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
 		if (!cpu)
 			return SHIM_FAILED;
-		auto make = (ggml_threadpool_t (*)(ggml_threadpool_params *))ggml_backend_reg_get_proc_address(
-			ggml_backend_dev_backend_reg(cpu), "ggml_threadpool_new");
+		auto make = (ggml_threadpool_t(*)(ggml_threadpool_params *))
+			ggml_backend_reg_get_proc_address(
+				ggml_backend_dev_backend_reg(cpu), "ggml_threadpool_new");
 		ggml_threadpool_params p;
 		ggml_threadpool_params_init(&p, n_threads);
 		p.poll = poll;
@@ -174,8 +180,8 @@ ggml_threadpool_t shim_threadpool_new(int n_threads, uint32_t poll)
 	return pool;
 }
 
-int32_t shim_tokenize(const llama_vocab *v, const char *text, size_t len, int32_t *tokens, int32_t max,
-		      bool special)
+int32_t shim_tokenize(const llama_vocab *v, const char *text, size_t len, int32_t *tokens,
+	int32_t max, bool special)
 {
 	int32_t n = INT32_MIN;
 	if (len > INT32_MAX)
@@ -205,21 +211,24 @@ struct shim_templates {
 	bool add_bos = false, add_eos = false;
 	bool fits = false; /* the model's own, or made for its tokens */
 	/* Our own rendering, which tells input from template, gives the same as llama-common's for
-	 * this template: plain talk, with tools offered, with tools called. Where it does not (a model
+	 * this template: plain talk, with tools offered, with tools called. Where it does not (a
+	 * model
 	 * with special handling there), theirs is used, on messages made harmless. */
 	bool own_plain = false, own_tools = false, own_calls = false;
 	std::string source, think_start, think_end;
 	std::vector<std::string> control; /* texts of control tokens */
 };
 
-namespace {
+namespace
+{
 
 using json = common_json;
 
 std::string token_text(const llama_vocab *v, llama_token t)
 {
 	char buf[256];
-	int32_t n = t == LLAMA_TOKEN_NULL ? 0 : llama_token_to_piece(v, t, buf, sizeof buf, 0, true);
+	int32_t n =
+		t == LLAMA_TOKEN_NULL ? 0 : llama_token_to_piece(v, t, buf, sizeof buf, 0, true);
 	return n > 0 ? std::string(buf, n) : std::string();
 }
 
@@ -261,7 +270,8 @@ json normal_messages(const std::vector<common_chat_msg> &msgs, const jinja::caps
 	bool only_typed = !caps.supports_string_content && caps.supports_typed_content;
 	for (auto &m : messages) {
 		if (only_typed && m.at("content").is_string()) {
-			json part = json::object({ { "type", "text" }, { "text", m.value("content", "") } });
+			json part = json::object(
+				{ { "type", "text" }, { "text", m.value("content", "") } });
 			json list = json::array();
 			list.push_back(part);
 			m["content"] = list;
@@ -287,8 +297,8 @@ jinja::string own_render(const common_chat_template &t, const json &messages, co
 	strftime(date, sizeof date, "%d %b %Y", &tm);
 	strftime(datetime, sizeof datetime, "%b %d %Y", &tm);
 	json in = json::object({ { "bos_token", t.bos_token() }, { "eos_token", t.eos_token() },
-				 { "enable_thinking", true }, { "add_generation_prompt", true },
-				 { "date_string", std::string(date) }, { "datetime", std::string(datetime) } });
+		{ "enable_thinking", true }, { "add_generation_prompt", true },
+		{ "date_string", std::string(date) }, { "datetime", std::string(datetime) } });
 	in["messages"] = messages;
 	if (tools.is_array() && !tools.empty())
 		in["tools"] = tools;
@@ -302,21 +312,26 @@ jinja::string own_render(const common_chat_template &t, const json &messages, co
 void strip(const shim_templates &s, const common_chat_template &t, jinja::string &r)
 {
 	const std::string &bos = t.bos_token(), &eos = t.eos_token();
-	if (s.add_bos && !bos.empty() && !r.parts.empty() && r.parts.front().val.compare(0, bos.size(), bos) == 0)
+	if (s.add_bos && !bos.empty() && !r.parts.empty() &&
+		r.parts.front().val.compare(0, bos.size(), bos) == 0)
 		r.parts.front().val.erase(0, bos.size());
 	if (!s.add_eos || eos.empty() || r.parts.empty())
 		return;
 	std::string &last = r.parts.back().val;
-	if (last.size() >= eos.size() && last.compare(last.size() - eos.size(), eos.size(), eos) == 0)
+	if (last.size() >= eos.size() &&
+		last.compare(last.size() - eos.size(), eos.size(), eos) == 0)
 		last.erase(last.size() - eos.size());
 }
 
 /* Google's template for Gemma 2 and 3, for files that carry none: known by its turn tokens. */
 const char GEMMA_TEMPLATE[] =
-	"{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set first = messages[0]['content'] + '\n\n' %}"
-	"{% set rest = messages[1:] %}{% else %}{% set first = '' %}{% set rest = messages %}{% endif %}"
+	"{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set first = "
+	"messages[0]['content'] + '\n\n' %}"
+	"{% set rest = messages[1:] %}{% else %}{% set first = '' %}{% set rest = messages %}{% "
+	"endif %}"
 	"{% for m in rest %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
-	"{{ '<start_of_turn>' + role + '\n' + (first if loop.first else '') }}{{ m['content'] | trim }}"
+	"{{ '<start_of_turn>' + role + '\n' + (first if loop.first else '') }}{{ m['content'] | "
+	"trim }}"
 	"{{ '<end_of_turn>\n' }}{% endfor %}"
 	"{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}";
 
@@ -336,7 +351,7 @@ void init_templates(shim_templates &s, const llama_model *m)
 }
 
 common_chat_params their_render(const shim_templates &s, const std::vector<common_chat_msg> &msgs,
-				const std::vector<common_chat_tool> &tools)
+	const std::vector<common_chat_tool> &tools)
 {
 	common_chat_templates_inputs in;
 	in.messages = msgs;
@@ -348,13 +363,13 @@ common_chat_params their_render(const shim_templates &s, const std::vector<commo
 }
 
 jinja::string render(const shim_templates &s, const std::vector<common_chat_msg> &msgs,
-		     const std::vector<common_chat_tool> &tools, bool own)
+	const std::vector<common_chat_tool> &tools, bool own)
 {
 	if (!own)
 		return jinja::string(their_render(s, msgs, tools).prompt);
 	const common_chat_template &t = !tools.empty() && s.tools ? *s.tools : *s.plain;
 	jinja::string r = own_render(t, normal_messages(msgs, t.original_caps()),
-				     common_chat_tools_to_json_oaicompat(tools));
+		common_chat_tools_to_json_oaicompat(tools));
 	strip(s, t, r);
 	return r;
 }
@@ -397,7 +412,7 @@ common_chat_msg message(const char *role, const char *content)
 }
 
 bool same(const shim_templates &s, const std::vector<common_chat_msg> &msgs,
-	  const std::vector<common_chat_tool> &tools)
+	const std::vector<common_chat_tool> &tools)
 {
 	try {
 		return render(s, msgs, tools, true).str() == their_render(s, msgs, tools).prompt;
@@ -409,12 +424,14 @@ bool same(const shim_templates &s, const std::vector<common_chat_msg> &msgs,
 /* Does our rendering give what llama-common gives? Also learns the reasoning tags. */
 void compare_renders(shim_templates &s)
 {
-	const std::vector<common_chat_msg> one = { message("user", "Hello") },
-		talk = { message("system", "Be brief."), message("user", " a\n"), message("assistant", "b"),
-			 message("user", "c") };
-	const std::vector<common_chat_tool> tools = { { "f", "does f", "{\"type\":\"object\",\"properties\":{}}" } };
+	const std::vector<common_chat_msg> one = { message("user", "Hello") }, talk = {
+		message("system", "Be brief."), message("user", " a\n"), message("assistant", "b"),
+		message("user", "c")
+	};
+	const std::vector<common_chat_tool> tools = { { "f", "does f",
+		"{\"type\":\"object\",\"properties\":{}}" } };
 	std::vector<common_chat_msg> calls = { message("user", "call f"), message("assistant", ""),
-					       message("tool", "result") };
+		message("tool", "result") };
 	calls[1].tool_calls.push_back({ "f", "{\"x\":1}", "call00001" });
 	calls[2].tool_call_id = "call00001";
 	calls[2].tool_name = "f";
@@ -436,13 +453,15 @@ shim_result shim_templates_new(const llama_model *m, shim_templates **ret, char 
 		auto s = std::make_unique<shim_templates>();
 		const llama_vocab *v = llama_model_get_vocab(m);
 		for (int32_t i = 0, n = llama_vocab_n_tokens(v); i < n; i++)
-			if (llama_vocab_get_attr(v, i) & LLAMA_TOKEN_ATTR_CONTROL && token_text(v, i).size() > 1)
+			if (llama_vocab_get_attr(v, i) & LLAMA_TOKEN_ATTR_CONTROL &&
+				token_text(v, i).size() > 1)
 				s->control.push_back(token_text(v, i));
 		init_templates(*s, m);
 		s->add_bos = llama_vocab_get_add_bos(v);
 		s->add_eos = llama_vocab_get_add_eos(v);
 		s->source = common_chat_templates_source(s->all.get());
-		std::string bos = token_text(v, llama_vocab_bos(v)), eos = token_text(v, llama_vocab_eos(v));
+		std::string bos = token_text(v, llama_vocab_bos(v)),
+			    eos = token_text(v, llama_vocab_eos(v));
 		s->plain = std::make_unique<common_chat_template>(s->source, bos, eos);
 		std::string with_tools = common_chat_templates_source(s->all.get(), "tool_use");
 		if (!with_tools.empty())
@@ -453,24 +472,35 @@ shim_result shim_templates_new(const llama_model *m, shim_templates **ret, char 
 	});
 }
 
-void shim_templates_free(shim_templates *t) { delete t; }
-bool shim_templates_fits(const shim_templates *t) { return t->fits; }
-const char *shim_templates_source(const shim_templates *t) { return t->source.c_str(); }
+void shim_templates_free(shim_templates *t)
+{
+	delete t;
+}
+bool shim_templates_fits(const shim_templates *t)
+{
+	return t->fits;
+}
+const char *shim_templates_source(const shim_templates *t)
+{
+	return t->source.c_str();
+}
 const char *shim_templates_think(const shim_templates *t, bool end)
 {
 	return (end ? t->think_end : t->think_start).c_str();
 }
 
 shim_result shim_render(const shim_templates *t, const char *messages, const char *tools,
-			void (*part)(void *arg, const char *text, size_t len, bool input), void *arg,
-			char why[SHIM_WHY])
+	void (*part)(void *arg, const char *text, size_t len, bool input), void *arg,
+	char why[SHIM_WHY])
 {
 	return guarded(why, SHIM_INVALID, [&] {
 		auto msgs = common_chat_msgs_parse_oaicompat(json::parse(messages));
 		std::vector<common_chat_tool> list;
 		if (tools && *tools)
 			list = common_chat_tools_parse_oaicompat(json::parse(tools));
-		bool own = has_calls(msgs) ? t->own_calls : list.empty() ? t->own_plain : t->own_tools;
+		bool own = has_calls(msgs) ? t->own_calls
+			   : list.empty()  ? t->own_plain
+					   : t->own_tools;
 		if (!own)
 			make_harmless(*t, msgs);
 		jinja::string r = render(*t, msgs, list, own);
@@ -482,17 +512,20 @@ shim_result shim_render(const shim_templates *t, const char *messages, const cha
 
 /* ---- grammars ---- */
 
-namespace {
+namespace
+{
 
 /* What llama-common cannot turn into a grammar it writes to stderr as a warning and leaves out, so
- * that the answer would be freer than asked. This catches the text: it makes the schema invalid, and
+ * that the answer would be freer than asked. This catches the text: it makes the schema invalid,
+ * and
  * a person's pattern stays out of our log. */
-class stderr_catch {
+class stderr_catch
+{
 	FILE *old = stderr;
 	char text[SHIM_WHY] = "";
 	FILE *mem = fmemopen(text, sizeof text - 1, "w");
 
-      public:
+	public:
 	stderr_catch() { stderr = mem ? mem : old; }
 	~stderr_catch() { end(); }
 	const char *end()

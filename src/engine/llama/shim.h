@@ -27,40 +27,42 @@ void shim_build(char *ret, size_t size);
 void shim_last_error(char *ret, size_t size);
 
 enum shim_result shim_model_load(FILE *file, struct llama_model_params p, struct llama_model **ret);
-enum shim_result shim_context_new(struct llama_model *m, struct llama_context_params p,
-				  struct llama_context **ret);
+enum shim_result shim_context_new(
+	struct llama_model *m, struct llama_context_params p, struct llama_context **ret);
 void shim_context_bytes(const struct llama_context *c, uint64_t *ret_model, uint64_t *ret_kv,
-			uint64_t *ret_compute);
+	uint64_t *ret_compute);
 /* llama_decode()'s values; -100 for an exception. */
 int shim_decode(struct llama_context *c, struct llama_batch b);
 /* A pool of the CPU backend, however that was loaded; NULL if it has none. */
 ggml_threadpool_t shim_threadpool_new(int n_threads, uint32_t poll);
 /* Token count, or less than 0: minus the room needed; INT32_MIN: failed. */
 int32_t shim_tokenize(const struct llama_vocab *v, const char *text, size_t len, int32_t *tokens,
-		      int32_t max, bool special);
-int32_t shim_piece(const struct llama_vocab *v, int32_t token, char *buf, int32_t size, bool special);
+	int32_t max, bool special);
+int32_t shim_piece(
+	const struct llama_vocab *v, int32_t token, char *buf, int32_t size, bool special);
 
 /* ---- chat templates ---- */
 
 struct shim_templates;
-enum shim_result shim_templates_new(const struct llama_model *m, struct shim_templates **ret,
-				    char why[SHIM_WHY]);
+enum shim_result shim_templates_new(
+	const struct llama_model *m, struct shim_templates **ret, char why[SHIM_WHY]);
 void shim_templates_free(struct shim_templates *t);
-bool shim_templates_fits(const struct shim_templates *t); /* the model's own, or made for its tokens */
+bool shim_templates_fits(
+	const struct shim_templates *t); /* the model's own, or made for its tokens */
 const char *shim_templates_source(const struct shim_templates *t);
 const char *shim_templates_think(const struct shim_templates *t, bool end); /* "" if none */
 /* Renders an array of messages (OpenAI's form) with an array of tools (empty: none). `part` gets
  * the text piece by piece; `input` tells text of the messages from text of the template. */
-enum shim_result shim_render(const struct shim_templates *t, const char *messages, const char *tools,
-			     void (*part)(void *arg, const char *text, size_t len, bool input), void *arg,
-			     char why[SHIM_WHY]);
+enum shim_result shim_render(const struct shim_templates *t, const char *messages,
+	const char *tools, void (*part)(void *arg, const char *text, size_t len, bool input),
+	void *arg, char why[SHIM_WHY]);
 
 /* ---- grammars ---- */
 
 /* GBNF for a JSON schema; the caller frees *ret with free(). */
 enum shim_result shim_schema(const char *schema, char **ret, char why[SHIM_WHY]);
-enum shim_result shim_grammar_new(const struct llama_vocab *v, const char *gbnf,
-				  struct llama_sampler **ret);
+enum shim_result shim_grammar_new(
+	const struct llama_vocab *v, const char *gbnf, struct llama_sampler **ret);
 enum shim_result shim_grammar_mask(struct llama_sampler *g, llama_token_data_array *c);
 /* SHIM_INVALID: the token is not allowed here. */
 enum shim_result shim_grammar_accept(struct llama_sampler *g, int32_t token);
