@@ -1,0 +1,36 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { german } from "./server";
+
+const root = join(import.meta.dirname, "../../../..");
+const FORMAL = /\b(?:Sie|Ihr|Ihre|Ihnen)\b|\b(?:du|dich|dir|deine?)\b/;
+
+const whys = (JSON.parse(readFileSync(join(root, "src/models/advice.json"), "utf8")) as { models: { why: string }[] }).models.map((m) => m.why);
+
+/* What doctor.c can say: the literals of say(), cure() and snprintf(), put together as C does. */
+function sentences(): string[] {
+	const source = readFileSync(join(root, "src/api/team/doctor.c"), "utf8").replace(/" PRI[a-z]\d+ "/g, "").replace(/" PRI[a-z]\d+/g, '"');
+	const out: string[] = [];
+	for (const m of source.matchAll(/(?:\bsay\(k, CHECK_\w+,|\bcure\(k,|snprintf\(k->text, sizeof k->text,)\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/g))
+		out.push([...(m[1] ?? "").matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((x) => x[1]).join(""));
+	return out.filter((t) => t !== "%s").map((t) => t.replace("%s%s", "").replace(/%zu|%u|%ld|%(?=\s|$)/g, "7").replace(/%\.1f/g, "1.5").replace(/%(?:\.\*|\.\d+)?s/g, "x"));
+}
+
+test("every reason of the list of models has its German", () => {
+	expect(whys.length).toBeGreaterThan(5);
+	for (const why of whys) expect(german(why), why).not.toBeNull();
+});
+test("every sentence of the doctor has its German", () => {
+	const all = sentences();
+	expect(all.length).toBeGreaterThan(20);
+	for (const s of all) {
+		expect(german(s), s).not.toBeNull();
+		expect(german(s) ?? "", s).not.toMatch(FORMAL);
+	}
+});
+test("what was measured stands in the German sentence, what is missing does not", () => {
+	expect(german("1.5 of 24.0 GiB are free; page size 4096 bytes")).toBe("1.5 von 24.0 GiB sind frei; Seitengröße 4096 Byte");
+	expect(german("1.5 of 24.0 GiB are free; page size 4096 bytes; GPU: H100")).toBe("1.5 von 24.0 GiB sind frei; Seitengröße 4096 Byte; Grafikkarte: H100");
+	expect(german("something new")).toBeNull();
+});
