@@ -69,7 +69,7 @@ static const char *const bad[] = {
 	"starter:../x",
 	"starter:a/b",
 	"m:t/u",
-	"registry.ollama.ai/.meta/m:x",
+	"registry.ollama.ai/.meta/m:x", "starter", "File", "library/starter:x",
 };
 
 TEST(names_read_as_ollama_reads_them)

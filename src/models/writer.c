@@ -257,16 +257,21 @@ static int wait_for_work(struct writer *w)
 	return GO_ON;
 }
 
+/* The server left, which shows when hearing or when speaking: keep what came. */
+static int stop(struct writer *w)
+{
+	enum err e = w->job->sink_fd >= 0 ? drain_sink(w) : OK;
+	return note(w) || e ? END_FAILED : END_STOPPED;
+}
+
 static int step(struct writer *w)
 {
 	int status = wait_for_work(w);
 	if (status != GO_ON)
 		return status;
 	enum err e = take_control(w);
-	if (e == ERR_CLOSED) {
-		e = w->job->sink_fd >= 0 ? drain_sink(w) : OK;
-		return e || note(w) ? END_FAILED : END_STOPPED;
-	}
+	if (e == ERR_CLOSED)
+		return stop(w);
 	if (e && e != ERR_AGAIN)
 		return fail(w, e);
 	e = w->job->source_fd >= 0 ? copy_more(w) : take_frames(w, FRAMES_STEP);
@@ -282,9 +287,9 @@ static int step(struct writer *w)
 		return finish(w);
 	if (w->finishing && w->job->source_fd < 0 && ranges_total(&w->have) < w->job->size) {
 		w->finishing = false; /* parts are missing: say which, go on receiving */
-		return say_state(w) ? END_FAILED : GO_ON;
+		return say_state(w) ? stop(w) : GO_ON;
 	}
-	return say_progress(w) ? END_FAILED : GO_ON;
+	return say_progress(w) ? stop(w) : GO_ON;
 }
 
 int writer_job_main(const struct writer_job *j)
