@@ -322,6 +322,7 @@ export const de: Record<Key, Text> = {
 	"audit.where": "Von",
 	"audit.number": "Nr.",
 	"audit.begun": "begonnen in Nr. {seq}",
+	"audit.local": "am Server selbst",
 	"audit.none": "Noch keine Einträge",
 	"audit./team/v1/login": "hat sich angemeldet",
 	"audit./team/v1/link/accept": "hat einen Einmal-Link benutzt",

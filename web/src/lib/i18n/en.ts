@@ -320,6 +320,7 @@ export const en = {
 	"audit.where": "From",
 	"audit.number": "No.",
 	"audit.begun": "begun in no. {seq}",
+	"audit.local": "on the server itself",
 	"audit.none": "No entries yet",
 	"audit./team/v1/login": "signed in",
 	"audit./team/v1/link/accept": "used a one-time link",
