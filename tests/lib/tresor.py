@@ -111,7 +111,7 @@ class Instance:
             return http.client.HTTPSConnection(host, self.port, timeout=timeout, context=self.context)
         return http.client.HTTPConnection(host, self.port, timeout=timeout)
 
-    def request(self, method, path, body=None, headers=None, timeout=60, raw=False):
+    def request(self, method, path, body=None, headers=None, timeout=180, raw=False):
         c = self.connection(timeout)
         data = body if raw or body is None else json.dumps(body)
         c.request(method, path, data, {"Content-Type": "application/json", **(headers or {})})

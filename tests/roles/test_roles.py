@@ -86,7 +86,7 @@ def test_rights_are_as_the_table_says(loaded, role):
 ALLOWED = {
     "keeper": [r"/lock$", r"^socket:", r"/audit/\d+\.log$", r"/tresor$", r"pidfd", r"signalfd", r"/data/audit$",
                r"/models/blobs$", r"^/proc/\d+/fd$", r"/data$", r"/models(/.*)?$", r"/audit(/.*)?$"],
-    "server": [r"^socket:", r"/db/tresor\.db(-wal|-shm)?$", r"eventfd", r"eventpoll", r"^/memfd:", r"/db$",
+    "server": [r"^socket:", r"/db/tresor\.db(-wal|-shm)?$", r"^/proc/meminfo$", r"eventfd", r"eventpoll", r"^/memfd:", r"/db$",
                r"^pipe:", r"timerfd"],
     "egress": [r"^socket:", r"^/memfd:ca ", r"eventfd", r"eventpoll", r"^pipe:", r"timerfd"],
     "engine": [r"^socket:", r"/models/blobs/sha256-[0-9a-f]{64}$", r"eventfd", r"eventpoll", r"^/memfd:", r"timerfd"],
