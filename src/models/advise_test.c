@@ -11,8 +11,13 @@ static const uint64_t GB = 1000000000;
 
 static struct machine machine(uint64_t memory_gb, uint64_t gpu_gb)
 {
-	return (struct machine){ .memory = memory_gb * GB, .memory_free = memory_gb * GB, .disk_free = 500 * GB,
-				 .cores = 8, .bandwidth = 50e9, .gpu_memory = gpu_gb * GB, .gpu_bandwidth = 1e12 };
+	return (struct machine){ .memory = memory_gb * GB,
+		.memory_free = memory_gb * GB,
+		.disk_free = 500 * GB,
+		.cores = 8,
+		.bandwidth = 50e9,
+		.gpu_memory = gpu_gb * GB,
+		.gpu_bandwidth = 1e12 };
 }
 
 static const struct advice *find(const struct advice *a, size_t n, const char *name)
@@ -56,7 +61,7 @@ TEST(memory_follows_from_the_architecture)
 	size_t n = advice_for(t, &m, a, 64);
 	const struct advice *q = find(a, n, "qwen3:8b");
 	CHECK_EQ_INT(q->memory_32k - q->memory_8k, 147456ull * (32768 - 8192));
-	/* Gemma 3 12B: 8 layers keep everything, 40 only their window: from 8k to 32k only the 8 grow */
+	/* Gemma 3 12B: 8 layers keep everything, 40 their window: only the 8 grow */
 	const struct advice *g = find(a, n, "gemma3:12b");
 	CHECK_EQ_INT(g->memory_32k - g->memory_8k, 2ull * 2 * 8 * 8 * 256 * (32768 - 8192));
 	/* Phi-4 ends at 16k */
@@ -76,7 +81,8 @@ TEST(what_fits_comes_first_and_the_best_of_it)
 		for (size_t i = 0; i < n; i++) {
 			CHECK_EQ_INT(a[i].fits, a[i].memory_8k + (1ull << 30) <= m.memory);
 			CHECK(i == 0 || a[i - 1].fits || !a[i].fits);
-			bool slow = a[i].tokens_per_s < 4, slow_before = i && a[i - 1].tokens_per_s < 4;
+			bool slow = a[i].tokens_per_s < 4,
+			     slow_before = i && a[i - 1].tokens_per_s < 4;
 			CHECK(!i || !a[i].fits || slow || !slow_before);
 			if (i && a[i].fits && !slow && a[i].german == a[i - 1].german)
 				CHECK(a[i].rank <= a[i - 1].rank);
@@ -110,12 +116,13 @@ TEST(the_answer_has_the_fields_of_the_contract)
 	AUTO_BUF struct buf out = BUF(1 << 20);
 	AUTO_JSON json_t *o = NULL;
 	struct machine m = machine(16, 0);
-	static const char *const fields[] = { "name", "title", "licence", "size", "memory_8k", "memory_32k",
-					      "tokens_per_s", "german", "fits", "source", "why" };
+	static const char *const fields[] = { "name", "title", "licence", "size", "memory_8k",
+		"memory_32k", "tokens_per_s", "german", "fits", "source", "why" };
 	CHECK_OK(advice_new(&t));
 	CHECK_OK(advise_json(t, &m, &out));
 	CHECK_OK(json_read(buf_str(&out), out.len, 8, &o, NULL));
-	CHECK_EQ_INT(json_integer_value(json_object_get(json_object_get(o, "machine"), "memory")), 16 * GB);
+	CHECK_EQ_INT(json_integer_value(json_object_get(json_object_get(o, "machine"), "memory")),
+		16 * GB);
 	const json_t *first = json_array_get(json_object_get(o, "advice"), 0);
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
 		CHECK(json_object_get(first, fields[i]));

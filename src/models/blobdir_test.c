@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "models/test_blobs.h"
+#include "models/blobs_fake_test.h"
 #include "os/fd.h"
 #include "tests/test.h"
 
@@ -15,8 +15,14 @@
 TEST(only_digests_are_names)
 {
 	static const char *const bad[] = {
-		"", "..", "../../x", "/etc/passwd", "0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
-		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde", D "0", D "-partial",
+		"",
+		"..",
+		"../../x",
+		"/etc/passwd",
+		"0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef",
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde",
+		D "0",
+		D "-partial",
 		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd/f",
 	};
 	struct test_blobs b;

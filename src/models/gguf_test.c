@@ -11,7 +11,7 @@
 #include "base/hex.h"
 #include "models/gguf_int.h"
 #include "models/gguf_job.h"
-#include "models/gguf_make.h"
+#include "models/gguf_make_test.h"
 #include "os/fd.h"
 #include "tests/test.h"
 
@@ -64,14 +64,14 @@ TEST(a_small_model_is_read)
 /* Figures by the gguf Python package on the same files. */
 static const struct {
 	const char *file, *architecture, *tokenizer, *quantization, *template_sha256;
-	uint64_t tensors, pairs, parameters, tensor_bytes, context, embedding, layers, heads, kv_heads, head_dim,
-		vocab, header, window, template_bytes;
+	uint64_t tensors, pairs, parameters, tensor_bytes, context, embedding, layers, heads,
+		kv_heads, head_dim, vocab, header, window, template_bytes;
 } known[] = {
 	{ "smollm2.gguf", "llama", "gpt2", "Q4_1",
-	  "872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788", 272, 33, 134515008, 96576768, 8192,
-	  576, 30, 9, 3, 64, 49152, 1785664, 0, 368 },
-	{ "gemma3-270m.gguf", "gemma3", "llama", "Q4_K_M", "", 236, 33, 268098176, 246587904, 32768, 640, 18, 4, 1,
-	  256, 262144, 6525120, 512, 0 },
+		"872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788", 272, 33,
+		134515008, 96576768, 8192, 576, 30, 9, 3, 64, 49152, 1785664, 0, 368 },
+	{ "gemma3-270m.gguf", "gemma3", "llama", "Q4_K_M", "", 236, 33, 268098176, 246587904, 32768,
+		640, 18, 4, 1, 256, 262144, 6525120, 512, 0 },
 };
 
 static enum err read_fd(void *arg, uint64_t at, void *dst, size_t n)
@@ -117,15 +117,37 @@ TEST(real_models_read_as_the_python_package_reads_them)
 /* Block sizes as gguf-py 0.17 and ggml's own structs have them. */
 TEST(types_have_the_sizes_of_ggml)
 {
-	static const struct { unsigned n, block, bytes; const char *name; } rows[] = {
-		{ 0, 1, 4, "F32" }, { 1, 1, 2, "F16" }, { 2, 32, 18, "Q4_0" }, { 3, 32, 20, "Q4_1" },
-		{ 6, 32, 22, "Q5_0" }, { 7, 32, 24, "Q5_1" }, { 8, 32, 34, "Q8_0" }, { 9, 32, 36, "Q8_1" },
-		{ 10, 256, 84, "Q2_K" }, { 11, 256, 110, "Q3_K" }, { 12, 256, 144, "Q4_K" },
-		{ 13, 256, 176, "Q5_K" }, { 14, 256, 210, "Q6_K" }, { 15, 256, 292, "Q8_K" },
-		{ 16, 256, 66, "IQ2_XXS" }, { 17, 256, 74, "IQ2_XS" }, { 18, 256, 98, "IQ3_XXS" },
-		{ 19, 256, 50, "IQ1_S" }, { 20, 32, 18, "IQ4_NL" }, { 21, 256, 110, "IQ3_S" },
-		{ 22, 256, 82, "IQ2_S" }, { 23, 256, 136, "IQ4_XS" }, { 29, 256, 56, "IQ1_M" },
-		{ 30, 1, 2, "BF16" }, { 34, 256, 54, "TQ1_0" }, { 35, 256, 66, "TQ2_0" }, { 39, 32, 17, "MXFP4" },
+	static const struct {
+		unsigned n, block, bytes;
+		const char *name;
+	} rows[] = {
+		{ 0, 1, 4, "F32" },
+		{ 1, 1, 2, "F16" },
+		{ 2, 32, 18, "Q4_0" },
+		{ 3, 32, 20, "Q4_1" },
+		{ 6, 32, 22, "Q5_0" },
+		{ 7, 32, 24, "Q5_1" },
+		{ 8, 32, 34, "Q8_0" },
+		{ 9, 32, 36, "Q8_1" },
+		{ 10, 256, 84, "Q2_K" },
+		{ 11, 256, 110, "Q3_K" },
+		{ 12, 256, 144, "Q4_K" },
+		{ 13, 256, 176, "Q5_K" },
+		{ 14, 256, 210, "Q6_K" },
+		{ 15, 256, 292, "Q8_K" },
+		{ 16, 256, 66, "IQ2_XXS" },
+		{ 17, 256, 74, "IQ2_XS" },
+		{ 18, 256, 98, "IQ3_XXS" },
+		{ 19, 256, 50, "IQ1_S" },
+		{ 20, 32, 18, "IQ4_NL" },
+		{ 21, 256, 110, "IQ3_S" },
+		{ 22, 256, 82, "IQ2_S" },
+		{ 23, 256, 136, "IQ4_XS" },
+		{ 29, 256, 56, "IQ1_M" },
+		{ 30, 1, 2, "BF16" },
+		{ 34, 256, 54, "TQ1_0" },
+		{ 35, 256, 66, "TQ2_0" },
+		{ 39, 32, 17, "MXFP4" },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		const struct gguf_type *t = gguf_type_find(rows[i].n);
@@ -134,20 +156,51 @@ TEST(types_have_the_sizes_of_ggml)
 		CHECK_EQ_INT(t->block, rows[i].block);
 		CHECK_EQ_INT(t->bytes, rows[i].bytes);
 	}
-	CHECK(!gguf_type_find(4) && !gguf_type_find(31) && !gguf_type_find(GGUF_TYPES) && !gguf_type_find(~0u));
+	CHECK(!gguf_type_find(4) && !gguf_type_find(31) && !gguf_type_find(GGUF_TYPES) &&
+		!gguf_type_find(~0u));
 }
 
 /* ---- hostile headers ---- */
-static void many_tensors(struct gguf_make *m) { m->claim_tensors = UINT64_MAX; }
-static void many_pairs(struct gguf_make *m) { m->claim_kv = 1u << 30; }
-static void one_more_tensor(struct gguf_make *m) { m->claim_tensors = m->n_tensors + 1; }
-static void no_pairs(struct gguf_make *m) { buf_clear(&m->kv), m->n_kv = 0; }
-static void version_1(struct gguf_make *m) { m->version = 1; }
-static void version_4(struct gguf_make *m) { m->version = 4; }
-static void big_endian(struct gguf_make *m) { m->version = 3u << 24; }
-static void version_2(struct gguf_make *m) { m->version = 2; }
-static void key_twice(struct gguf_make *m) { gguf_make_u32(m, "llama.context_length", 128); }
-static void name_twice(struct gguf_make *m) { gguf_make_tensor(m, "blk.0.ffn_up.weight", 32, 3); }
+static void many_tensors(struct gguf_make *m)
+{
+	m->claim_tensors = UINT64_MAX;
+}
+static void many_pairs(struct gguf_make *m)
+{
+	m->claim_kv = 1u << 30;
+}
+static void one_more_tensor(struct gguf_make *m)
+{
+	m->claim_tensors = m->n_tensors + 1;
+}
+static void no_pairs(struct gguf_make *m)
+{
+	buf_clear(&m->kv), m->n_kv = 0;
+}
+static void version_1(struct gguf_make *m)
+{
+	m->version = 1;
+}
+static void version_4(struct gguf_make *m)
+{
+	m->version = 4;
+}
+static void big_endian(struct gguf_make *m)
+{
+	m->version = 3u << 24;
+}
+static void version_2(struct gguf_make *m)
+{
+	m->version = 2;
+}
+static void key_twice(struct gguf_make *m)
+{
+	gguf_make_u32(m, "llama.context_length", 128);
+}
+static void name_twice(struct gguf_make *m)
+{
+	gguf_make_tensor(m, "blk.0.ffn_up.weight", 32, 3);
+}
 static void long_key(struct gguf_make *m)
 {
 	char key[GGUF_KEY_MAX + 2] = { 0 };
@@ -180,59 +233,161 @@ static void array_past_the_end(struct gguf_make *m)
 {
 	gguf_make_raw(m, "x", 9, (struct str){ "\x0a\0\0\0\0\0\x10\0\0\0\0\0", 12 });
 }
-static void unknown_kind(struct gguf_make *m) { gguf_make_raw(m, "x", 13, (struct str){ "\0\0\0\0", 4 }); }
-static void odd_truth(struct gguf_make *m) { gguf_make_raw(m, "x", 7, STR("\2")); }
-static void key_not_text(struct gguf_make *m) { gguf_make_u32(m, "\xff\xfe", 1); }
-static void alignment_3(struct gguf_make *m) { gguf_make_u32(m, "general.alignment", 3); }
-static void alignment_0(struct gguf_make *m) { gguf_make_u32(m, "general.alignment", 0); }
-static void alignment_huge(struct gguf_make *m) { gguf_make_u32(m, "general.alignment", 1u << 31); }
-static void split(struct gguf_make *m) { gguf_make_u32(m, "split.count", 3); }
-static void projector(struct gguf_make *m) { gguf_make_str(m, "general.type", STR("mmproj")); }
+static void unknown_kind(struct gguf_make *m)
+{
+	gguf_make_raw(m, "x", 13, (struct str){ "\0\0\0\0", 4 });
+}
+static void odd_truth(struct gguf_make *m)
+{
+	gguf_make_raw(m, "x", 7, STR("\2"));
+}
+static void key_not_text(struct gguf_make *m)
+{
+	gguf_make_u32(m, "\xff\xfe", 1);
+}
+static void alignment_3(struct gguf_make *m)
+{
+	gguf_make_u32(m, "general.alignment", 3);
+}
+static void alignment_0(struct gguf_make *m)
+{
+	gguf_make_u32(m, "general.alignment", 0);
+}
+static void alignment_huge(struct gguf_make *m)
+{
+	gguf_make_u32(m, "general.alignment", 1u << 31);
+}
+static void split(struct gguf_make *m)
+{
+	gguf_make_u32(m, "split.count", 3);
+}
+static void projector(struct gguf_make *m)
+{
+	gguf_make_str(m, "general.type", STR("mmproj"));
+}
 static void not_a_number(struct gguf_make *m)
 {
 	gguf_make_raw(m, "llama.rope.freq_base", 6, (struct str){ "\0\0\xc0\x7f", 4 });
 }
-static void used_experts(struct gguf_make *m) { gguf_make_u32(m, "llama.expert_used_count", 8); }
-static void huge_head(struct gguf_make *m) { gguf_make_u32(m, "llama.attention.key_length", 1u << 20); }
-static void bad_template(struct gguf_make *m) { gguf_make_str(m, "tokenizer.chat_template2", STR("ok")); }
-static void tensor(struct gguf_make *m, uint32_t n_dims, uint64_t a, uint64_t b, uint32_t type, uint64_t at)
+static void used_experts(struct gguf_make *m)
+{
+	gguf_make_u32(m, "llama.expert_used_count", 8);
+}
+static void huge_head(struct gguf_make *m)
+{
+	gguf_make_u32(m, "llama.attention.key_length", 1u << 20);
+}
+static void bad_template(struct gguf_make *m)
+{
+	gguf_make_str(m, "tokenizer.chat_template2", STR("ok"));
+}
+static void tensor(
+	struct gguf_make *m, uint32_t n_dims, uint64_t a, uint64_t b, uint32_t type, uint64_t at)
 {
 	const uint64_t dims[5] = { a, b, 1, 1, 1 };
 	gguf_make_tensor_raw(m, "x", n_dims, dims, type, at);
 }
-static void dims_overflow(struct gguf_make *m) { tensor(m, 2, 1ull << 33, 1ull << 33, 0, m->at); }
-static void dims_negative(struct gguf_make *m) { tensor(m, 1, 1ull << 63, 1, 0, m->at); }
-static void dims_zero(struct gguf_make *m) { tensor(m, 2, 0, 4, 0, m->at); }
-static void dims_none(struct gguf_make *m) { tensor(m, 0, 1, 1, 0, m->at); }
-static void dims_five(struct gguf_make *m) { tensor(m, 5, 1, 1, 0, m->at); }
-static void type_gone(struct gguf_make *m) { tensor(m, 1, 32, 1, 4, m->at); }
-static void type_huge(struct gguf_make *m) { tensor(m, 1, 32, 1, 0xffffffff, m->at); }
-static void half_block(struct gguf_make *m) { tensor(m, 1, 100, 1, 12, m->at); }
-static void outside(struct gguf_make *m) { tensor(m, 2, 1 << 20, 2560, 0, m->at); }
-static void far_outside(struct gguf_make *m) { tensor(m, 1, 32, 1, 0, UINT64_MAX - 31); }
-static void overlap(struct gguf_make *m) { tensor(m, 1, 32, 1, 0, 0); }
-static void overlap_by_some(struct gguf_make *m) { tensor(m, 1, 32, 1, 0, 32); }
-static void unaligned(struct gguf_make *m) { tensor(m, 1, 32, 1, 0, m->at + 1), m->at += 256; }
+static void dims_overflow(struct gguf_make *m)
+{
+	tensor(m, 2, 1ull << 33, 1ull << 33, 0, m->at);
+}
+static void dims_negative(struct gguf_make *m)
+{
+	tensor(m, 1, 1ull << 63, 1, 0, m->at);
+}
+static void dims_zero(struct gguf_make *m)
+{
+	tensor(m, 2, 0, 4, 0, m->at);
+}
+static void dims_none(struct gguf_make *m)
+{
+	tensor(m, 0, 1, 1, 0, m->at);
+}
+static void dims_five(struct gguf_make *m)
+{
+	tensor(m, 5, 1, 1, 0, m->at);
+}
+static void type_gone(struct gguf_make *m)
+{
+	tensor(m, 1, 32, 1, 4, m->at);
+}
+static void type_huge(struct gguf_make *m)
+{
+	tensor(m, 1, 32, 1, 0xffffffff, m->at);
+}
+static void half_block(struct gguf_make *m)
+{
+	tensor(m, 1, 100, 1, 12, m->at);
+}
+static void outside(struct gguf_make *m)
+{
+	tensor(m, 2, 1 << 20, 2560, 0, m->at);
+}
+static void far_outside(struct gguf_make *m)
+{
+	tensor(m, 1, 32, 1, 0, UINT64_MAX - 31);
+}
+static void overlap(struct gguf_make *m)
+{
+	tensor(m, 1, 32, 1, 0, 0);
+}
+static void overlap_by_some(struct gguf_make *m)
+{
+	tensor(m, 1, 32, 1, 0, 32);
+}
+static void unaligned(struct gguf_make *m)
+{
+	tensor(m, 1, 32, 1, 0, m->at + 1), m->at += 256;
+}
 
 TEST(hostile_headers_are_refused_with_the_reason)
 {
-	static const struct { void (*change)(struct gguf_make *); const char *why; } rows[] = {
-		{ version_2, NULL }, { bad_template, NULL },
-		{ many_tensors, "too many tensors" }, { many_pairs, "too many metadata pairs" },
-		{ one_more_tensor, "" }, { no_pairs, "not named" },
-		{ version_1, "version 1" }, { version_4, "version 4" }, { big_endian, "byte order" },
-		{ key_twice, "occurs twice" }, { name_twice, "occurs twice" }, { long_key, "too long" },
-		{ long_name, "too long" }, { string_of_10_gb, "too long" }, { string_past_the_end, "ends inside" },
-		{ array_of_arrays, "unknown type" }, { huge_array, "too many elements" },
-		{ array_past_the_end, "ends inside" }, { unknown_kind, "unknown type" }, { odd_truth, "truth value" },
-		{ key_not_text, "not UTF-8" }, { alignment_3, "power of two" }, { alignment_0, "power of two" },
-		{ alignment_huge, "power of two" }, { split, "3 parts" }, { projector, "mmproj" },
-		{ not_a_number, "finite" }, { used_experts, "more experts" }, { huge_head, "absurd" },
-		{ dims_overflow, "absurd dimensions" }, { dims_negative, "absurd dimensions" },
-		{ dims_zero, "absurd dimensions" }, { dims_none, "0 dimensions" }, { dims_five, "5 dimensions" },
-		{ type_gone, "unknown type" }, { type_huge, "unknown type" }, { half_block, "whole blocks" },
-		{ outside, "outside the file" }, { far_outside, "absurd dimensions" }, { overlap, "overlap" },
-		{ overlap_by_some, "overlap" }, { unaligned, "alignment" },
+	static const struct {
+		void (*change)(struct gguf_make *);
+		const char *why;
+	} rows[] = {
+		{ version_2, NULL },
+		{ bad_template, NULL },
+		{ many_tensors, "too many tensors" },
+		{ many_pairs, "too many metadata pairs" },
+		{ one_more_tensor, "" },
+		{ no_pairs, "not named" },
+		{ version_1, "version 1" },
+		{ version_4, "version 4" },
+		{ big_endian, "byte order" },
+		{ key_twice, "occurs twice" },
+		{ name_twice, "occurs twice" },
+		{ long_key, "too long" },
+		{ long_name, "too long" },
+		{ string_of_10_gb, "too long" },
+		{ string_past_the_end, "ends inside" },
+		{ array_of_arrays, "unknown type" },
+		{ huge_array, "too many elements" },
+		{ array_past_the_end, "ends inside" },
+		{ unknown_kind, "unknown type" },
+		{ odd_truth, "truth value" },
+		{ key_not_text, "not UTF-8" },
+		{ alignment_3, "power of two" },
+		{ alignment_0, "power of two" },
+		{ alignment_huge, "power of two" },
+		{ split, "3 parts" },
+		{ projector, "mmproj" },
+		{ not_a_number, "finite" },
+		{ used_experts, "more experts" },
+		{ huge_head, "absurd" },
+		{ dims_overflow, "absurd dimensions" },
+		{ dims_negative, "absurd dimensions" },
+		{ dims_zero, "absurd dimensions" },
+		{ dims_none, "0 dimensions" },
+		{ dims_five, "5 dimensions" },
+		{ type_gone, "unknown type" },
+		{ type_huge, "unknown type" },
+		{ half_block, "whole blocks" },
+		{ outside, "outside the file" },
+		{ far_outside, "absurd dimensions" },
+		{ overlap, "overlap" },
+		{ overlap_by_some, "overlap" },
+		{ unaligned, "alignment" },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		want(rows[i].change, rows[i].why);
@@ -241,11 +396,19 @@ TEST(hostile_headers_are_refused_with_the_reason)
 /* Each needed pair away, and absurd, in turn. */
 TEST(hyper_parameters_must_make_sense)
 {
-	static const struct { const char *key; uint32_t value; const char *why; } rows[] = {
-		{ "llama.context_length", 0, "absurd" }, { "llama.context_length", UINT32_MAX, "absurd" },
-		{ "llama.embedding_length", 0, "absurd" }, { "llama.embedding_length", 1u << 30, "absurd" },
-		{ "llama.embedding_length", 64, "do not fit" }, { "llama.block_count", 0, "absurd" },
-		{ "llama.block_count", 100000, "absurd" }, { "llama.attention.head_count", 1u << 20, "absurd" },
+	static const struct {
+		const char *key;
+		uint32_t value;
+		const char *why;
+	} rows[] = {
+		{ "llama.context_length", 0, "absurd" },
+		{ "llama.context_length", UINT32_MAX, "absurd" },
+		{ "llama.embedding_length", 0, "absurd" },
+		{ "llama.embedding_length", 1u << 30, "absurd" },
+		{ "llama.embedding_length", 64, "do not fit" },
+		{ "llama.block_count", 0, "absurd" },
+		{ "llama.block_count", 100000, "absurd" },
+		{ "llama.attention.head_count", 1u << 20, "absurd" },
 		{ "llama.attention.head_count_kv", 5, "more key heads" },
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -255,12 +418,14 @@ TEST(hyper_parameters_must_make_sense)
 		AUTO_BUF struct buf file = BUF(FILE_MAX);
 		gguf_make_init(&m);
 		gguf_make_model(&m);
-		size_t at = str_find(buf_str(&m.kv), str_from(rows[i].key), 0) + strlen(rows[i].key) + 4;
+		size_t at = str_find(buf_str(&m.kv), str_from(rows[i].key), 0) +
+			    strlen(rows[i].key) + 4;
 		memcpy(m.kv.ptr + at, &rows[i].value, 4);
 		gguf_make_file(&m, m.at, &file);
 		CHECK_ERR(gguf_check_bytes(buf_str(&file), &s, why), ERR_MODEL_BAD);
 		if (!strstr(why, rows[i].why))
-			FAIL("%s = %u: wanted \"%s\", got \"%s\"", rows[i].key, rows[i].value, rows[i].why, why);
+			FAIL("%s = %u: wanted \"%s\", got \"%s\"", rows[i].key, rows[i].value,
+				rows[i].why, why);
 		m.kv.ptr[at - 5] ^= 1; /* another key: the needed one is away */
 		buf_clear(&file);
 		gguf_make_file(&m, m.at, &file);
@@ -315,7 +480,8 @@ TEST(labels_are_cut_at_a_whole_character)
 	char why[GGUF_WHY_MAX], name[200] = { 0 };
 	AUTO_BUF struct buf file = BUF(FILE_MAX);
 	memset(name, 'x', 126);
-	memcpy(name + 126, "\xc3\xbc\xc3\xbc", 4); /* 127 bytes fit: one more and the letter is torn */
+	memcpy(name + 126, "\xc3\xbc\xc3\xbc",
+		4); /* 127 bytes fit: one more and the letter is torn */
 	gguf_make_init(&m);
 	gguf_make_model(&m);
 	size_t at = str_find(buf_str(&m.kv), STR("general.name"), 0);
@@ -359,7 +525,8 @@ TEST(no_memory_is_no_verdict)
 	gguf_make_init(&m);
 	gguf_make_model(&m);
 	gguf_make_file(&m, m.at, &file);
-	FOR_EACH_FAULT(FAULT_ALLOC, n) {
+	FOR_EACH_FAULT(FAULT_ALLOC, n)
+	{
 		struct gguf_summary s;
 		char why[GGUF_WHY_MAX];
 		enum err e = gguf_check_bytes(buf_str(&file), &s, why);
@@ -370,9 +537,18 @@ TEST(no_memory_is_no_verdict)
 
 TEST(parameters_are_printed_as_ollama_does)
 {
-	static const struct { uint64_t n; const char *text; } rows[] = {
-		{ 134515008, "134.52M" }, { 268098176, "268.10M" }, { 8030261248, "8.0B" }, { 1000000000, "1.0B" },
-		{ 4300000, "4.3M" }, { 1500, "1.5K" }, { 12, "12" }, { 1200000000000, "1.2T" },
+	static const struct {
+		uint64_t n;
+		const char *text;
+	} rows[] = {
+		{ 134515008, "134.52M" },
+		{ 268098176, "268.10M" },
+		{ 8030261248, "8.0B" },
+		{ 1000000000, "1.0B" },
+		{ 4300000, "4.3M" },
+		{ 1500, "1.5K" },
+		{ 12, "12" },
+		{ 1200000000000, "1.2T" },
 	};
 	char text[16];
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -382,7 +558,8 @@ TEST(parameters_are_printed_as_ollama_does)
 }
 
 /* ---- the job ---- */
-static enum err run_job(struct str file, struct gguf_summary *ret, struct err_info *info, int *status)
+static enum err run_job(
+	struct str file, struct gguf_summary *ret, struct err_info *info, int *status)
 {
 	int fd, pair[2];
 	struct ipc *mine, *theirs;
@@ -417,7 +594,8 @@ TEST(the_job_answers_once)
 	CHECK_OK(run_job(buf_str(&file), &s, &info, &status));
 	CHECK_EQ_INT(status, 0);
 	CHECK_EQ_Z(s.architecture, "llama");
-	CHECK_ERR(run_job(STR("GGUF and then rubbish that is long"), &s, &info, &status), ERR_MODEL_BAD);
+	CHECK_ERR(run_job(STR("GGUF and then rubbish that is long"), &s, &info, &status),
+		ERR_MODEL_BAD);
 	CHECK_EQ_INT(status, 1);
 	CHECK(strstr(info.detail, "not a usable model: "));
 	gguf_make_done(&m);

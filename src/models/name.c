@@ -95,9 +95,11 @@ static enum err registry_name(struct str text, struct model_name *n, struct err_
 	TRY(take(PART_NS, ns, n->ns, sizeof n->ns, info));
 	TRY(take(PART_MODEL, model, n->model, sizeof n->model, info));
 	/* "starter:x" and "file:x" are sources: a model of that name could not be told from them */
-	if (str_eq_nocase(ns, STR(NAME_DEFAULT_NAMESPACE)) && str_eq_nocase(host, STR(NAME_DEFAULT_HOST)) &&
-	    (str_eq_nocase(model, STR("starter")) || str_eq_nocase(model, STR("file"))))
-		return err_set(info, ERR_INVALID, "\"%.*s\" cannot be a model's name", STR_ARG(model));
+	if (str_eq_nocase(ns, STR(NAME_DEFAULT_NAMESPACE)) &&
+		str_eq_nocase(host, STR(NAME_DEFAULT_HOST)) &&
+		(str_eq_nocase(model, STR("starter")) || str_eq_nocase(model, STR("file"))))
+		return err_set(
+			info, ERR_INVALID, "\"%.*s\" cannot be a model's name", STR_ARG(model));
 	return take(PART_TAG, tag, n->tag, sizeof n->tag, info);
 }
 

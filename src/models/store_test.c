@@ -8,14 +8,17 @@
 
 #include "base/fault.h"
 #include "base/hex.h"
-#include "models/gguf_make.h"
+#include "models/blobs_fake_test.h"
+#include "models/gguf_make_test.h"
 #include "models/manifest.h"
 #include "models/meta.h"
-#include "models/test_blobs.h"
 #include "os/fd.h"
 #include "tests/test.h"
 
-struct rig { struct test_blobs blobs; struct model_store *s; };
+struct rig {
+	struct test_blobs blobs;
+	struct model_store *s;
+};
 
 static void reopen(struct rig *r)
 {
@@ -59,7 +62,8 @@ static enum err create(struct rig *r, const char *fmt, const char *digest, struc
 	CHECK_OK(json_read(str_from(text), sizeof text, 8, &o, info));
 	return model_store_create(r->s, o, NULL, NULL, info);
 }
-#define FROM_FILE "{\"model\":\"a:1\",\"files\":{\"x.gguf\":\"sha256:%s\"},\"system\":\"Hallo\"," \
+#define FROM_FILE                                                                                  \
+	"{\"model\":\"a:1\",\"files\":{\"x.gguf\":\"sha256:%s\"},\"system\":\"Hallo\","            \
 	"\"parameters\":{\"temperature\":0.5,\"top_k\":3}}"
 
 static size_t count(struct rig *r)
@@ -89,8 +93,8 @@ TEST(a_created_model_is_there_also_after_a_restart)
 		CHECK_OK(model_store_find_digest(r.s, digest, &e));
 		AUTO_BUF struct buf system = BUF(1000);
 		AUTO_BUF struct buf params = BUF(1000);
-		CHECK_OK(model_store_texts(r.s, STR("a:1"), &(struct model_texts){ .system = &system, .params = &params },
-					   NULL));
+		CHECK_OK(model_store_texts(r.s, STR("a:1"),
+			&(struct model_texts){ .system = &system, .params = &params }, NULL));
 		CHECK_EQ_STR(buf_str(&system), STR("Hallo"));
 		CHECK(str_find(buf_str(&params), STR("\"top_k\""), 0) != SIZE_MAX);
 		reopen(&r);
@@ -109,7 +113,8 @@ TEST(blobs_go_with_their_last_name)
 	put_gguf(&r, 1, digest);
 	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
 	CHECK_EQ_INT(test_blobs_count(&r.blobs), 4); /* model, system, params, config */
-	CHECK_OK(create(&r, "{\"model\":\"b\",\"from\":\"a:1\",\"system\":\"Anders\"}%.0s", digest, NULL));
+	CHECK_OK(create(
+		&r, "{\"model\":\"b\",\"from\":\"a:1\",\"system\":\"Anders\"}%.0s", digest, NULL));
 	CHECK_OK(model_store_copy(r.s, STR("b"), STR("c"), NULL));
 	CHECK_ERR(model_store_copy(r.s, STR("x"), STR("c"), NULL), ERR_NOT_FOUND);
 	CHECK_EQ_INT(count(&r), 3);
@@ -183,13 +188,17 @@ TEST(bad_creates_leave_nothing)
 	put_gguf(&r, 1, digest);
 	CHECK_ERR(create(&r, "{\"model\":\"a\"}%.0s", digest, &info), ERR_INVALID);
 	CHECK_ERR(create(&r, "{\"files\":{\"x\":\"%s\"}}", digest, &info), ERR_INVALID);
-	CHECK_ERR(create(&r, "{\"model\":\"../a\",\"files\":{\"x\":\"%s\"}}", digest, &info), ERR_INVALID);
+	CHECK_ERR(create(&r, "{\"model\":\"../a\",\"files\":{\"x\":\"%s\"}}", digest, &info),
+		ERR_INVALID);
 	CHECK_ERR(create(&r, "{\"model\":\"a\",\"from\":\"b\"}%.0s", digest, &info), ERR_NOT_FOUND);
-	CHECK_ERR(create(&r, "{\"model\":\"a\",\"files\":{\"x\":\"%s\"},\"quantize\":\"q4\"}", digest, &info),
-		  ERR_UNSUPPORTED);
-	CHECK_ERR(create(&r, "{\"model\":\"a\",\"files\":{\"x\":\"%s\"},"
-		"\"parameters\":{\"a\":{}}}", digest, &info),
-		  ERR_INVALID);
+	CHECK_ERR(create(&r, "{\"model\":\"a\",\"files\":{\"x\":\"%s\"},\"quantize\":\"q4\"}",
+			  digest, &info),
+		ERR_UNSUPPORTED);
+	CHECK_ERR(create(&r,
+			  "{\"model\":\"a\",\"files\":{\"x\":\"%s\"},"
+			  "\"parameters\":{\"a\":{}}}",
+			  digest, &info),
+		ERR_INVALID);
 	r.blobs.fail_commit = ERR_IO;
 	CHECK_ERR(create(&r, FROM_FILE, digest, &info), ERR_IO);
 	CHECK_EQ_INT(count(&r), 0);
@@ -216,8 +225,9 @@ TEST(what_is_damaged_or_foreign_is_left_out)
 	CHECK_OK(model_store_copy(r.s, STR("a:1"), STR("host.example/n/c:t"), NULL));
 	damage("registry.ollama.ai/library/b/latest");
 	damage("stray");
-	(void)snprintf(path, sizeof path, "%s/models/manifests/registry.ollama.ai/library/a/2.0123456789abcdef.tmp",
-		       test_dir());
+	(void)snprintf(path, sizeof path,
+		"%s/models/manifests/registry.ollama.ai/library/a/2.0123456789abcdef.tmp",
+		test_dir());
 	CHECK_OK(file_write_atomic(path, STR("{}"), 0600));
 	reopen(&r);
 	CHECK_EQ_INT(count(&r), 2);
@@ -235,7 +245,8 @@ TEST(a_lost_meta_file_is_made_again)
 	put_gguf(&r, 1, digest);
 	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
 	CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
-	(void)snprintf(path, sizeof path, "%s/models/manifests/.meta/%s.json", test_dir(), e.digest);
+	(void)snprintf(
+		path, sizeof path, "%s/models/manifests/.meta/%s.json", test_dir(), e.digest);
 	CHECK_EQ_INT(unlink(path), 0);
 	reopen(&r);
 	CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
@@ -273,8 +284,13 @@ TEST(the_default_can_be_set)
 	CHECK_OK(model_store_copy(r.s, STR("a:1"), STR("b"), NULL));
 	r.s = model_store_free(r.s);
 	(void)snprintf(path, sizeof path, "%s/t.db", test_dir());
-	struct db_options o = { .path = path, .snapshot_dir = test_dir(), .readers = 1, .create = true,
-				.migrations = db_schema, .n_migrations = db_schema_count, .build = "test" };
+	struct db_options o = { .path = path,
+		.snapshot_dir = test_dir(),
+		.readers = 1,
+		.create = true,
+		.migrations = db_schema,
+		.n_migrations = db_schema_count,
+		.build = "test" };
 	CHECK_OK(db_open(&o, &d, NULL));
 	CHECK_OK(db_prepare_check(d, model_store_sql, model_store_sql_count));
 	CHECK_OK(model_store_open(r.blobs.dir, d, &test_blob_ops, &r.blobs, &r.s));

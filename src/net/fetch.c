@@ -351,6 +351,7 @@ static enum err set_connection(struct fetch *f, const struct egress_fetch *q, co
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_CAPATH, NULL); /* hundreds of files a connection, and not readable from here */
 	if (f->env->ca_file)
 		SET(CURLOPT_CAINFO, f->env->ca_file);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(q->connect_ms ? q->connect_ms : CONNECT_MS));
@@ -446,7 +447,7 @@ static enum err explain(struct fetch *f, CURLcode code)
 	} else if (code == CURLE_PEER_FAILED_VERIFICATION) {
 		e = ERR_EGRESS;
 		why = "the server's certificate is not trusted (a company's own CA is set by "
-			"TRESOR_CA_FILE)";
+		      "TRESOR_CA_FILE)";
 	} else if (code == CURLE_SSL_CACERT_BADFILE) {
 		e = ERR_EGRESS;
 		why = "the file of trusted certificates cannot be read";

@@ -1,4 +1,4 @@
-/* Any bytes: a verdict, a reason with it, and what is accepted makes sense and survives its JSON. */
+/* Any bytes: a verdict with its reason; what is accepted makes sense and survives its JSON. */
 #include <string.h>
 
 #include "models/gguf.h"
@@ -20,6 +20,6 @@ FUZZ
 	if (gguf_summary_json(&s, &json) || gguf_summary_read(buf_str(&json), &back))
 		DIE("the summary does not survive its JSON");
 	if (!s.layers || !s.embedding || s.tensor_bytes > size || s.header_bytes > size ||
-	    s.kv_heads > s.heads || !s.vocab)
+		s.kv_heads > s.heads || !s.vocab)
 		DIE("accepted without sense");
 }

@@ -15,7 +15,7 @@ static void manifest(struct str s)
 		if (!digest_ok(str_from(m.layer[i].digest)))
 			DIE("a digest that is none");
 	if (manifest_write(m.layer, m.n, &out) || manifest_read(buf_str(&out), &again, NULL) ||
-	    again.total != m.total)
+		again.total != m.total)
 		DIE("a manifest does not survive being written");
 }
 

@@ -2,6 +2,7 @@
  *
  *	registry_driver DATA_DIR EGRESS_SO OPTION.. COMMAND ARGUMENT..
  *	  --allow HOST:PORT   plain http allowed there (repeatable)
+ *	  --allow-tls HOST:PORT
  *	  --streams N --range BYTES --stall MS --retry MS
  *	  --starters DIR      where starter files lie
  *	  pull NAME [AS]      progress as JSON lines; exit 0, or 1 with the error's slug on stderr
@@ -284,7 +285,7 @@ static void print_progress(const struct pull_progress *p, void *arg)
 {
 	(void)arg;
 	printf("{\"status\":\"%s\",\"digest\":\"%s\",\"total\":%llu,\"completed\":%llu,"
-		"\"all_total\":%llu,"
+	       "\"all_total\":%llu,"
 	       "\"all_completed\":%llu}\n",
 		p->status, p->digest, (unsigned long long)p->total,
 		(unsigned long long)p->completed, (unsigned long long)p->all_total,
@@ -430,10 +431,10 @@ int main(int argc, char **argv)
 	log_init("driver", LOG_INFO_, 2);
 	for (; at + 1 < argc && !strncmp(argv[at], "--", 2); at += 2) {
 		char *v = argv[at + 1];
-		if (!strcmp(argv[at], "--allow")) {
+		if (!strcmp(argv[at], "--allow") || !strcmp(argv[at], "--allow-tls")) {
 			char *colon = strrchr(v, ':');
 			need(allow_add(&allow, (struct str){ v, (size_t)(colon - v) },
-				     (uint16_t)number(colon + 1), true),
+				     (uint16_t)number(colon + 1), !strcmp(argv[at], "--allow")),
 				"allow");
 		} else if (!strcmp(argv[at], "--streams")) {
 			o.streams = (unsigned)number(v);

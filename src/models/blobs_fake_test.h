@@ -1,14 +1,14 @@
-/* models/test_blobs.h - for tests: a keeper in the same process; writers are forked children. */
+/* models/blobs_fake_test.h - for tests: a keeper in the same process, writers as children. */
 #pragma once
 
 #include "models/blobdir.h"
 #include "models/store.h"
 
 struct test_blobs {
-	char dir[4096];          /* the data directory */
+	char dir[4096]; /* the data directory */
 	struct blobdir *blobs;
-	enum err fail_commit;    /* OK: none */
-	unsigned removed;        /* calls of remove() */
+	enum err fail_commit; /* OK: none */
+	unsigned removed;     /* calls of remove() */
 };
 extern const struct model_blob_ops test_blob_ops;
 void test_blobs_open(struct test_blobs *b, const char *dir);

@@ -1,4 +1,4 @@
-#include "models/gguf_make.h"
+#include "models/gguf_make_test.h"
 
 #include "tests/test.h"
 
@@ -18,7 +18,9 @@ static void put_str(struct buf *b, struct str s)
 
 void gguf_make_init(struct gguf_make *m)
 {
-	*m = (struct gguf_make){ .kv = BUF(MAX), .tensors = BUF(MAX), .version = 3, .alignment = 32 };
+	*m = (struct gguf_make){
+		.kv = BUF(MAX), .tensors = BUF(MAX), .version = 3, .alignment = 32
+	};
 }
 
 void gguf_make_done(struct gguf_make *m)
@@ -62,8 +64,8 @@ void gguf_make_tokens(struct gguf_make *m, unsigned n)
 	m->n_kv++;
 }
 
-void gguf_make_tensor_raw(struct gguf_make *m, const char *name, uint32_t n_dims, const uint64_t *dims,
-			  uint32_t type, uint64_t offset)
+void gguf_make_tensor_raw(struct gguf_make *m, const char *name, uint32_t n_dims,
+	const uint64_t *dims, uint32_t type, uint64_t offset)
 {
 	put_str(&m->tensors, str_from(name));
 	put(&m->tensors, n_dims, 4);
@@ -105,5 +107,6 @@ void gguf_make_file(struct gguf_make *m, uint64_t data, struct buf *out)
 	put(out, m->claim_kv ? m->claim_kv : m->n_kv, 8);
 	CHECK_OK(buf_add(out, buf_str(&m->kv)));
 	CHECK_OK(buf_add(out, buf_str(&m->tensors)));
-	CHECK_OK(buf_add_zeros(out, (m->alignment - out->len % m->alignment) % m->alignment + data));
+	CHECK_OK(
+		buf_add_zeros(out, (m->alignment - out->len % m->alignment) % m->alignment + data));
 }

@@ -1,4 +1,4 @@
-/* models/gguf_make.h - for tests: writes GGUF files, right ones and wrong ones. */
+/* models/gguf_make_test.h - for tests: writes GGUF files, right ones and wrong ones. */
 #pragma once
 
 #include "base/buf.h"
@@ -19,8 +19,8 @@ void gguf_make_raw(struct gguf_make *m, const char *key, uint32_t kind, struct s
 void gguf_make_tokens(struct gguf_make *m, unsigned n);
 /* An F32 tensor of rows x width at the next free place. */
 void gguf_make_tensor(struct gguf_make *m, const char *name, uint64_t width, uint64_t rows);
-void gguf_make_tensor_raw(struct gguf_make *m, const char *name, uint32_t n_dims, const uint64_t *dims,
-			  uint32_t type, uint64_t offset);
+void gguf_make_tensor_raw(struct gguf_make *m, const char *name, uint32_t n_dims,
+	const uint64_t *dims, uint32_t type, uint64_t offset);
 /* Everything a small usable model needs. */
 void gguf_make_model(struct gguf_make *m);
 /* The file; `data` bytes of zeros follow the header. */

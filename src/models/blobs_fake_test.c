@@ -1,4 +1,4 @@
-#include "models/test_blobs.h"
+#include "models/blobs_fake_test.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -17,10 +17,13 @@ void test_blobs_open(struct test_blobs *b, const char *dir)
 	CHECK_OK(blobdir_open(dir, &b->blobs));
 }
 
-void test_blobs_close(struct test_blobs *b) { b->blobs = blobdir_free(b->blobs); }
+void test_blobs_close(struct test_blobs *b)
+{
+	b->blobs = blobdir_free(b->blobs);
+}
 
-static enum err stage(void *arg, const char *digest, uint64_t size, struct ipc **ret_control, int *ret_sink,
-		      struct err_info *info)
+static enum err stage(void *arg, const char *digest, uint64_t size, struct ipc **ret_control,
+	int *ret_sink, struct err_info *info)
 {
 	struct test_blobs *b = arg;
 	struct writer_job j = { .size = size, .source_fd = -1 };
@@ -45,7 +48,8 @@ static enum err stage(void *arg, const char *digest, uint64_t size, struct ipc *
 	return ipc_new(control[0], ret_control);
 }
 
-static enum err stage_local(void *arg, const char *starter, struct ipc **ret_control, struct err_info *info)
+static enum err stage_local(
+	void *arg, const char *starter, struct ipc **ret_control, struct err_info *info)
 {
 	return ERR_NOT_FOUND;
 }
@@ -68,7 +72,8 @@ static enum err read_fd(void *arg, uint64_t at, void *dst, size_t n)
 	return fd_pread_full(*(int *)arg, dst, n, at);
 }
 
-static enum err check(void *arg, const char *digest, struct gguf_summary *ret, struct err_info *info)
+static enum err check(
+	void *arg, const char *digest, struct gguf_summary *ret, struct err_info *info)
 {
 	struct test_blobs *b = arg;
 	AUTO_FD int fd = -1;
@@ -79,7 +84,10 @@ static enum err check(void *arg, const char *digest, struct gguf_summary *ret, s
 	return e ? err_set(info, e, "not a usable model: %s", why) : OK;
 }
 
-struct call { enum err (*fn)(const char *, uint64_t, bool, int64_t, void *); void *arg; };
+struct call {
+	enum err (*fn)(const char *, uint64_t, bool, int64_t, void *);
+	void *arg;
+};
 
 static enum err pass_on(const struct blobdir_item *i, void *arg)
 {
@@ -87,15 +95,18 @@ static enum err pass_on(const struct blobdir_item *i, void *arg)
 	return c->fn(i->digest, i->size, i->partial, i->modified_ms, c->arg);
 }
 
-static enum err list(void *arg, enum err (*fn)(const char *digest, uint64_t size, bool partial,
-					       int64_t modified_ms, void *fn_arg), void *fn_arg)
+static enum err list(void *arg,
+	enum err (*fn)(
+		const char *digest, uint64_t size, bool partial, int64_t modified_ms, void *fn_arg),
+	void *fn_arg)
 {
 	struct test_blobs *b = arg;
 	struct call c = { fn, fn_arg };
 	return blobdir_list(b->blobs, pass_on, &c);
 }
 
-const struct model_blob_ops test_blob_ops = { stage, stage_local, commit, remove_blob, check, list };
+const struct model_blob_ops test_blob_ops = { stage, stage_local, commit, remove_blob, check,
+	list };
 
 void test_blobs_put(struct test_blobs *b, struct str bytes, char ret_digest[65])
 {
