@@ -1,7 +1,6 @@
 #include "engine/llama/shim.h"
 
 #include <algorithm>
-#include <build-info.h>
 #include <chat.h>
 #include <cmath>
 #include <ctime>
@@ -102,7 +101,7 @@ uint32_t shim_init(void)
 
 void shim_build(char *ret, size_t size)
 {
-	snprintf(ret, size, "llama.cpp %s %s", llama_version(), llama_commit());
+	snprintf(ret, size, "llama.cpp %s tree %s", llama_version(), LLAMA_TREE);
 }
 
 void shim_last_error(char *ret, size_t size)

@@ -21,7 +21,7 @@ enum { SHIM_WHY = 300 };
 /* Once, before the sandbox: backends, CPU features, time zone; llama-common's log thread ends.
  * Returns the number of physical cores. */
 uint32_t shim_init(void);
-/* Version and commit of the library. */
+/* Version of the library and hash of its source tree. */
 void shim_build(char *ret, size_t size);
 /* The last error the library logged; empty if none since the last call. */
 void shim_last_error(char *ret, size_t size);
