@@ -370,7 +370,7 @@ static void begin(struct sched *s, struct request *r, struct slot *l)
 
 static void admit(struct sched *s)
 {
-	for (struct request *r; (r = next_waiting(s));) {
+	for (struct request *r; s->n_running < s->n_slots && (r = next_waiting(s));) {
 		bool strict_runs = false;
 		for (uint32_t i = 0; i < s->n_slots; i++)
 			strict_runs |= s->slot[i].req && s->slot[i].req->strict;

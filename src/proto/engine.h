@@ -27,10 +27,11 @@ struct engine_load {
 	int32_t n_gpu_layers;    /* -1 all */
 };
 struct engine_info {             /* borrowed strings: valid while the message is */
-	uint32_t n_ctx, n_ctx_train, n_seq, n_vocab, n_threads;
+	uint32_t n_ctx;          /* tokens of prompt and answer that one request may have */
+	uint32_t n_ctx_train, n_seq, n_vocab, n_threads;
 	uint64_t model_bytes, kv_bytes; /* measured */
 	bool has_template, gpu;
-	struct str build;        /* engine build: llama.cpp version and commit */
+	struct str build;        /* engine build: llama.cpp's version and tree hash */
 	struct str template_hash;/* hex SHA-256 of the chat template in use */
 	struct str architecture, description;
 };
