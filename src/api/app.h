@@ -59,8 +59,9 @@ struct app {
 enum err api_state_new(struct app *a);
 void api_state_free(struct app *a);
 
-/* For http_start(): the one path that every request takes, and errors in each API's own form
- * (http_options.on_error). */
+/* For http_start(): the one path that every request takes, its first half for requests with a large
+ * body (http_options.admit), and errors in each API's own form (http_options.on_error). */
 void api_dispatch(struct http_req *q, void *app);
+void api_admit(struct http_req *q, void *app);
 void api_error_body(enum dialect d, const struct err_info *e, struct str request_id,
 	struct buf *out, const char **ret_media_type);

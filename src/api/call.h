@@ -61,7 +61,7 @@ struct str call_str(const struct call *c, const char *field);
 /* A query parameter as a number. Errors: ERR_INVALID. */
 enum err call_query_i64(struct call *c, const char *name, int64_t min, int64_t max, int64_t *ret);
 /* Nothing is silent: what was ignored or changed. Goes into the reply and X-Tresor-Warnings. */
-void call_warn(struct call *c, const char *fmt, ...) [[gnu::format(printf, 2, 3)]];
+[[gnu::format(printf, 2, 3)]] void call_warn(struct call *c, const char *fmt, ...);
 /* "warnings":[..] into an object that is open; nothing when there are none. */
 void call_warnings_json(const struct call *c, struct jw *w);
 void call_warnings_header(struct call *c);

@@ -241,13 +241,18 @@ static void end_change(struct call *c, enum err e)
 
 /* ---- the path ---- */
 
-static enum err may_it(struct call *c)
+/* Who it is and whether they may: all that does not need the body, unless it names the object. */
+static enum err may_they(struct call *c)
 {
 	TRY(find_subject(c));
 	if (c->route->object == OBJECT_ROLE)
 		TRY(read_team_body(c)); /* it names the role; else rights go before the body */
 	TRY(find_object(c));
-	TRY(authorize(&c->who, (enum action)c->route->action, &c->object));
+	return authorize(&c->who, (enum action)c->route->action, &c->object);
+}
+
+static enum err read_body(struct call *c)
+{
 	if (!c->body)
 		TRY(read_team_body(c));
 	if (c->route->dialect == DIALECT_OLLAMA && c->route->changes && c->route->body_max > 0) {
@@ -257,18 +262,46 @@ static enum err may_it(struct call *c)
 	return OK;
 }
 
-void api_dispatch(struct http_req *q, void *app)
+static void refuse(struct call *c, enum err e)
+{
+	audit_refusal(c, e);
+	call_error(c, e);
+}
+
+/* Begins the call; NULL: answered. */
+static struct call *begin_call(struct http_req *q, struct app *app)
 {
 	struct call *c = new_call(q, app);
 	if (!c) {
 		http_reply(q, 503, "text/plain", STR("out of memory\n"));
-		return;
+		return NULL;
 	}
-	c->app->state->requests[c->route->dialect]++;
-	enum err e = may_it(c);
+	app->state->requests[c->route->dialect]++;
+	return c;
+}
+
+void api_admit(struct http_req *q, void *app)
+{
+	struct call *c = begin_call(q, app);
+	enum err e = c ? may_they(c) : OK;
+	if (e)
+		refuse(c, e);
+}
+
+void api_dispatch(struct http_req *q, void *app)
+{
+	struct call *c = http_ctx(q);
+	enum err e = OK;
+	if (!c) { /* else api_admit() asked before the body came */
+		c = begin_call(q, app);
+		if (!c)
+			return;
+		e = may_they(c);
+	}
+	if (!e)
+		e = read_body(c);
 	if (e) {
-		audit_refusal(c, e);
-		call_error(c, e);
+		refuse(c, e);
 		return;
 	}
 	e = begin_change(c);

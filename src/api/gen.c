@@ -269,7 +269,7 @@ struct str gen_messages_end(struct gen_messages *m)
 	return buf_str(&m->buf);
 }
 
-static void add_examples(struct gen *g, struct gen_messages *m, struct str json)
+static void add_examples(struct gen_messages *m, struct str json)
 {
 	AUTO_JSON json_t *doc = NULL;
 	size_t i;
@@ -293,5 +293,5 @@ void gen_messages_of_model(struct gen *g, struct gen_messages *m, bool request_h
 		return;
 	if (!request_has_system && system.len)
 		gen_message_add(m, STR("system"), buf_str(&system));
-	add_examples(g, m, buf_str(&examples));
+	add_examples(m, buf_str(&examples));
 }

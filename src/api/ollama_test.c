@@ -317,11 +317,12 @@ TEST(lists_and_details_have_ollamas_fields)
 	CHECK_EQ_STR(buf_str(&tags),
 		STR("{\"models\":[{\"name\":\"tiny:latest\",\"model\":\"tiny:latest\","
 		    "\"size\":123456,"
-		    	"\"digest\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
+		    "\"digest\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
 		    "\"modified_at\":\"2023-11-14T22:13:20.000Z\","
-		    	"\"details\":{\"parent_model\":\"\","
+		    "\"details\":{\"parent_model\":\"\","
 		    "\"format\":\"gguf\",\"family\":\"llama\",\"families\":[\"llama\"],"
-		    	"\"parameter_size\":\"135M\","
+		    "\"parameter_size\":\"135M\","
 		    "\"quantization_level\":\"Q4_1\"}}]}"));
 	CHECK_EQ_INT(call_api(&t, "GET", "/api/ps", NULL, NULL, &ps), 200);
 	CHECK(str_find(buf_str(&ps), STR("\"size_vram\":0,\"context_length\":4096"), 0) !=

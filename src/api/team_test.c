@@ -216,7 +216,7 @@ TEST(a_question_is_answered_over_the_event_stream)
 TEST(other_peoples_things_are_not_found)
 {
 	struct test_app t;
-	AUTO_BUF struct buf made = BUF(65536), key = BUF(65536);
+	AUTO_BUF struct buf made = BUF(65536);
 	char path[600], lines[300], body[300];
 	test_app_start(&t);
 	CHECK_EQ_INT(call_page(&t, "POST", "/team/v1/conversations", "{}", NULL, &made), 201);
@@ -337,5 +337,43 @@ TEST(a_key_does_only_what_its_scopes_say)
 		if (got != tries[i].status)
 			FAIL("%s: %d", tries[i].line, got);
 	}
+	test_app_stop(&t);
+}
+
+/* Sends a head that announces `bytes` and nothing more; the status that comes. */
+static int announce(const struct test_app *t, const char *credential, size_t bytes)
+{
+	AUTO_BUF struct buf head = BUF(65536), out = BUF(65536);
+	AUTO_FD int fd = test_connect(t);
+	char request[600];
+	snprintf(request, sizeof request,
+		"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n%s"
+		"Expect: 100-continue\r\n"
+		"Content-Length: %zu\r\n\r\n",
+		credential, bytes);
+	send_z(fd, request);
+	return recv_answer(fd, &head, &out);
+}
+
+TEST(a_large_body_is_read_only_for_those_who_may)
+{
+	struct test_app t;
+	char good[256];
+	test_app_start(&t);
+	snprintf(good, sizeof good, "Authorization: Bearer %s\r\n", t.key);
+	CHECK_EQ_INT(announce(&t, "", 1000000), 401);
+	CHECK_EQ_INT(announce(&t, "Authorization: Bearer nonsense\r\n", 1000000), 401);
+	CHECK_EQ_INT(announce(&t, good, 1000000), 100); /* go on */
+	/* and a whole large one arrives */
+	AUTO_BUF struct buf body = BUF(1 << 21), out = BUF(1 << 21);
+	const char *z;
+	CHECK_OK(buf_add(
+		&body, STR("{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"")));
+	for (int i = 0; i < 300000; i++)
+		CHECK_OK(buf_add(&body, STR("ab ")));
+	CHECK_OK(buf_add(&body, STR("\"}]}")));
+	CHECK_OK(buf_cstr(&body, &z));
+	CHECK_EQ_INT(call_api(&t, "POST", "/v1/chat/completions", z, NULL, &out), 200);
+	CHECK(str_find(buf_str(&out), STR("\"content\":\"Hello\""), 0) != SIZE_MAX);
 	test_app_stop(&t);
 }

@@ -122,9 +122,11 @@ static void start_http(struct test_app *t)
 		.public_url = url,
 		.start_ms = 1,
 		.sandboxed = true };
-	struct http_options o = {
-		.listen_fds = &fd, .n_listen = 1, .local_fd = -1, .on_error = api_error_body
-	};
+	struct http_options o = { .listen_fds = &fd,
+		.n_listen = 1,
+		.local_fd = -1,
+		.on_error = api_error_body,
+		.admit = api_admit };
 	enum err e = http_start(&o, api_dispatch, &t->app, &t->app.http, &info);
 	if (e)
 		FAIL("http_start: %s %s", err_slug(e), info.detail);

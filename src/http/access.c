@@ -4,7 +4,8 @@
  *     |                  |                     |  `--http_stream-> ANSWERED -> STREAM --finish-->
  *     `--bad----------------> ANSWERED (a refused body is read on for a while, so that the
  *                             answer reaches a client that first sends everything)
- * A streamed body (body_max -1) goes to WORK at once; its pieces come in during WORK.
+ * A streamed body (body_max -1) goes to WORK at once; its pieces come in during WORK. A large body
+ * that is kept goes HEAD -> WORK (http_options.admit) -> RECEIVE.
  * While in WORK the connection is suspended; whoever answers resumes it. */
 #include "http/http_int.h"
 
@@ -98,14 +99,32 @@ static void suspend_locked(struct http_req *q)
 	MHD_suspend_connection(q->mhd);
 }
 
+/* Not answered by http_options.admit: now the body may come. */
+static void admitted(struct http_req *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->admitting = false;
+	if (q->state == REQ_WORK) {
+		q->state = REQ_RECEIVE;
+		req_resume_locked(q);
+	}
+	pthread_mutex_unlock(&q->lock);
+	http_release(q);
+}
+
 /* The worker's job. */
 static void run(void *arg)
 {
 	struct http_req *q = arg;
 	struct http_server *s = q->server;
+	bool admit = q->admitting;
 	log_request(http_request_id(q));
-	s->dispatch(q, s->app);
+	(admit ? s->o.admit : s->dispatch)(q, s->app);
 	log_request(STR_NONE);
+	if (admit) {
+		admitted(q);
+		return;
+	}
 	if (!http_answered(q)) {
 		struct err_info e = { .code = ERR_INTERNAL };
 		pthread_mutex_lock(&q->lock);
@@ -118,20 +137,27 @@ static void run(void *arg)
 	http_release(q);
 }
 
-/* Gives the request to a worker; with the lock. The connection sleeps until somebody resumes. */
+/* The request goes to a worker; with the lock. The connection sleeps until somebody resumes. */
 static enum MHD_Result to_worker(struct http_req *q)
 {
 	q->state = REQ_WORK;
+	q->to_run = true; /* access_handler() hands it over when the worker can have the lock */
 	suspend_locked(q);
 	http_hold(q);
 	conn_phase(q->conn, CONN_WORK);
-	if (pool_run(q->server->pool, run, q)) {
-		struct err_info e = { .code = ERR_BUSY };
-		http_release(q);
-		req_fail(q, &e);
-		req_resume_locked(q);
-	}
 	return MHD_YES;
+}
+
+static void hand_over(struct http_req *q)
+{
+	struct err_info e = { .code = ERR_BUSY };
+	if (!pool_run(q->server->pool, run, q))
+		return;
+	pthread_mutex_lock(&q->lock);
+	req_fail(q, &e);
+	req_resume_locked(q);
+	pthread_mutex_unlock(&q->lock);
+	http_release(q);
 }
 
 /* MHD gets it in access_handler(), when the lock is free again: MHD locks a response before it
@@ -188,9 +214,14 @@ static enum MHD_Result on_head(struct http_req *q, const char *method, const cha
 	}
 	if (q->streamed)
 		return to_worker(q);
+	q->body.max = (size_t)q->body_max;
+	if (q->server->o.admit && q->body_bytes > HTTP_ADMIT_BYTES &&
+		q->body_max > HTTP_ADMIT_BYTES) {
+		q->admitting = true;
+		return to_worker(q);
+	}
 	q->state = REQ_RECEIVE;
 	q->body_begun = true;
-	q->body.max = (size_t)q->body_max;
 	if (q->body_bytes)
 		conn_phase(q->conn, CONN_BODY);
 	return MHD_YES;
@@ -270,11 +301,12 @@ static enum MHD_Result on_quiet(struct http_req *q)
 {
 	if (q->state == REQ_ANSWERED)
 		return q->body_begun ? queue_answer(q) : answer_or_discard(q);
-	if (q->state == REQ_RECEIVE)
+	bool let_in = q->state == REQ_RECEIVE && !q->body_begun;
+	if (q->state == REQ_RECEIVE && !let_in)
 		return to_worker(q);
-	if (q->state != REQ_WORK)
+	if (q->state != REQ_WORK && !let_in)
 		return MHD_NO;
-	if (q->streamed && !q->body_begun) { /* the handler asked for the first piece */
+	if ((q->streamed || let_in) && !q->body_begun) { /* somebody wants the first piece */
 		q->body_begun = true;
 		conn_phase(q->conn, CONN_BODY);
 		return MHD_YES;
@@ -310,7 +342,11 @@ enum MHD_Result access_handler(void *server, struct MHD_Connection *m, const cha
 		rc = on_quiet(q);
 	struct MHD_Response *r = TAKE(q->response);
 	unsigned status = (unsigned)q->status;
+	bool go = q->to_run;
+	q->to_run = false;
 	pthread_mutex_unlock(&q->lock);
+	if (go)
+		hand_over(q);
 	if (r) {
 		rc = MHD_queue_response(m, status, r);
 		MHD_destroy_response(r); /* MHD has its own reference now */

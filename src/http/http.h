@@ -29,6 +29,9 @@ enum dialect {
 typedef void (*http_error_fn)(enum dialect d, const struct err_info *e, struct str request_id,
 	struct buf *out, const char **ret_media_type);
 
+typedef void (*http_handler)(struct http_req *q, void *app);
+enum { HTTP_ADMIT_BYTES = 64 * 1024 };
+
 /* Zero means the default in brackets. */
 struct http_options {
 	const int *listen_fds; /* borrowed for the call; the server owns them on OK */
@@ -49,8 +52,10 @@ struct http_options {
 	size_t max_connections, max_per_address; /* base/limits.h; proxies and the Unix socket are
 						  * not counted per address */
 	http_error_fn on_error;                  /* NULL: plain text */
+	/* NULL, or called on a worker before a body of more than HTTP_ADMIT_BYTES is read: answers
+	 * (then the body is not kept) or returns. So nobody without a right fills our memory. */
+	http_handler admit;
 };
-typedef void (*http_handler)(struct http_req *q, void *app);
 
 /* `dispatch` is called on a worker for each request with a matched route; `app` is passed on.
  * Errors: ERR_IO (socket), ERR_INVALID (certificate), ERR_NOMEM; info says which. */

@@ -110,6 +110,8 @@ struct http_req {
 	atomic_bool gone; /* the client went */
 	bool http_1_1;
 	bool must_close;               /* after this answer */
+	bool admitting;                /* http_options.admit has it; the body waits */
+	bool to_run;                   /* a worker is to have it */
 	bool queued;                   /* MHD has the answer */
 	struct MHD_Response *response; /* made, on its way to MHD */
 	/* from the request */

@@ -232,7 +232,8 @@ TEST(limits_of_head_and_body)
 	send_z(fd2, "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n");
 	for (int i = 0; i < 20; i++)
 		send_z(fd2,
-			"40\r\n0123456789012345678901234567890123456789012345678901234567890123\r\n");
+			"40\r\n01234567890123456789012345678901"
+			"23456789012345678901234567890123\r\n");
 	send_z(fd2, "0\r\n\r\n");
 	CHECK_EQ_INT(recv_answer(fd2, &head, &body), 413);
 
