@@ -201,6 +201,7 @@ static enum err open_http(struct server *s, struct err_info *info)
 		.workers = (unsigned)s->config.workers,
 		.hosts = s->config.hosts,
 		.on_error = api_error_body,
+		.admit = api_admit,
 		.header_timeout_s = 20,
 		.body_timeout_s = 120,
 		.max_connections = (size_t)s->config.max_connections,
