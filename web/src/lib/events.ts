@@ -23,15 +23,24 @@ export function connectEvents(tell: (note: FeedNote) => void): EventSourceLink {
 function overWorker(tell: (note: FeedNote) => void): EventSourceLink {
 	const worker = new SharedWorker(new URL("../events.worker.ts", import.meta.url), { type: "module", name: "tresor-events" });
 	const port = worker.port;
+	let wanted = false;
 	port.onmessage = (e: MessageEvent<FeedNote>) => tell(e.data);
 	port.start();
 	addEventListener("pagehide", () => port.postMessage("bye"));
 	addEventListener("pageshow", (e) => {
-		if (e.persisted) port.postMessage("hi");
+		if (!e.persisted) return; /* brought back from the browser's memory */
+		port.postMessage("hi");
+		if (wanted) port.postMessage("start");
 	});
 	return {
-		start: () => port.postMessage("start"),
-		stop: () => port.postMessage("stop"),
+		start: () => {
+			wanted = true;
+			port.postMessage("start");
+		},
+		stop: () => {
+			wanted = false;
+			port.postMessage("stop");
+		},
 		wake: () => port.postMessage("wake"),
 	};
 }
