@@ -9,6 +9,7 @@ the page). The others are the folders tests/*/run. --quick leaves out asan, clan
 """
 import argparse
 import concurrent.futures
+import fcntl
 import json
 import os
 import pathlib
@@ -247,8 +248,15 @@ def main() -> int:
         print(f"./test: no suite {', '.join(sorted(unknown))}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     chosen = args.suites or [s for s in known if not args.quick or s not in ("asan", "clang")]
-    shutil.rmtree(LOGS, ignore_errors=True)
-    LOGS.mkdir(parents=True)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    lock = open(ROOT / "build/test.lock", "w", encoding="utf-8") # pylint: disable=consider-using-with
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("test: another ./test runs in this tree; waiting for it", file=sys.stderr)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    for old in LOGS.iterdir():
+        old.unlink()
     totals = Totals()
     for name in ("style", "layers"):
         if name in chosen:

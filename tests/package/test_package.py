@@ -111,7 +111,8 @@ def test_unit_allows_every_system_call_the_roles_use(root, tmp_path):
         assert done.returncode == 0, done.stderr
     used = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", trace.read_text(errors="replace"), re.M))
     assert {"openat", "seccomp", "epoll_wait"} <= used or "epoll_pwait" in used, sorted(used)
-    assert used - allowed == set()
+    as_root_only = {"fchown"} # SQLite, when its effective user is root; the service is not
+    assert used - allowed - as_root_only == set()
 
 
 def syscalls_of_unit(text):
