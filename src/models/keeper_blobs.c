@@ -71,7 +71,7 @@ static enum err keeper_remove(void *arg, const char *digest)
 	return ipc_end(&a);
 }
 
-static enum err keeper_check(
+static enum err check_once(
 	void *arg, const char *digest, struct gguf_summary *ret, struct err_info *info)
 {
 	AUTO_IPC_IN struct ipc_in a = { 0 };
@@ -79,7 +79,16 @@ static enum err keeper_check(
 	TRY(ask_about(arg, ASK_GGUF, digest, &a, info));
 	TRY(take_channel(&a, &job));
 	TRY(ipc_end(&a));
-	enum err e = gguf_job_wait(job, CHECK_MS, ret, info);
+	return gguf_job_wait(job, CHECK_MS, ret, info);
+}
+
+static enum err keeper_check(
+	void *arg, const char *digest, struct gguf_summary *ret, struct err_info *info)
+{
+	enum err e = check_once(arg, digest, ret, info);
+	/* Killed from outside, or by the header? A second look tells. */
+	if (e == ERR_CLOSED)
+		e = check_once(arg, digest, ret, info);
 	/* A header that breaks or holds up its reader is not one to load. */
 	if (e == ERR_CLOSED || e == ERR_TIMEOUT || e == ERR_PROTOCOL)
 		return err_set(

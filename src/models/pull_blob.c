@@ -17,6 +17,7 @@ enum {
 	TELL_MS = 60,
 	WRITER_SILENCE_MS = 120000,
 	LOCKED_WAIT_MS = 500,
+	WRITERS_MAX = 4,
 	QUEUE_MAX = WRITER_GAPS_MAX + 32
 };
 
@@ -337,7 +338,9 @@ static enum err stage(struct job *j, struct err_info *info)
 	}
 }
 
-enum err pull_blob(struct pull *p, const struct layer *l, struct err_info *info)
+/* One writer's life. *ret_died: it ended without a word, so another may go on where it was. */
+static enum err with_writer(
+	struct pull *p, const struct layer *l, bool *ret_died, struct err_info *info)
 {
 	struct job *j = mem_zalloc(1, sizeof *j);
 	if (!j)
@@ -350,10 +353,10 @@ enum err pull_blob(struct pull *p, const struct layer *l, struct err_info *info)
 	if (!e)
 		e = fetch_all(j, info);
 	pull_streams_stop(p);
-	if (e && e != ERR_EXISTS &&
-		j->control) { /* did the writer say why? That is the better reason */
+	if (e && !there && j->control) { /* did the writer say why? That is the better reason */
 		struct err_info why = { 0 };
 		enum err w = hear_writer(j, &why);
+		*ret_died = w == ERR_CLOSED;
 		if (w && w != ERR_CLOSED) {
 			e = w;
 			*info = why;
@@ -366,6 +369,16 @@ enum err pull_blob(struct pull *p, const struct layer *l, struct err_info *info)
 	if (!e)
 		e = p->pulls->o.ops->commit(p->pulls->o.ops_arg, l->digest, info);
 	return there ? OK : e;
+}
+
+enum err pull_blob(struct pull *p, const struct layer *l, struct err_info *info)
+{
+	for (unsigned writers = 1;; writers++) {
+		bool died = false;
+		enum err e = with_writer(p, l, &died, info);
+		if (!died || writers == WRITERS_MAX || pull_is_cancelled(p))
+			return e;
+	}
 }
 
 enum err pull_copied(

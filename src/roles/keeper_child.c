@@ -9,11 +9,22 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "net/egress_env.h"
 #include "os/spawn.h"
 #include "roles/jail.h"
 #include "roles/server_config.h"
 
 static const char *const role_names[] = { "keeper", "server", "egress", "engine", "jail" };
+
+/* Only egress gets more than the usual environment: the company's proxy and certificates. */
+static enum err spawn(enum role role, int end, struct child *c)
+{
+	struct egress_env env;
+	env.list[0] = NULL;
+	if (role == ROLE_EGRESS)
+		egress_env_get(&env);
+	return spawn_role(role_names[role], end, env.list, &c->pid, &c->pidfd);
+}
 
 enum err child_spawn(struct keeper *k, enum role role, struct child **ret)
 {
@@ -30,7 +41,7 @@ enum err child_spawn(struct keeper *k, enum role role, struct child **ret)
 	}
 	e = ipc_new(pair[0], &c->chan);
 	if (!e)
-		e = spawn_role(role_names[role], pair[1], NULL, &c->pid, &c->pidfd);
+		e = spawn(role, pair[1], c);
 	else
 		close(pair[1]);
 	if (e) {
