@@ -123,14 +123,18 @@ def family(pid):
 def measured(ask, pids, wait_s):
     """One measurement on a quiet machine: repeated while others take more than 4 % of the CPUs."""
     until = time.time() + wait_s
+    per_s = os.sysconf("SC_CLK_TCK") * os.cpu_count()
     while True:
+        while True:  # look before asking
+            before, t = jiffies(pids), time.time()
+            time.sleep(0.3)
+            if (jiffies(pids) - before) / (per_s * (time.time() - t)) < 0.04 or time.time() > until:
+                break
         before, t = jiffies(pids), time.time()
         got = ask()
-        ticks = (time.time() - t) * os.sysconf("SC_CLK_TCK") * os.cpu_count()
-        got["others"] = max(0, jiffies(pids) - before) / ticks
+        got["others"] = max(0, jiffies(pids) - before) / (per_s * (time.time() - t))
         if got["others"] < 0.04 or time.time() > until:
             return got
-        time.sleep(0.5)
 
 
 def start_server(program, model, threads, port, extra):
