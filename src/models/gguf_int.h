@@ -21,7 +21,7 @@ struct gguf_in { /* a cursor over the file with a window of it in memory */
 	uint8_t window[GGUF_WINDOW];
 };
 /* Says what is wrong with the file and gives ERR_MODEL_BAD. */
-enum err gguf_bad(struct gguf_in *in, const char *fmt, ...) [[gnu::format(printf, 2, 3)]];
+[[gnu::format(printf, 2, 3)]] enum err gguf_bad(struct gguf_in *in, const char *fmt, ...);
 /* Little endian. Errors: ERR_MODEL_BAD (the file ends), the callback's. */
 enum err gguf_get(struct gguf_in *in, void *dst, size_t n);
 enum err gguf_skip(struct gguf_in *in, uint64_t n);
