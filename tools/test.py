@@ -132,9 +132,11 @@ def meson_tests(where: pathlib.Path) -> list[dict]:
 
 
 def unit_test_targets(where: pathlib.Path) -> list[str]:
-    """The ninja targets of all test executables."""
-    return sorted({os.path.relpath(t["cmd"][0], where) for t in meson_tests(where)
-                   if t["cmd"][0].startswith(str(where))})
+    """The ninja targets of all test executables, and of the programs they are given to run."""
+    tests = meson_tests(where)
+    given = {arg for t in tests for arg in t["cmd"][1:] if "/" in arg and not arg.startswith(("/", "-", ".."))}
+    return sorted(given | {os.path.relpath(t["cmd"][0], where) for t in tests
+                           if t["cmd"][0].startswith(str(where))})
 
 
 def run_unit(t: dict, where: pathlib.Path, env: dict) -> tuple[str, tap.Result, float, pathlib.Path]:
