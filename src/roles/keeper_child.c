@@ -96,19 +96,27 @@ static enum err attach_new(struct child *a, enum role b, int *ret_other)
 	return e;
 }
 
+/* A channel between two children. One that is gone already is no error: its exit is on the way to
+ * us,
+ * and whoever takes its place is wired anew. */
+static enum err wire(struct child *a, struct child *b)
+{
+	int end;
+	enum err e = attach_new(a, b->role, &end);
+	if (!e) {
+		AUTO_IPC_OUT struct ipc_out m;
+		ipc_out_init(&m, ATTACH, 0);
+		attach_put(&m, a->role, end);
+		e = ipc_send(b->chan, &m);
+	}
+	return e == ERR_CLOSED ? OK : e;
+}
+
 enum err keeper_start_egress(struct keeper *k)
 {
-	struct child *c;
+	struct child *c, *server = child_find(k, ROLE_SERVER);
 	TRY(child_spawn(k, ROLE_EGRESS, &c));
-	struct child *server = child_find(k, ROLE_SERVER);
-	if (!server)
-		return OK;
-	int end;
-	TRY(attach_new(c, ROLE_SERVER, &end));
-	AUTO_IPC_OUT struct ipc_out m;
-	ipc_out_init(&m, ATTACH, 0);
-	attach_put(&m, ROLE_EGRESS, end);
-	return ipc_send(server->chan, &m);
+	return server ? wire(c, server) : OK;
 }
 
 enum err keeper_start_server(struct keeper *k)
@@ -132,14 +140,9 @@ enum err keeper_start_server(struct keeper *k)
 	server_hello_put(&m, &h);
 	enum err e = ipc_send(c->chan, &m);
 	wipe(&h, sizeof h);
-	if (e || !egress)
-		return e;
-	int end;
-	TRY(attach_new(egress, ROLE_SERVER, &end));
-	AUTO_IPC_OUT struct ipc_out at;
-	ipc_out_init(&at, ATTACH, 0);
-	attach_put(&at, ROLE_EGRESS, end);
-	return ipc_send(c->chan, &at);
+	if (e == ERR_CLOSED)
+		return OK; /* killed already: its exit is on the way */
+	return e || !egress ? e : wire(egress, c);
 }
 
 /* ---- engines ---- */
@@ -194,8 +197,12 @@ enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, boo
 {
 	for (struct child *c = k->children; c; c = c->next)
 		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
-			!strcmp(c->digest, digest))
-			return engine_adopt(k, c, ask_id);
+			!strcmp(c->digest, digest)) {
+			enum err adopted = engine_adopt(k, c, ask_id);
+			if (adopted != ERR_CLOSED)
+				return adopted;
+			c->ask_id = 0; /* it has just died: load anew */
+		}
 	AUTO_FD int model_fd = -1;
 	uint64_t size;
 	enum err e = blobdir_get(k->blobs, str_from(digest), &model_fd, &size);
@@ -329,9 +336,9 @@ static bool restart_too_often(struct keeper *k)
 	return often;
 }
 
-static void restart(struct keeper *k, const struct child *gone)
+static void restart(struct keeper *k, const struct child *gone, bool killed)
 {
-	if (!gone->ready) { /* it said why, or the log has it; trying again would only repeat it */
+	if (!gone->ready && !killed) { /* it said why; trying again would only repeat it */
 		k->stopping = k->fatal = true;
 		return;
 	}
@@ -366,7 +373,7 @@ void child_exited(struct keeper *k, struct child *c)
 		answer_error(server, c->ask_id, ERR_MODEL_BAD,
 			"not a usable model: its process died while loading it");
 	if ((c->role == ROLE_SERVER || c->role == ROLE_EGRESS) && !k->stopping)
-		restart(k, c);
+		restart(k, c, WIFSIGNALED(status));
 	ipc_free(c->chan);
 	if (c->pidfd >= 0)
 		close(c->pidfd);

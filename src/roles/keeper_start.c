@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -136,6 +137,20 @@ static enum err parse_address(struct str text, struct addrinfo **ret, struct err
 	return OK;
 }
 
+/* After a kill -9 the roles of the one before us may hold the port for a moment longer.
+ * Returns errno's value, 0 when it listens. */
+static int bind_patiently(int fd, const struct addrinfo *a)
+{
+	enum { TRIES = 20, PAUSE_MS = 50 };
+	for (int i = 0;; i++) {
+		if (!bind(fd, a->ai_addr, a->ai_addrlen) && !listen(fd, 1024))
+			return 0;
+		if (errno != EADDRINUSE || i == TRIES)
+			return errno;
+		(void)poll(NULL, 0, PAUSE_MS);
+	}
+}
+
 static enum err listen_one(
 	struct keeper *k, const struct addrinfo *a, struct str text, struct err_info *info)
 {
@@ -147,8 +162,8 @@ static enum err listen_one(
 	if (a->ai_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	if (bind(fd, a->ai_addr, a->ai_addrlen) || listen(fd, 1024)) {
-		int n = errno;
+	int n = bind_patiently(fd, a);
+	if (n) {
 		(void)err_set(info, err_from_errno(n), "cannot listen on %.*s: %s",
 			STR_ARG(str_sub(text, 0, 100)),
 			n == EADDRINUSE ? "the port is taken" : strerror(n));
