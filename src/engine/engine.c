@@ -320,9 +320,9 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 	llama_backend_facts(b, &f);
 	const struct engine_caps *caps = LLAMA_OPS.caps((void *)(uintptr_t)b);
 	struct engine_info info = {
-		.n_ctx = caps->n_ctx_seq,
+		.n_ctx = caps->n_ctx,
 		.n_ctx_train = caps->n_ctx_train,
-		.n_seq = caps->n_seq,
+		.n_seq = caps->n_run,
 		.n_vocab = caps->n_vocab,
 		.n_threads = f.n_threads,
 		.model_bytes = f.model_bytes,
@@ -353,7 +353,8 @@ static enum err start_model(struct engine *e, const struct engine_load *load, FI
 		.n_ubatch = load->n_ubatch,
 		.n_gpu_layers = load->n_gpu_layers,
 		.gpu = load->gpu,
-		.flash = -1,
+		.flash = load->flash,
+		.n_ctx_own = load->n_ctx_own,
 		.poll = POLL,
 		.memory_bytes = memory,
 		.cores = cores,
@@ -389,7 +390,7 @@ static enum err read_load(struct ipc *keeper, struct engine_load *ret)
 int engine_main(struct ipc *keeper)
 {
 	struct engine e = { .keeper = keeper };
-	struct engine_load load = { .model_fd = -1 };
+	struct engine_load load = { .model_fd = -1, .flash = -1 };
 	struct llama_backend *b = NULL;
 	struct err_info info = { 0 };
 	log_init("engine", LOG_INFO_, STDERR_FILENO);

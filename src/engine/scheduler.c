@@ -68,7 +68,7 @@ enum err sched_new(const struct sched_options *o, struct sched **ret)
 	s->max_waiting = o->max_waiting ? o->max_waiting : WAITING_DEFAULT;
 	s->gap_ns = o->gap_ns ? o->gap_ns : GAP_DEFAULT_NS;
 	s->age_ns = o->age_ns ? o->age_ns : AGE_DEFAULT_NS;
-	s->n_slots = s->caps->n_seq < s->caps->max_seqs ? s->caps->n_seq : s->caps->max_seqs;
+	s->n_slots = s->caps->pool[POOL_OWN].n_seq;
 	if (s->n_slots > SLOTS_MAX)
 		s->n_slots = SLOTS_MAX;
 	if (s->n_slots > s->caps->n_batch)
@@ -76,6 +76,7 @@ enum err sched_new(const struct sched_options *o, struct sched **ret)
 	s->bytes = BUF(1 << 20);
 	s->thought = BUF(LIMIT_ANSWER);
 	s->answer = BUF(LIMIT_ANSWER);
+	TRY(o->ops->pool_open(o->backend, POOL_OWN));
 	s->batch = mem_zalloc(s->caps->n_batch, sizeof *s->batch);
 	if (!s->batch)
 		return ERR_NOMEM;
@@ -101,7 +102,7 @@ static void free_slot(struct sched *s, struct slot *l)
 static void empty_slot(struct sched *s, struct slot *l)
 {
 	if (l->kv.n)
-		(void)s->ops->kv_rm(s->backend, (int32_t)(l - s->slot), 0, -1);
+		(void)s->ops->kv_rm(s->backend, POOL_OWN, (int32_t)(l - s->slot), 0, -1);
 	l->kv.n = 0;
 }
 
@@ -194,7 +195,7 @@ void sched_add(struct sched *s, uint64_t id, const struct gen_request *g)
 	enum err e = ERR_BUSY;
 	if (s->n_waiting < s->max_waiting)
 		e = request_new(s->ops, s->backend, id, g, &r, &why);
-	if (!e && s->caps->shared_cells && request_cells(r) > s->caps->n_ctx) {
+	if (!e && false && request_cells(r) > s->caps->n_ctx) {
 		/* limit is n_ctx_seq, so this is a backend that promises too much */
 		e = ERR_CONTEXT;
 		r = request_free(r);
@@ -325,9 +326,9 @@ static void keep_common(struct sched *s, struct slot *l, const struct request *r
 		/* The next token looks back over the window; those cells must still be there. */
 		int64_t need = (int64_t)n - s->caps->swa_window;
 		bool there = !s->caps->swa_window ||
-			     s->ops->kv_first(s->backend, seq) <= (need > 0 ? need : 0);
+			     s->ops->kv_first(s->backend, POOL_OWN, seq) <= (need > 0 ? need : 0);
 		if (!s->caps->partial_rm || !there ||
-			!s->ops->kv_rm(s->backend, seq, (int32_t)n, -1))
+			!s->ops->kv_rm(s->backend, POOL_OWN, seq, (int32_t)n, -1))
 			n = 0;
 	}
 	if (!n)
@@ -343,8 +344,8 @@ static void begin(struct sched *s, struct request *r, struct slot *l)
 	take_out(s, r);
 	if (r->strict) {
 		/* The layout of cells may change a sum's order: strict starts from nothing. */
-		if (s->caps->shared_cells) {
-			s->ops->kv_clear(s->backend);
+		if (false) {
+			s->ops->kv_clear(s->backend, POOL_OWN);
 			for (uint32_t i = 0; i < s->n_slots; i++)
 				s->slot[i].kv.n = 0;
 		}
@@ -379,7 +380,7 @@ static void admit(struct sched *s)
 		struct slot *l = r->strict ? &s->slot[0] : choose_slot(s, r);
 		if (!l)
 			return;
-		if (s->caps->shared_cells) {
+		if (false) {
 			uint64_t need = cells_promised(s) + request_cells(r), kept = 0;
 			if (need > s->caps->n_ctx)
 				return;
@@ -653,7 +654,7 @@ enum err sched_step(struct sched *s)
 	if (!s->n_batch)
 		return OK;
 	int64_t from = now(s);
-	enum err e = s->ops->decode(s->backend, s->batch, s->n_batch);
+	enum err e = s->ops->decode(s->backend, POOL_OWN, s->batch, s->n_batch);
 	if (e == ERR_AGAIN)
 		make_room(s);
 	else if (e == ERR_INVALID)
