@@ -23,14 +23,19 @@ enum {
 	STEP_SECONDS = 600,       /* no batch takes this long on a machine that works */
 	MESSAGES_A_STEP = 64,     /* read between two batches; decoding goes on meanwhile */
 	STATS_EVERY_MS = 1000,
+	IDLE_MS = 200, /* without work: then what lies in cells only is saved */
+	CACHE_LEAST = 64 << 20,
 	POLL = 0, /* compute threads sleep between batches: engines share cores */
 };
+
+static const uint64_t CACHE_MOST = 2ull << 30;
 
 struct engine {
 	struct ipc *keeper, *server; /* server NULL: not attached */
 	struct sched *sched;
 	int64_t stats_ms;
 	bool was_busy, server_lost;
+	bool may_save; /* something was computed since all was saved */
 };
 
 /* The watchdog's thread tells the keeper why; process-wide as the watchdog. */
@@ -100,6 +105,14 @@ static void on_failed(void *arg, uint64_t id, const struct gen_failed *v)
 	send_out(arg, &m);
 }
 
+static void on_queued(void *arg, uint64_t id, const struct gen_queued *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, GEN_QUEUED, id);
+	gen_queued_put(&m, v);
+	send_out(arg, &m);
+}
+
 static void send_stats(struct engine *e)
 {
 	bool busy = sched_busy(e->sched);
@@ -147,6 +160,7 @@ static enum err count(struct engine *e, struct ipc_in *m)
 static enum err server_message(struct engine *e, struct ipc_in *m)
 {
 	struct gen_request g;
+	struct engine_purge purge;
 	switch (m->type) {
 	case GEN_START:
 		TRY(gen_request_get(m, &g));
@@ -158,6 +172,10 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 		return OK;
 	case ENGINE_COUNT:
 		return count(e, m);
+	case ENGINE_PURGE:
+		TRY(engine_purge_get(m, &purge));
+		sched_purge(e->sched, &purge);
+		return OK;
 	default:
 		return ERR_PROTOCOL;
 	}
@@ -219,8 +237,11 @@ static enum err wait_and_read(struct engine *e)
 		p[1].fd = ipc_fd(e->server);
 		p[1].events = (short)(POLLIN | (ipc_wants_write(e->server) ? POLLOUT : 0));
 	}
-	if (poll(p, 2, busy ? 0 : -1) < 0 && errno != EINTR)
+	int n = poll(p, 2, busy ? 0 : e->may_save ? IDLE_MS : -1);
+	if (n < 0 && errno != EINTR)
 		return err_from_errno(errno);
+	if (!n && !busy)
+		e->may_save = sched_idle(e->sched);
 	if (p[0].revents & POLLOUT)
 		(void)ipc_flush(e->keeper);
 	if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
@@ -236,13 +257,16 @@ static int serve(struct engine *e)
 {
 	for (;;) {
 		enum err err = wait_and_read(e);
-		if (err == ERR_CLOSED)
+		if (err == ERR_CLOSED) {
+			sched_save(e->sched);
 			return 0;
+		}
 		if (err) {
 			log_error("engine ends", KV_ERR(err));
 			return 1;
 		}
 		if (sched_busy(e->sched)) {
+			e->may_save = true;
 			watchdog_arm(WATCH_STEP, STEP_SECONDS);
 			err = sched_step(e->sched);
 			watchdog_arm(WATCH_STEP, 0);
@@ -341,6 +365,13 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 	ipc_out_done(&m);
 }
 
+/* The RAM tier of the prefix cache: what was asked for, else an eighth of what is free. */
+static size_t cache_bytes(const struct engine_load *load, uint64_t memory)
+{
+	uint64_t n = load->cache_bytes ? load->cache_bytes : memory / 8;
+	return n < CACHE_LEAST ? CACHE_LEAST : n > CACHE_MOST && !load->cache_bytes ? CACHE_MOST : n;
+}
+
 /* From the open file to a model that answers. `info` says why not. */
 static enum err start_model(struct engine *e, const struct engine_load *load, FILE *file,
 	uint32_t cores, uint64_t memory, struct llama_backend **ret, struct err_info *info)
@@ -368,7 +399,8 @@ static enum err start_model(struct engine *e, const struct engine_load *load, FI
 	enum err err = llama_backend_warm_up(b);
 	struct sched_options so = { .ops = &LLAMA_OPS,
 		.backend = b,
-		.sink = { on_begun, on_delta, on_done, on_failed, e } };
+		.sink = { on_begun, on_delta, on_done, on_failed, on_queued, e },
+		.ram_bytes = cache_bytes(load, memory) };
 	if (!err)
 		err = sched_new(&so, &e->sched);
 	if (err) {
