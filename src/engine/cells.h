@@ -33,7 +33,8 @@ struct slot {
 	uint64_t group, person, object;
 	bool temporary;
 	bool unsaved; /* holds what no lower tier has */
-	bool forget;  /* purged while it runs: nothing of it is kept */
+	/* purged while it runs: nothing of the person's part is kept, or of all */
+	enum { FORGET_NOT, FORGET_OWN, FORGET_ALL } forget;
 	uint32_t shared;
 	struct slot *donor, *leader;
 	uint32_t want; /* positions to take over from the leader */
