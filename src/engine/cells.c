@@ -648,6 +648,17 @@ bool cells_followed(struct cells *c, struct slot *l)
 
 /* ---- purging, compaction ---- */
 
+void cells_close(struct cells *c)
+{
+	for (int p = 0; p < POOLS; p++) {
+		cells_clear(c, p);
+		if (c->caps->pool[p].n_cells)
+			c->ops->pool_close(c->b, p);
+		c->open[p] = false;
+	}
+	prefix_purge(c->tree, 0, 0);
+}
+
 void cells_purge(struct cells *c, uint64_t person, uint64_t object)
 {
 	for (size_t i = 0; i < c->n; i++) {

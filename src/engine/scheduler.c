@@ -899,6 +899,11 @@ void sched_save(struct sched *s)
 	cells_save_all(s->cells);
 }
 
+void sched_close(struct sched *s)
+{
+	cells_close(s->cells);
+}
+
 void sched_purge(struct sched *s, const struct engine_purge *p)
 {
 	cells_purge(s->cells, p->person, p->object);
