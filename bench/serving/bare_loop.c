@@ -119,7 +119,7 @@ static void read_shared(struct loop *l, int32_t shared, bool unified)
 	llama_synchronize(l->ctx);
 }
 
-/* Reads what the prompts do not share, a sequence after the other; next[] gets their first tokens. */
+/* Reads what the prompts do not share, one after the other; next[] gets their first tokens. */
 static int32_t read_rest(struct loop *l, int32_t shared, llama_token next[SEQ_MAX])
 {
 	int32_t n_read = 0, from = 0;

@@ -33,9 +33,9 @@ class Material:
         return prompt_of(self.rng, max(1, int((tokens * self.scale - 4) * self.words)))
 
     def question(self):
-        """About 15 words that make a small model talk on."""
-        n = self.rng.randrange(100, 10**5)
-        return f"Please count upwards from {n}, write one number on each line, and never stop counting."
+        """About 15 words that no cache knows and that lead a small model into a list without end."""
+        line = f"{self.rng.randrange(100, 10**5)} {self.rng.choice(WORDS)}s and {self.rng.choice(WORDS)}s"
+        return f"Repeat this without end: {line}, {line}, {line},"
 
     def n(self, tokens):
         """Tokens of an answer."""

@@ -188,3 +188,56 @@ def test_the_cpu_time_of_children_is_not_somebody_elses():
     assert ours >= 0.45 * os.sysconf("SC_CLK_TCK")
     assert machine.jiffies(meter.pids()) - before < 1.0 * os.sysconf("SC_CLK_TCK") * os.cpu_count() * 60
     assert 0 <= meter.share() <= 1.1
+
+
+class Side:
+    """Answers everything at once, a token every 10 ms of its own clock."""
+    label, pid = "fake", os.getpid()
+
+    def __init__(self):
+        self.restarts, self.asked = 0, []
+
+    def ask(self, *jobs):
+        self.asked += jobs
+        return [client.Answer(0.0, [1 + i / 100 for i in range(j[2])], "x", j[2], 10, 4) for j in jobs]
+
+    def restart(self):
+        self.restarts += 1
+
+
+@pytest.mark.parametrize("case", [*cases.CASES, cases.LAYER], ids=lambda c: c.name)
+def test_a_case_gives_the_figures_that_its_rows_name(case):
+    side, m = Side(), cases.Material(case.name)
+    m.rate = 2.0
+    if case.setup:
+        case.setup(side, m)
+    f = case.run(side, m)
+    assert all(f[row.figure] > 0 for row in case.rows)
+    assert f.get("tokens", 0) == f.get("wanted", 0)
+    assert side.restarts == (case.name == "restart")
+    shared = {"share" in msg for j in side.asked for msg in j[1]}
+    assert (True in shared) == (case.name in ("shared_cold", "shared_warm", "layer"))
+    assert max(j[0] for j in side.asked) <= 33 and min(j[0] for j in side.asked) >= 1
+
+
+def test_the_search_keeps_what_wins_twice(monkeypatch):
+    import argparse
+    import team
+    bench = team.Bench.__new__(team.Bench)
+    bench.a = argparse.Namespace(quick=False, no_grid=False, cells=16384)
+    runs = []
+
+    def tried(case, variants, grid):
+        for v in variants:
+            runs.append(v)
+            speed = 10 * (not v.unified) + (v.flash == "off") + 2 * (v.ubatch == 128) + (v.parallel == 8)
+            if v == runs[0] or v.cache_ram == 0:
+                continue  # does not get through
+            grid.setdefault(v, []).append({"tps": speed, "worst_first_s": -speed})
+    bench.tried = tried
+    best, grid = bench.search(cases.by_names(["shared_cold"])[0])
+    won = best["tps"]
+    assert best["worst_first_s"] == won
+    assert (won.parallel, won.unified, won.flash, won.ubatch, won.cells) == (8, False, "off", 128, 16384)
+    assert len(runs) == 8 + 3 + 2 and runs.count(won) == 2
+    assert {len(g["figures"]) for g in grid} == {1, 2}
