@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -277,6 +278,7 @@ def arguments():
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     a = arguments()
     cases = by_names(a.cases.split(",")) if a.cases else [*CASES, LAYER]
     bench = Bench(a)
