@@ -252,7 +252,8 @@ def arguments():
     ap.add_argument("--quick", action="store_true", help="one round, a grid of three")
     ap.add_argument("--no-grid", action="store_true", help="one fixed setting instead of a search for the best")
     ap.add_argument("--seed", type=int, default=7)
-    ap.add_argument("--threads", type=int, default=os.cpu_count())
+    ap.add_argument("--threads", type=int, default=os.cpu_count(),
+                    help="of llama-server and the bare loop; Tresor takes one a core")
     ap.add_argument("--cells", type=int, default=16384, help="KV cells of Tresor and of the best llama-server")
     ap.add_argument("--sequences", type=int, default=0, help="of Tresor; 0: its own choice")
     ap.add_argument("--share-field", action=argparse.BooleanOptionalAction, default=True,
