@@ -205,6 +205,8 @@ enum err fleet_new(const struct fleet_options *o, struct fleet **ret)
 	f->opt = *o;
 	if (!f->opt.stall_ms)
 		f->opt.stall_ms = FLEET_STALL_MS;
+	if (!f->opt.yield_ms)
+		f->opt.yield_ms = FLEET_YIELD_MS;
 	if (!f->opt.queue_max)
 		f->opt.queue_max = FLEET_QUEUE_MAX;
 	f->totals.queue_max = f->opt.queue_max;
@@ -316,7 +318,7 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 {
 	size_t bytes = g ? request_bytes(g) : 0;
 	if (!enter_queue(f, bytes))
-		return ERR_BUSY;
+		return ERR_QUEUE;
 	struct request *r = mem_zalloc(1, sizeof *r);
 	struct command *c = mem_zalloc(1, sizeof *c);
 	enum err e = r && c ? OK : ERR_NOMEM;

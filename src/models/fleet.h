@@ -37,6 +37,7 @@ struct fleet_options {
 	bool gpu;              /* there is a card and it may be used */
 	int64_t keep_alive_ms; /* where nobody says; -1 for ever */
 	int64_t stall_ms;      /* 0: FLEET_STALL_MS */
+	int64_t yield_ms;      /* a model waits so long for a busy one before that drains; 0: 5 s */
 	unsigned queue_max;    /* 0: FLEET_QUEUE_MAX */
 	/* What the fleet asks and tells; each may be NULL. memory, need and report are called on the
 	 * fleet's thread and must not block; the tuned_ ones on a thread that may. */
@@ -83,7 +84,7 @@ struct fleet_event {
 typedef void (*fleet_sink)(const struct fleet_event *e, void *arg);
 
 /* Copies everything in `g`. *ret_id names the request until its DONE or FAILED, which comes exactly
- * once (also after a cancel). Errors: ERR_BUSY (queue full: see fleet_retry_after_s()), ERR_NOMEM;
+ * once (also after a cancel). Errors: ERR_QUEUE (full: see fleet_retry_after_s()), ERR_NOMEM;
  * then no sink call comes. */
 enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
 	fleet_sink sink, void *arg, uint64_t *ret_id);

@@ -33,7 +33,7 @@ enum {
 	FLEET_PAUSE_MS = 100, /* before the first new start; doubles */
 	FLEET_PAUSE_MAX_MS = 10000,
 	FLEET_LOADS_MAX = 8,     /* deaths in a row before its requests are given up */
-	FLEET_YIELD_MS = 5000,   /* a model waits so long for a busy one before that drains */
+	FLEET_YIELD_MS = 5000,
 	FLEET_STATUS_MS = 200,
 	FLEET_PIN_RETRY_MS = 60000,
 	FLEET_WORKED_MS = 600000, /* on safer settings; then the next load is as chosen again */

@@ -213,7 +213,7 @@ static bool try_load(struct fleet *f, struct slot *s, int64_t now)
 		return true;
 	}
 	if (p.verdict == PLAN_WAIT) {
-		if (now - s->wanted_ms >= FLEET_YIELD_MS && owners[p.yield]->state == SLOT_READY)
+		if (now - s->wanted_ms >= f->opt.yield_ms && owners[p.yield]->state == SLOT_READY)
 			owners[p.yield]->yield = true; /* else who is never idle starves others */
 		return false;
 	}

@@ -97,9 +97,7 @@ static void tuned_put(void *arg, const char *digest, struct str build, struct st
 
 void server_fleet_options(struct server_fleet *s, struct fleet_options *o)
 {
-	const struct machine *m = s->machine;
-	snprintf(s->machine_id, sizeof s->machine_id, "%s; %u cores%s%s", m->cpu, m->cores,
-		m->gpu[0] ? "; " : "", m->gpu);
+	machine_id(s->machine, s->machine_id);
 	o->arg = s;
 	o->memory = memory_now;
 	o->need = model_need;

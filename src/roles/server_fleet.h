@@ -12,7 +12,7 @@ struct server_fleet { /* borrowed; filled before fleet_new() */
 	const char *dir;
 	uint32_t n_ctx, n_seq; /* as configured */
 	struct pool *chores;   /* for what may block; set later */
-	char machine_id[256];
+	char machine_id[MACHINE_ID_MAX];
 };
 void server_fleet_options(struct server_fleet *s, struct fleet_options *o);
 /* Loads what is pinned; on a thread that may block. */
