@@ -20,6 +20,7 @@ enum engine_msg {
 	GEN_QUEUED, ENGINE_PURGE,
 };
 
+enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
 /* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
 struct engine_load {
 	int model_fd;            /* read-only; owned by the struct's holder */
@@ -32,6 +33,9 @@ struct engine_load {
 				    nothing); 0: chosen */
 	int8_t flash;            /* -1: chosen, 0 off, 1 on */
 	uint64_t cache_bytes;    /* RAM tier of the prefix cache; 0: chosen */
+	/* What an engine measured here before (engine_info.tuned) and its build; an engine of
+	 * another build measures again. Empty: nothing is known. */
+	char tuned[ENGINE_TUNED_MAX + 1], tuned_build[64];
 };
 struct engine_info {             /* borrowed strings: valid while the message is */
 	uint32_t n_ctx;          /* tokens of prompt and answer that one request may have */
@@ -41,6 +45,9 @@ struct engine_info {             /* borrowed strings: valid while the message is
 	struct str build;        /* engine build: llama.cpp's version and tree hash */
 	struct str template_hash;/* hex SHA-256 of the chat template in use */
 	struct str architecture, description;
+	/* The settings it measured for this model and machine, one line of text that the server
+	 * stores and gives back in engine_load; empty: it measured nothing. */
+	struct str tuned;
 };
 
 enum gen_kind { GEN_CHAT, GEN_PROMPT };    /* messages through the template | raw text */
