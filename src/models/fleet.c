@@ -111,8 +111,11 @@ static void *loader_main(void *arg)
 			memcpy(done->digest, j->digest, sizeof done->digest);
 			done->err = load_engine(f, j, done);
 			inbox_put(f, done);
-		} else {
+		} else if (j->kind == JOB_STOP) {
 			stop_engine(f, j);
+		} else if (f->opt.tuned_put) {
+			f->opt.tuned_put(f->opt.arg, j->digest, str_from(j->load.tuned_build),
+				str_from(j->load.tuned));
 		}
 		mem_free(j);
 	}

@@ -126,7 +126,7 @@ struct command {
 	struct slot loaded; /* info and its strings only */
 };
 
-enum job_kind { JOB_LOAD, JOB_STOP };
+enum job_kind { JOB_LOAD, JOB_STOP, JOB_TUNED /* load.tuned and tuned_build are to be kept */ };
 struct job { /* for a loader thread */
 	enum job_kind kind;
 	char digest[65];

@@ -397,11 +397,34 @@ static enum err on_stats(struct slot *s, struct ipc_in *m, int64_t now)
 	return OK;
 }
 
+/* It measured what suits the model here: known from now on, and kept for its next start. */
+static enum err on_tuned(struct fleet *f, struct slot *s, struct ipc_in *m)
+{
+	struct str line = ipc_get_str(m);
+	if (line.len > ENGINE_TUNED_MAX || !str_is_utf8(line) || str_has_control(line))
+		return ERR_PROTOCOL;
+	TRY(ipc_end(m));
+	TRY(str_copy(line, s->tuned, sizeof s->tuned));
+	s->info.tuned = str_from(s->tuned);
+	struct job *j = mem_zalloc(1, sizeof *j);
+	if (!j)
+		return OK; /* it measures again at its next start */
+	j->kind = JOB_TUNED;
+	memcpy(j->digest, s->model.digest, sizeof j->digest);
+	memcpy(j->load.tuned, s->tuned, sizeof j->load.tuned);
+	(void)!!str_copy(s->info.build, j->load.tuned_build, sizeof j->load.tuned_build);
+	if (queue_put(f->jobs, j))
+		mem_free(j);
+	return OK;
+}
+
 static enum err on_message(struct fleet *f, struct slot *s, struct ipc_in *m)
 {
 	int64_t now = time_mono_ms();
 	if (m->type == ENGINE_STATS)
 		return on_stats(s, m, now);
+	if (m->type == ENGINE_TUNED)
+		return on_tuned(f, s, m);
 	struct request *r = request_of(s, m->id);
 	if (!r)
 		return OK; /* late words about a request that has ended */

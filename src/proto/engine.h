@@ -6,7 +6,8 @@
  * server -> engine   GEN_START, GEN_CANCEL, ENGINE_COUNT
  * engine -> server   GEN_BEGUN, GEN_DELTA.., then exactly one of GEN_DONE or GEN_FAILED;
  *                    ENGINE_COUNTED; ENGINE_STATS every second while busy and once when idle;
- *                    GEN_QUEUED while a request waits and its place changes.
+ *                    GEN_QUEUED while a request waits and its place changes; ENGINE_TUNED (one str:
+ *                    engine_info.tuned) when it measured what suits the model here.
  * server -> engine   ENGINE_PURGE: what a person or a conversation left in the prefix cache goes.
  * The message header's id is the request's id, chosen by the server, unique per engine. */
 #pragma once
@@ -17,7 +18,7 @@ enum engine_msg {
 	ENGINE_LOAD = 0x200, ENGINE_READY, ENGINE_REFUSED,
 	GEN_START, GEN_CANCEL, GEN_BEGUN, GEN_DELTA, GEN_DONE, GEN_FAILED,
 	ENGINE_COUNT, ENGINE_COUNTED, ENGINE_STATS,
-	GEN_QUEUED, ENGINE_PURGE,
+	GEN_QUEUED, ENGINE_PURGE, ENGINE_TUNED,
 };
 
 enum { ENGINE_TUNED_MAX = 255 }; /* bytes */

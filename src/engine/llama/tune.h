@@ -9,7 +9,7 @@
 
 #include "engine/llama/backend.h"
 
-enum { TUNE_OCCUPANCIES = 3, TUNE_TEXT = 400 };
+enum { TUNE_OCCUPANCIES = 3, TUNE_TEXT = ENGINE_TUNED_MAX + 1 };
 struct tuned {
 	bool flash;
 	uint32_t n_ubatch, n_threads;
