@@ -7,7 +7,9 @@
  * no cells, but every token pays for every cell in use, its own or not. In POOL_OWN each sequence
  * has cells of its own (a stream): nothing is shared and nobody pays for others. So texts with a
  * common beginning run in the first, the rest in the second. A pool's memory is taken when it is
- * opened; texts move between pools, and to and from RAM, as states.
+ * opened; texts move between pools, and to and from RAM, as states. Where prompts are read faster
+ * with another layout of cells than answers are written, POOL_READ has that: all its cells are one
+ * pool, a long prompt is read there and moves on.
  *
  * The caller keeps to the capabilities: positions of a sequence are added without gaps, a decode
  * carries at most n_batch tokens of one pool, partial removal and copying only where the caps say
@@ -17,7 +19,7 @@
 #include "engine/vec.h"
 #include "proto/engine.h"
 
-enum engine_pool { POOL_SHARED, POOL_OWN, POOLS };
+enum engine_pool { POOL_SHARED, POOL_OWN, POOL_READ, POOLS };
 struct engine_pool_caps {
 	uint32_t n_cells; /* in all; 0: the backend has no such pool */
 	uint32_t n_ctx;   /* positions one sequence may hold */
@@ -96,10 +98,10 @@ struct engine_backend_ops {
 	int32_t (*kv_first)(void *b, enum engine_pool p, int32_t seq); /* smallest position; -1: none */
 	void (*kv_clear)(void *b, enum engine_pool p); /* forgets every sequence */
 
-	/* Bytes of the state of all that a sequence holds; 0: it cannot be saved. */
-	size_t (*state_size)(void *b, enum engine_pool p, int32_t seq);
-	/* Bytes written, at most `size`; 0: failed. */
-	size_t (*state_get)(void *b, enum engine_pool p, int32_t seq, void *to, size_t size);
+	/* The state of all that a sequence holds; the caller frees *ret (mem_free). Errors:
+	 * ERR_NOMEM, ERR_UNSUPPORTED (it cannot be saved). */
+	enum err (*state_get)(
+		void *b, enum engine_pool p, int32_t seq, void **ret, size_t *ret_size);
 	/* Into an empty sequence. The bytes must be what state_get() gave to the same build and
 	 * model. False: no cells for it; the sequence is empty. */
 	bool (*state_set)(void *b, enum engine_pool p, int32_t seq, const void *from, size_t size);

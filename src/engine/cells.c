@@ -43,6 +43,7 @@ enum err cells_new(const struct cells_options *o, struct cells **ret)
 	c->spare = shared > SPARE ? (int32_t)(shared - SPARE) : 0;
 	add_slots(c, POOL_OWN, c->caps->pool[POOL_OWN].n_seq);
 	add_slots(c, POOL_SHARED, shared > SPARE ? shared - SPARE : 0);
+	add_slots(c, POOL_READ, c->divisible && c->caps->state ? c->caps->pool[POOL_READ].n_seq : 0);
 	enum err e = prefix_new(o->ram_bytes, c->divisible, o->disk, &c->tree);
 	if (e) {
 		mem_free(c);
@@ -115,6 +116,18 @@ static void note_top(struct cells *c)
 
 /* ---- letting go ---- */
 
+/* Reading elsewhere is given up. */
+static void drop_reader(struct cells *c, struct slot *l)
+{
+	struct slot *r = l->reader;
+	if (!r)
+		return;
+	(void)c->ops->kv_rm(c->b, POOL_READ, r->seq, 0, -1);
+	r->kv.n = 0;
+	r->sharers = 0;
+	l->reader = NULL;
+}
+
 static void part_from_donor(struct slot *l)
 {
 	if (l->donor)
@@ -170,6 +183,7 @@ static void reduce(struct cells *c, struct slot *l)
 
 void cells_drop(struct cells *c, struct slot *l)
 {
+	drop_reader(c, l);
 	l->req = NULL;
 	l->leader = NULL;
 	l->unsaved = false;
@@ -195,14 +209,10 @@ void cells_clear(struct cells *c, enum engine_pool p)
 
 static void *get_state(struct cells *c, enum engine_pool p, int32_t seq, size_t *ret_size)
 {
-	size_t n = c->ops->state_size(c->b, p, seq);
-	void *bytes = n ? mem_alloc(n) : NULL;
-	if (bytes && c->ops->state_get(c->b, p, seq, bytes, n) != n) {
-		mem_free(bytes);
-		bytes = NULL;
-	}
-	*ret_size = bytes ? n : 0;
-	return bytes;
+	void *bytes = NULL;
+	if (c->ops->state_get(c->b, p, seq, &bytes, ret_size))
+		*ret_size = 0;
+	return *ret_size ? bytes : NULL;
 }
 
 /* The state of positions [from, to) of a slot in the shared pool: by way of a spare sequence that
@@ -322,6 +332,7 @@ void cells_leave(struct cells *c, struct slot *l, bool preempted)
 	l->req = NULL;
 	l->leader = NULL;
 	l->used = ++c->clock;
+	drop_reader(c, l);
 	if (nothing) {
 		cells_drop(c, l);
 		return;
@@ -346,6 +357,10 @@ bool cells_idle(struct cells *c)
 			save(c, &c->slot[i]);
 			return true;
 		}
+	if (c->open[POOL_READ]) { /* its memory is for the time of reading */
+		c->ops->pool_close(c->b, POOL_READ);
+		c->open[POOL_READ] = false;
+	}
 	return false;
 }
 
@@ -619,6 +634,67 @@ void cells_start(
 		l->leader = from->leader;
 		l->want = from->want;
 	}
+}
+
+/* ---- reading elsewhere ---- */
+
+void cells_read_elsewhere(struct cells *c, struct slot *l)
+{
+	size_t all = l->req->feed.n - 1, have = l->kv.n;
+	struct slot *r = NULL;
+	if (l->reader || l->leader || l->req->strict || all < have + CELLS_READ_MIN ||
+		all - have < have / 4 || !c->caps->pool[POOL_READ].n_cells)
+		return;
+	for (size_t i = 0; i < c->n && !r; i++)
+		if (c->slot[i].pool == POOL_READ && !c->slot[i].sharers)
+			r = &c->slot[i];
+	uint32_t taken = 0;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->slot[i].reader)
+			taken += (uint32_t)c->slot[i].req->feed.n;
+	if (!r || taken + all + 1 > c->caps->pool[POOL_READ].n_cells || !open_pool(c, POOL_READ))
+		return;
+	r->kv.n = 0;
+	if (have) {
+		size_t n;
+		AUTO_MEM void *bytes = get_state(c, l->pool, l->seq, &n);
+		if (!bytes || tokens_reserve(&r->kv, have) ||
+			!c->ops->state_set(c->b, POOL_READ, r->seq, bytes, n))
+			return;
+		memcpy(r->kv.v, l->kv.v, have * sizeof *r->kv.v);
+		r->kv.n = have;
+	}
+	l->reader = r;
+	r->sharers = 1; /* taken */
+}
+
+void cells_read_done(struct cells *c, struct slot *l)
+{
+	struct slot *r = l->reader;
+	size_t have = l->kv.n, all = r->kv.n, n;
+	bool own = l->pool == POOL_OWN, there = false;
+	if (have && !own)
+		(void)c->ops->kv_rm(c->b, POOL_READ, r->seq, 0, (int32_t)have);
+	AUTO_MEM void *bytes = get_state(c, POOL_READ, r->seq, &n);
+	if (bytes && !tokens_reserve(&l->kv, all - have)) {
+		if (own) {
+			set_empty(c, l);
+			have = 0;
+			there = !tokens_reserve(&l->kv, all) &&
+				c->ops->state_set(c->b, POOL_OWN, l->seq, bytes, n);
+		} else if (c->ops->state_set(c->b, POOL_SHARED, c->spare, bytes, n)) {
+			c->ops->kv_cp(c->b, c->spare, l->seq, (int32_t)have, (int32_t)all);
+			(void)c->ops->kv_rm(c->b, POOL_SHARED, c->spare, 0, -1);
+			there = true;
+		}
+	}
+	if (there) {
+		memcpy(l->kv.v + have, l->req->feed.v + have, (all - have) * sizeof *l->kv.v);
+		l->kv.n = all;
+		l->unsaved = true;
+	}
+	drop_reader(c, l);
+	note_top(c);
 }
 
 bool cells_followed(struct cells *c, struct slot *l)

@@ -21,6 +21,7 @@
 enum {
 	CELLS_SLOTS = 256,
 	CELLS_TAKE_MIN = 16, /* positions below which computing is cheaper than fetching */
+	CELLS_READ_MIN = 192, /* tokens that are worth the way through the reading pool */
 	CELLS_SHARE_MIN = 32, /* positions in common that make two texts a family */
 };
 struct slot {
@@ -37,6 +38,7 @@ struct slot {
 	enum { FORGET_NOT, FORGET_OWN, FORGET_ALL } forget;
 	uint32_t shared;
 	struct slot *donor, *leader;
+	struct slot *reader; /* in POOL_READ, where its prompt is read; NULL: in its own cells */
 	uint32_t want; /* positions to take over from the leader */
 	unsigned sharers;
 	uint64_t used;     /* clock of the last use */
@@ -53,7 +55,7 @@ enum err cells_new(const struct cells_options *o, struct cells **ret);
 struct cells *cells_free(struct cells *c);
 DEFINE_AUTO(cells)
 
-size_t cells_n(const struct cells *c); /* slots; both pools */
+size_t cells_n(const struct cells *c); /* slots, all pools; those of the reading pool never run */
 struct slot *cells_slot(struct cells *c, size_t i);
 struct prefix *cells_tree(struct cells *c);
 uint32_t cells_used(const struct cells *c, enum engine_pool p);
@@ -81,6 +83,11 @@ struct slot *cells_take(struct cells *c, enum engine_pool p, const struct reques
 /* Gives the slot to the request and fills it with the longest beginning there is, `from` in the
  * shared pool. kv.n says how much. Nothing at all for a strict request. */
 void cells_start(struct cells *c, struct slot *l, struct request *r, const struct cells_family *from);
+/* Gives it a place in the reading pool, if what it has to read is worth it and there is room. */
+void cells_read_elsewhere(struct cells *c, struct slot *l);
+/* All but the last token was read there: comes back with it. Without cells for it the reading is
+ * lost, and it reads again in its own. */
+void cells_read_done(struct cells *c, struct slot *l);
 /* The leader may be there: takes over. True: the slot follows nobody (any more). */
 bool cells_followed(struct cells *c, struct slot *l);
 /* More tokens lie in its cells now. At borders where a text may be continued differently, what has

@@ -89,11 +89,13 @@ static void fake_caps_set(struct fake *f)
 	if (o->n_seq)
 		c->pool[POOL_OWN] =
 			(struct engine_pool_caps){ o->n_own * o->n_seq, o->n_own, o->n_seq };
+	if (o->n_read)
+		c->pool[POOL_READ] = (struct engine_pool_caps){ o->n_read, o->n_read, 4 };
 	c->n_ctx = o->n_shared > o->n_own ? o->n_shared : o->n_own;
 	c->n_ctx_train = c->n_ctx;
 	c->n_batch = c->n_ubatch = c->n_outputs = o->n_batch;
 	c->n_vocab = FAKE_VOCAB;
-	c->n_run = o->n_run ? o->n_run : c->pool[0].n_seq + c->pool[1].n_seq;
+	c->n_run = o->n_run ? o->n_run : c->pool[POOL_SHARED].n_seq + c->pool[POOL_OWN].n_seq;
 	c->swa_window = o->swa_window;
 	c->cell_bytes = 16;
 	c->partial_rm = c->partial_cp = !o->no_partial;
@@ -307,7 +309,7 @@ static void compute(struct fake *f, enum engine_pool p, const struct engine_toke
 
 static bool has_room(struct fake *f, enum engine_pool p, const struct engine_token *v, size_t n)
 {
-	if (p == POOL_SHARED)
+	if (p != POOL_OWN)
 		return f->pool[p].used + n <= f->caps.pool[p].n_cells;
 	uint32_t more[SEQS_MAX] = { 0 };
 	for (size_t i = 0; i < n; i++) {
@@ -342,8 +344,9 @@ static enum err fake_decode(
 		DIE("fake: more logits than there are rows");
 	f->n_last = n;
 	f->tokens += n;
+	int64_t token_ns = p == POOL_READ ? f->o.token_ns / 2 : f->o.token_ns;
 	f->now += f->o.step_ns +
-		  (int64_t)n * (f->o.token_ns + f->o.cell_ns * (int64_t)pool->used);
+		  (int64_t)n * (token_ns + f->o.cell_ns * (int64_t)pool->used);
 	return OK;
 }
 
@@ -433,25 +436,23 @@ struct saved {
 	int32_t token, pos;
 };
 
-static size_t fake_state_size(void *b, enum engine_pool p, int32_t seq)
+static enum err fake_state_get(
+	void *b, enum engine_pool p, int32_t seq, void **ret, size_t *ret_size)
 {
 	struct fake *f = self(b);
 	struct row *r = row_of(f, p, seq);
-	return f->caps.state ? sizeof(struct saved) * (r->end - r->first) : 0;
-}
-
-static size_t fake_state_get(void *b, enum engine_pool p, int32_t seq, void *to, size_t size)
-{
-	struct fake *f = self(b);
-	struct row *r = row_of(f, p, seq);
-	if (size != fake_state_size(b, p, seq))
-		DIE("fake: size of a state");
-	struct saved *s = to;
+	if (!f->caps.state || r->end == r->first)
+		return ERR_UNSUPPORTED;
+	struct saved *s = mem_zalloc(r->end - r->first, sizeof *s);
+	if (!s)
+		return ERR_NOMEM;
+	*ret = s;
+	*ret_size = (r->end - r->first) * sizeof *s;
 	for (uint32_t i = r->first; i < r->end; i++) {
 		const struct cell *c = &f->pool[p].cell[r->cell[i]];
 		*s++ = (struct saved){ c->hash, c->token, (int32_t)i };
 	}
-	return size;
+	return OK;
 }
 
 static bool fake_state_set(
@@ -466,9 +467,9 @@ static bool fake_state_set(
 		uint32_t pos = (uint32_t)s[i].pos;
 		if (!i)
 			r->first = r->end = pos;
-		if (pos != r->end || pos >= f->caps.pool[p].n_ctx)
+		if (pos != r->end)
 			DIE("fake: positions of a state");
-		if (!grab(f, p, seq, &r->cell[pos])) {
+		if (pos >= f->caps.pool[p].n_ctx || !grab(f, p, seq, &r->cell[pos])) {
 			row_empty(&f->pool[p], r);
 			return false;
 		}
@@ -538,7 +539,6 @@ const struct engine_backend_ops FAKE_OPS = {
 	.kv_cp = fake_kv_cp,
 	.kv_first = fake_kv_first,
 	.kv_clear = fake_kv_clear,
-	.state_size = fake_state_size,
 	.state_get = fake_state_get,
 	.state_set = fake_state_set,
 	.grammar_new = fake_grammar_new,

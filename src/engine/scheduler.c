@@ -460,20 +460,27 @@ static void admit(struct sched *s)
 
 /* ---- the batch ---- */
 
+/* Where its tokens are computed now. */
+static struct slot *place_of(struct slot *l)
+{
+	return l->reader ? l->reader : l;
+}
+
 static size_t left(const struct slot *l)
 {
-	return l->req->feed.n - l->kv.n;
+	return l->req->feed.n - (l->reader ? l->reader->kv.n : l->kv.n);
 }
 
 static void put(struct sched *s, struct slot *l, size_t n)
 {
+	const struct slot *at = place_of(l);
 	l->out = s->n_batch + n - 1;
 	for (size_t i = 0; i < n; i++) {
-		size_t pos = l->kv.n + i;
+		size_t pos = at->kv.n + i;
 		s->batch[s->n_batch++] = (struct engine_token){
 			.token = l->req->feed.v[pos],
 			.pos = (int32_t)pos,
-			.seq = l->seq,
+			.seq = at->seq,
 			.out = pos + 1 == l->req->feed.n,
 		};
 	}
@@ -613,20 +620,22 @@ static bool fill(struct sched *s, enum engine_pool p, size_t *ret_prompts)
 	size_t prompts = 0;
 	s->n_batch = 0;
 	EACH_RUNNING(s, l)
-	if (l->pool == p && !l->leader && !l->req->strict && left(l) == 1 && !tell_begun(s, l)) {
+	if (l->pool == p && !l->leader && !l->reader && !l->req->strict && left(l) == 1 && !tell_begun(s, l)) {
 		put(s, l, 1);
 		put_draft(s, l);
 	}
 	EACH_RUNNING(s, l)
 	{
 		size_t room = s->caps->n_batch - s->n_batch, n = l->n_batch;
-		if (l->pool != p || l->leader || !left(l))
+		if (place_of(l)->pool != p || l->leader || !left(l))
 			continue;
 		if (l->req->strict)
 			n = strict_chunk(s, l);
 		else if (left(l) == 1)
 			continue;
 		n = to_border(s, l, n < room ? n : room);
+		if (l->reader && n >= left(l)) /* the last one is computed where it answers */
+			n = left(l) - 1;
 		l->n_batch = 0;
 		if (!n || tell_begun(s, l))
 			continue;
@@ -784,8 +793,9 @@ static void draw_next(struct sched *s, struct slot *l)
 static enum err commit(struct sched *s, enum engine_pool p)
 {
 	EACH_RUNNING(s, l)
-	if (l->pool == p && l->n_batch) {
-		TRY(cells_grow(s->cells, l, l->req->feed.v + l->kv.n, l->n_batch));
+	if (place_of(l)->pool == p && l->n_batch) {
+		struct slot *at = place_of(l);
+		TRY(cells_grow(s->cells, at, l->req->feed.v + at->kv.n, l->n_batch));
 		if (l->req->n_draft)
 			TRY(cells_grow(s->cells, l, l->req->draft, l->req->n_draft));
 	}
@@ -819,7 +829,7 @@ static void make_room(struct sched *s, enum engine_pool p)
 	}
 	struct slot *newest = NULL;
 	EACH_RUNNING(s, l)
-	if (l->pool == p && (!newest || l->req->order > newest->req->order))
+	if (place_of(l)->pool == p && (!newest || l->req->order > newest->req->order))
 		newest = l;
 	if (newest && s->n_running > 1) {
 		preempt(s, newest);
@@ -834,7 +844,7 @@ static void make_room(struct sched *s, enum engine_pool p)
 static void refuse_all(struct sched *s, enum engine_pool p)
 {
 	EACH_RUNNING(s, l)
-	if (l->pool == p && l->n_batch)
+	if (place_of(l)->pool == p && l->n_batch)
 		finish_failed(s, l, ERR_ENGINE, "the model refused the input");
 }
 
@@ -862,9 +872,11 @@ static enum err step_pool(struct sched *s, enum engine_pool p)
 	s->squeeze = s->stuck = 0;
 	TRY(commit(s, p));
 	EACH_RUNNING(s, l)
-	if (l->pool == p && l->n_batch) {
+	if (place_of(l)->pool == p && l->n_batch) {
 		l->n_batch = 0;
-		if (l->kv.n == l->req->feed.n + l->req->n_draft)
+		if (l->reader && left(l) == 1)
+			cells_read_done(s->cells, l);
+		else if (l->kv.n == l->req->feed.n + l->req->n_draft)
 			draw_next(s, l);
 	}
 	return OK;
@@ -877,9 +889,11 @@ enum err sched_step(struct sched *s)
 	admit(s);
 	tell_places(s);
 	EACH_RUNNING(s, l)
-	(void)cells_followed(s->cells, l);
+	if (cells_followed(s->cells, l) && left(l) > CELLS_READ_MIN)
+		cells_read_elsewhere(s->cells, l);
 	cells_compact(s->cells);
 	share_prompts(s);
+	TRY(step_pool(s, POOL_READ));
 	TRY(step_pool(s, POOL_SHARED));
 	return step_pool(s, POOL_OWN);
 }

@@ -702,6 +702,7 @@ static struct fake_options random_backend(uint64_t *x)
 	o.n_seq = pools ? o.n_seq : 0;
 	o.n_shared = pools == 1 ? 0 : 300 + dice(x, 900);
 	o.n_shared_seq = 3 + dice(x, 12);
+	o.n_read = dice(x, 2) ? 0 : 100 + dice(x, 300);
 	return o;
 }
 

@@ -70,7 +70,7 @@ static void on_queued(void *arg, uint64_t id, const struct gen_queued *v)
 }
 
 /* A machine as it was measured: a step costs 5 ms, a token 3, a cell in use a little for each. */
-static const struct fake_options MACHINE = { .n_shared = 8192, .n_own = 2048, .n_seq = 8,
+static const struct fake_options MACHINE = { .n_shared = 8192, .n_read = 8192, .n_own = 2048, .n_seq = 8,
 	.n_run = 24, .n_batch = 512, .step_ns = 5000000, .token_ns = 3000000, .cell_ns = 300 };
 
 static struct world *world_new(const struct fake_options *o, struct sched_options so)

@@ -17,6 +17,7 @@ enum {
 	SEQ_DEFAULT = 8,
 	SEQ_MOST = 64,    /* libllama keeps a row of logits for each */
 	SHARED_RUN = 24,  /* requests over shared prefixes that run together */
+	READ_SEQS = 16,    /* prompts read together */
 	SHARED_SEQS = 40, /* with kept prefixes and one for states on their way */
 	DRAFTS = 16,      /* further rows, for drafted tokens */
 	BATCH_DEFAULT = 512, /* one micro-batch: a cancel waits for no more than this */
@@ -43,7 +44,6 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b)
 		if (b->ctx[p])
 			llama_free(b->ctx[p]);
 	/* the thread pool ends with the process: its threads may be shared */
-	mem_free(b->scratch);
 	if (b->model)
 		llama_model_free(b->model);
 	mem_free(b);
@@ -130,6 +130,11 @@ static void choose_sizes(struct llama_backend *b, const struct llama_backend_opt
 		(struct engine_pool_caps){ .n_cells = shared, .n_ctx = shared, .n_seq = SHARED_SEQS };
 	b->caps.pool[POOL_OWN] =
 		(struct engine_pool_caps){ .n_cells = own * seqs, .n_ctx = own, .n_seq = seqs };
+	/* On a CPU flash attention reads half as fast again as it writes slowly: it has a pool of
+	 * its own to read in. */
+	if (!o->gpu && o->flash <= 0 && !llama_model_n_swa(b->model))
+		b->caps.pool[POOL_READ] = (struct engine_pool_caps){
+			.n_cells = shared, .n_ctx = shared, .n_seq = READ_SEQS };
 }
 
 /* Recurrent state cannot be shared by prefix: such a model has streams only, and long ones. */
@@ -138,6 +143,7 @@ static void only_streams(struct llama_backend *b)
 	struct engine_pool_caps *shared = &b->caps.pool[POOL_SHARED], *own = &b->caps.pool[POOL_OWN];
 	own->n_ctx = shared->n_ctx;
 	own->n_cells = own->n_ctx * own->n_seq;
+	b->caps.pool[POOL_READ] = (struct engine_pool_caps){ 0 };
 	*shared = (struct engine_pool_caps){ 0 };
 }
 
@@ -156,8 +162,8 @@ static void choose_params(struct llama_backend *b, const struct llama_backend_op
 		p->n_ubatch = least(o->n_ubatch ? o->n_ubatch : BATCH_DEFAULT, p->n_batch);
 		p->n_threads = p->n_threads_batch = (int32_t)threads;
 		p->n_outputs_max = b->caps.n_outputs; /* rows of logits, not one a token of prompt */
-		p->flash_attn_type = flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
-		p->kv_unified = i == POOL_SHARED || c->n_seq == 1;
+		p->flash_attn_type = flash || i == POOL_READ ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+		p->kv_unified = i != POOL_OWN || c->n_seq == 1;
 		p->no_perf = true;
 	}
 	b->facts.n_threads = threads;
@@ -228,8 +234,9 @@ static void read_facts(struct llama_backend *b)
 	uint8_t hash[SHA256_LEN];
 	struct llama_backend_facts *f = &b->facts;
 	shim_context_bytes(b->ctx[POOL_OWN], &f->model_bytes, &f->kv_bytes, &compute);
-	/* The shared pool is opened when the first prefix is shared; it counts from the start. */
-	f->kv_bytes += b->caps.pool[POOL_SHARED].n_cells * b->caps.cell_bytes;
+	/* The other pools are opened when they are first needed; they count from the start. */
+	f->kv_bytes += (b->caps.pool[POOL_SHARED].n_cells + b->caps.pool[POOL_READ].n_cells) *
+		       b->caps.cell_bytes;
 	shim_build(f->build, sizeof f->build);
 	(void)llama_model_meta_val_str(
 		b->model, "general.architecture", f->architecture, sizeof f->architecture);
@@ -394,52 +401,59 @@ static void op_pool_close(void *backend, enum engine_pool p)
 
 /* ---- states ---- */
 
-static unsigned streams(const struct llama_backend *b, enum engine_pool p)
+/* States are kept as a context with one stream and the answers' layout writes them. */
+static struct state_form kept_form(const struct llama_backend *b)
 {
-	return b->params[p].kv_unified ? 1 : b->caps.pool[p].n_seq;
+	return (struct state_form){ 1, !b->facts.flash };
 }
 
-static void *scratch(struct llama_backend *b, size_t size)
+static struct state_form form_of(const struct llama_backend *b, enum engine_pool p)
 {
-	if (size > b->n_scratch) {
-		mem_free(b->scratch);
-		b->scratch = mem_zalloc(1, size);
-		b->n_scratch = b->scratch ? size : 0;
+	bool flash = b->params[p].flash_attn_type == LLAMA_FLASH_ATTN_TYPE_ENABLED;
+	return (struct state_form){
+		b->params[p].kv_unified ? 1 : b->caps.pool[p].n_seq, !flash };
+}
+
+static bool is_kept_form(const struct llama_backend *b, enum engine_pool p)
+{
+	struct state_form k = kept_form(b), f = form_of(b, p);
+	return k.streams == f.streams && k.transposed == f.transposed;
+}
+
+static enum err op_state_get(
+	void *backend, enum engine_pool p, int32_t seq, void **ret, size_t *ret_size)
+{
+	struct llama_backend *b = llama_self(backend);
+	size_t n = llama_state_seq_get_size(b->ctx[p], seq);
+	AUTO_MEM uint8_t *bytes = n ? mem_alloc(n) : NULL;
+	if (!n)
+		return ERR_UNSUPPORTED;
+	if (!bytes)
+		return ERR_NOMEM;
+	if (llama_state_seq_get_data(b->ctx[p], bytes, n, seq) != n)
+		return ERR_UNSUPPORTED;
+	if (is_kept_form(b, p)) {
+		*ret = TAKE(bytes);
+		*ret_size = n;
+		return OK;
 	}
-	return b->scratch;
-}
-
-static size_t op_state_size(void *backend, enum engine_pool p, int32_t seq)
-{
-	struct llama_backend *b = llama_self(backend);
-	size_t n = llama_state_seq_get_size(b->ctx[p], seq);
-	return streams(b, p) == 1 ? n : state_size_single(n, streams(b, p), b->sections);
-}
-
-static size_t op_state_get(void *backend, enum engine_pool p, int32_t seq, void *to, size_t size)
-{
-	struct llama_backend *b = llama_self(backend);
-	if (streams(b, p) == 1)
-		return llama_state_seq_get_data(b->ctx[p], to, size, seq);
-	size_t n = llama_state_seq_get_size(b->ctx[p], seq);
-	if (!n || state_size_single(n, streams(b, p), b->sections) != size || !scratch(b, n))
-		return 0;
-	if (llama_state_seq_get_data(b->ctx[p], b->scratch, n, seq) != n)
-		return 0;
-	return state_to_single(b->scratch, n, streams(b, p), b->sections, to) ? size : 0;
+	uint8_t *kept;
+	if (!state_convert(bytes, n, b->sections, form_of(b, p), kept_form(b), &kept, ret_size))
+		return ERR_UNSUPPORTED;
+	*ret = kept;
+	return OK;
 }
 
 static bool op_state_set(
 	void *backend, enum engine_pool p, int32_t seq, const void *from, size_t size)
 {
 	struct llama_backend *b = llama_self(backend);
-	if (streams(b, p) > 1) {
-		size_t n = state_size_streams(size, streams(b, p), b->sections);
-		if (!scratch(b, n) ||
-			!state_to_streams(from, size, streams(b, p), b->sections, b->scratch))
+	AUTO_MEM uint8_t *other = NULL;
+	if (!is_kept_form(b, p)) {
+		if (!state_convert(from, size, b->sections, kept_form(b), form_of(b, p), &other,
+			    &size))
 			return false;
-		from = b->scratch;
-		size = n;
+		from = other;
 	}
 	if (llama_state_seq_set_data(b->ctx[p], from, size, seq) == size)
 		return true;
@@ -462,7 +476,6 @@ const struct engine_backend_ops LLAMA_OPS = {
 	.kv_cp = op_kv_cp,
 	.kv_first = op_kv_first,
 	.kv_clear = op_kv_clear,
-	.state_size = op_state_size,
 	.state_get = op_state_get,
 	.state_set = op_state_set,
 	.grammar_new = llama_op_grammar_new,

@@ -10,8 +10,6 @@ struct llama_backend {
 	struct llama_context_params params[POOLS];
 	struct llama_context *last; /* decoded in last: the logits are its */
 	unsigned sections;          /* of a state, see state.h */
-	void *scratch;              /* for states on their way, grows */
-	size_t n_scratch;
 	const struct llama_vocab *vocab;
 	struct shim_templates *templates; /* NULL: none that works */
 	char no_template[SHIM_WHY];       /* why not */

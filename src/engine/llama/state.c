@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/fault.h"
+
 enum {
 	HEAD = 8,      /* magic and sequence id */
 	COUNT = 4,     /* number of streams; cells of a stream */
@@ -44,109 +46,141 @@ static uint64_t take_u64(struct reader *r)
 	return v;
 }
 
-static void skip_rows(struct reader *r, uint64_t cells, uint64_t row)
+/* Bytes in, bytes out; `out` may be NULL: then only the length is counted. */
+struct writer {
+	uint8_t *out;
+	size_t n;
+};
+
+static void put(struct writer *w, const void *p, uint64_t n)
+{
+	if (w->out && p)
+		memcpy(w->out + w->n, p, n);
+	w->n += n;
+}
+
+static void put_u32(struct writer *w, uint32_t v)
+{
+	put(w, &v, sizeof v);
+}
+
+static void put_u64(struct writer *w, uint64_t v)
+{
+	put(w, &v, sizeof v);
+}
+
+static const uint8_t *take_rows(struct reader *r, uint64_t cells, uint64_t row)
 {
 	if (row > 1 << 24) /* bytes of one cell in one layer */
 		r->bad = true;
-	(void)take(r, cells * (r->bad ? 0 : row));
+	return take(r, cells * (r->bad ? 0 : row));
 }
 
-/* Past the cells of one stream: their positions, then keys and values layer by layer. */
-static void skip_cells(struct reader *r, uint32_t cells)
+enum { BLOCK = 32 }; /* cells and values at a time: both sides stay in the cache */
+
+/* (cells, width) of 2-byte values to (width, cells), or back with the numbers exchanged. */
+static void transpose(const uint16_t *in, size_t rows, size_t columns, uint16_t *out)
 {
-	(void)take(r, (uint64_t)cells * CELL_META);
-	uint32_t transposed = take_u32(r), layers = take_u32(r);
-	for (uint32_t i = 0; i < layers && !r->bad; i++) {
-		(void)take_u32(r); /* type */
-		skip_rows(r, cells, take_u64(r));
-	}
-	for (uint32_t i = 0; i < layers && !r->bad; i++) {
-		(void)take_u32(r);
-		if (transposed) {
-			uint64_t element = take_u32(r), width = take_u32(r);
-			skip_rows(r, cells, element * width);
-		} else {
-			skip_rows(r, cells, take_u64(r));
-		}
-	}
+	for (size_t r0 = 0; r0 < rows; r0 += BLOCK)
+		for (size_t c0 = 0; c0 < columns; c0 += BLOCK)
+			for (size_t r = r0; r < rows && r < r0 + BLOCK; r++)
+				for (size_t c = c0; c < columns && c < c0 + BLOCK; c++)
+					memcpy(out + c * rows + r, in + r * columns + c,
+						sizeof *out);
 }
 
-size_t state_size_single(size_t len, unsigned streams, unsigned sections)
+/* One layer's values. Only 2-byte types can change their order. */
+static void values(struct reader *r, struct writer *w, uint64_t cells, bool from, bool to)
 {
-	size_t less = (size_t)(streams - 1) * COUNT * sections;
-	return len > less ? len - less : 0;
-}
-
-size_t state_size_streams(size_t len, unsigned streams, unsigned sections)
-{
-	return len + (size_t)(streams - 1) * COUNT * sections;
-}
-
-static uint8_t *put(uint8_t *out, const void *p, size_t n)
-{
-	memcpy(out, p, n);
-	return out + n;
-}
-
-static uint8_t *put_u32(uint8_t *out, uint32_t v)
-{
-	return put(out, &v, sizeof v);
-}
-
-/* Reads a section written for `from` streams and writes it for `to`: the one stream that has cells
- * comes first, empty ones fill up. Returns the end of what was written. */
-static uint8_t *section(struct reader *r, unsigned from, unsigned to, uint8_t *out)
-{
-	uint32_t cells = 0;
-	const uint8_t *body = NULL;
-	size_t len = 0;
-	if (take_u32(r) != from)
+	uint32_t type = take_u32(r), element = from ? take_u32(r) : 2;
+	uint64_t width = from ? take_u32(r) : 0, row = from ? element * width : take_u64(r);
+	const uint8_t *data = take_rows(r, cells, row);
+	if (r->bad || (from != to && (element != 2 || row % 2 || type != 1 /* f16 */))) {
 		r->bad = true;
-	for (unsigned s = 0; s < from && !r->bad; s++) {
+		return;
+	}
+	put_u32(w, type);
+	if (to) {
+		put_u32(w, element);
+		put_u32(w, (uint32_t)(row / element));
+	} else {
+		put_u64(w, row);
+	}
+	if (from == to || !w->out)
+		put(w, data, cells * row);
+	else {
+		size_t n = (size_t)(row / 2);
+		void *out = w->out + w->n;
+		transpose((const void *)data, from ? n : cells, from ? cells : n, out);
+		w->n += cells * row;
+	}
+}
+
+/* The cells of one stream: their positions, then keys and values layer by layer. */
+static void cells_of(struct reader *r, struct writer *w, uint32_t cells, struct state_form to)
+{
+	put(w, take(r, (uint64_t)cells * CELL_META), (uint64_t)cells * CELL_META);
+	uint32_t transposed = take_u32(r), layers = take_u32(r);
+	put_u32(w, to.transposed);
+	put_u32(w, layers);
+	for (uint32_t i = 0; i < layers && !r->bad; i++) {
+		uint32_t type = take_u32(r);
+		uint64_t row = take_u64(r);
+		const uint8_t *data = take_rows(r, cells, row);
+		if (r->bad)
+			return;
+		put_u32(w, type);
+		put_u64(w, row);
+		put(w, data, cells * row);
+	}
+	for (uint32_t i = 0; i < layers && !r->bad; i++)
+		values(r, w, cells, transposed, to.transposed);
+}
+
+/* Reads a section written for one form and writes it for another: the one stream that has cells
+ * comes first, empty ones fill up. */
+static void section(
+	struct reader *r, struct writer *w, struct state_form from, struct state_form to)
+{
+	bool any = false;
+	if (take_u32(r) != from.streams)
+		r->bad = true;
+	put_u32(w, to.streams);
+	for (unsigned s = 0; s < from.streams && !r->bad; s++) {
 		uint32_t n = take_u32(r);
 		if (!n)
 			continue;
-		if (cells)
+		if (any)
 			r->bad = true; /* one sequence lies in one stream */
-		cells = n;
-		body = r->at;
-		skip_cells(r, n);
-		len = (size_t)(r->at - body);
+		any = true;
+		put_u32(w, n);
+		cells_of(r, w, n, to);
 	}
-	if (r->bad)
-		return out;
-	out = put_u32(out, to);
-	out = put_u32(out, cells);
-	if (cells)
-		out = put(out, body, len);
-	for (unsigned s = 1; s < to; s++)
-		out = put_u32(out, 0);
-	return out;
+	for (unsigned s = any; s < to.streams; s++)
+		put_u32(w, 0);
 }
 
-static bool convert(const uint8_t *in, size_t len, unsigned from, unsigned to, unsigned sections,
-	uint8_t *out, size_t size)
+static bool run(const uint8_t *in, size_t len, unsigned sections, struct state_form from,
+	struct state_form to, struct writer *w)
 {
 	struct reader r = { in, len, false };
-	const uint8_t *head = take(&r, HEAD), *begin = out;
-	if (!head)
-		return false;
-	out = put(out, head, HEAD);
+	put(w, take(&r, HEAD), HEAD);
 	for (unsigned i = 0; i < sections && !r.bad; i++)
-		out = section(&r, from, to, out);
-	return !r.bad && !r.left && (size_t)(out - begin) == size;
+		section(&r, w, from, to);
+	return !r.bad && !r.left;
 }
 
-bool state_to_single(
-	const uint8_t *in, size_t len, unsigned streams, unsigned sections, uint8_t *out)
+bool state_convert(const uint8_t *in, size_t len, unsigned sections, struct state_form from,
+	struct state_form to, uint8_t **ret, size_t *ret_len)
 {
-	size_t size = state_size_single(len, streams, sections);
-	return size && convert(in, len, streams, 1, sections, out, size);
-}
-
-bool state_to_streams(
-	const uint8_t *in, size_t len, unsigned streams, unsigned sections, uint8_t *out)
-{
-	return convert(in, len, 1, streams, sections, out,
-		state_size_streams(len, streams, sections));
+	struct writer count = { 0 }, w = { 0 };
+	if (!run(in, len, sections, from, to, &count))
+		return false;
+	w.out = mem_alloc(count.n);
+	if (!w.out)
+		return false;
+	(void)run(in, len, sections, from, to, &w);
+	*ret = w.out;
+	*ret_len = w.n;
+	return true;
 }

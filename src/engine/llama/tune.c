@@ -213,6 +213,9 @@ void llama_backend_apply(struct llama_backend *b, const struct tuned *t)
 		b->params[i].n_ubatch =
 			t->n_ubatch < b->params[i].n_batch ? t->n_ubatch : b->params[i].n_batch;
 	}
+	if (t->flash) /* reading and writing want the same then */
+		b->caps.pool[POOL_READ] = (struct engine_pool_caps){ 0 };
+	b->params[POOL_READ].flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
 	b->facts.flash = t->flash;
 	b->caps.n_ubatch = b->params[POOL_OWN].n_ubatch;
 }
