@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,14 @@ static enum err count(struct engine *e, struct ipc_in *m)
 	return OK;
 }
 
+static enum err purge(struct engine *e, struct ipc_in *m)
+{
+	struct engine_purge p;
+	TRY(engine_purge_get(m, &p));
+	sched_purge(e->sched, &p);
+	return OK;
+}
+
 static enum err server_message(struct engine *e, struct ipc_in *m)
 {
 	struct gen_request g;
@@ -158,6 +167,8 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 		return OK;
 	case ENGINE_COUNT:
 		return count(e, m);
+	case ENGINE_PURGE:
+		return purge(e, m);
 	default:
 		return ERR_PROTOCOL;
 	}
@@ -193,6 +204,10 @@ static enum err read_keeper(struct engine *e)
 			return ERR_CLOSED;
 		enum role peer;
 		int fd = -1;
+		if (m.type == ENGINE_PURGE) {
+			TRY(purge(e, &m));
+			continue;
+		}
 		if (m.type != ATTACH)
 			return ERR_PROTOCOL;
 		TRY(attach_get(&m, &peer, &fd));
@@ -306,6 +321,11 @@ static enum err lock_up(const struct engine_load *load, uint64_t memory)
 	struct stat st;
 	if (fstat(load->model_fd, &st) < 0)
 		return err_from_errno(errno);
+	/* A file that grows is one of a taken-over engine's ways to harm: past this it gets EFBIG. */
+	if (load->disk_bytes) {
+		limits.file_bytes_mib = (unsigned)(load->disk_bytes >> 20) + 1;
+		(void)signal(SIGXFSZ, SIG_IGN);
+	}
 	if (!load->gpu && memory)
 		limits.memory_bytes = memory - memory / 16 + (uint64_t)st.st_size + SLACK_BYTES;
 	offer_for_oom();

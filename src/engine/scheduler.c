@@ -645,6 +645,19 @@ static void refuse_all(struct sched *s)
 		}
 }
 
+void sched_purge(struct sched *s, const struct engine_purge *p)
+{
+	for (uint32_t i = 0; i < s->n_slots; i++) {
+		struct slot *l = &s->slot[i];
+		if (p->person && l->person != p->person)
+			continue;
+		if (l->req) /* no request continues a leaf of nobody */
+			l->person = 0;
+		else
+			empty_slot(s, l);
+	}
+}
+
 enum err sched_step(struct sched *s)
 {
 	s->steps++;

@@ -42,6 +42,9 @@ void sched_add(struct sched *s, uint64_t id, const struct gen_request *g);
 /* Takes effect with the next step, which calls done with GEN_CANCELLED. Unknown ids are ignored. */
 void sched_cancel(struct sched *s, uint64_t id);
 void sched_cancel_all(struct sched *s); /* at once, without sink calls: nobody listens any more */
+/* Forgets what was read for the person (`object` 0), for one conversation of theirs, or (both 0)
+ * for anybody. What still runs for them is not kept when it ends. */
+void sched_purge(struct sched *s, const struct engine_purge *p);
 /* One batch. Errors: ERR_ENGINE (the backend is lost), ERR_NOMEM; then the engine has to end. */
 enum err sched_step(struct sched *s);
 bool sched_busy(const struct sched *s); /* anything waiting or running */

@@ -160,6 +160,9 @@ static void obey(struct fleet *f, struct command *c)
 	case CMD_LOADED:
 		slot_loaded(f, c);
 		break;
+	case CMD_PURGE:
+		slot_purge_all(f, &c->purge);
+		break;
 	}
 }
 
@@ -362,6 +365,17 @@ void fleet_cancel(struct fleet *f, uint64_t id)
 void fleet_unload(struct fleet *f, const char *digest)
 {
 	command(f, CMD_UNLOAD, 0, digest);
+}
+
+enum err fleet_command_purge(struct fleet *f, const struct engine_purge *p)
+{
+	struct command *c = mem_zalloc(1, sizeof *c);
+	if (!c)
+		return ERR_NOMEM;
+	c->kind = CMD_PURGE;
+	c->purge = *p;
+	inbox_put(f, c);
+	return OK;
 }
 
 size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max)

@@ -56,6 +56,12 @@ void fleet_cancel(struct fleet *f, uint64_t id); /* unknown ids are ignored */
 enum err fleet_load(struct fleet *f, const struct fleet_model *m, fleet_sink sink, void *arg);
 void fleet_unload(struct fleet *f, const char *digest);
 
+/* What was read for this person (`object` 0) or this conversation of theirs leaves the cache of
+ * every engine and the disk; both are gen_number()s. Durable on the disk when it returns; engines
+ * obey with their next message, after cancels that came before. Blocks: not for sinks. Errors: the
+ * keeper's, ERR_NOMEM; then something may have stayed. */
+enum err fleet_purge(struct fleet *f, uint64_t person, uint64_t object);
+
 struct fleet_loaded { /* /api/ps */
 	char digest[65], name[256];
 	uint32_t n_ctx, n_seq, active, waiting;

@@ -60,13 +60,14 @@ struct slot {
 	bool unload_asked;
 };
 
-enum command_kind { CMD_START, CMD_CANCEL, CMD_UNLOAD, CMD_LOADED };
+enum command_kind { CMD_START, CMD_CANCEL, CMD_UNLOAD, CMD_LOADED, CMD_PURGE };
 struct command {
 	struct command *next;
 	enum command_kind kind;
 	struct request *request; /* START: owned */
 	uint64_t id;             /* CANCEL */
 	char digest[65];         /* UNLOAD, LOADED */
+	struct engine_purge purge; /* PURGE */
 	/* LOADED */
 	enum err err;
 	struct err_info why;
@@ -112,4 +113,7 @@ void slot_run_all(struct fleet *f);
 int slot_next_deadline(struct fleet *f);
 void slot_free_all(struct fleet *f);
 void fleet_wake(struct fleet *f);
+/* fleet_purge.c: on the fleet's thread; and the way to it. Errors: ERR_NOMEM. */
+void slot_purge_all(struct fleet *f, const struct engine_purge *p);
+enum err fleet_command_purge(struct fleet *f, const struct engine_purge *p);
 void request_free(struct request *r);

@@ -217,9 +217,11 @@ enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, boo
 		.n_gpu_layers = -1,
 		.n_ctx = (uint32_t)n_ctx,
 		.n_seq = (uint32_t)n_seq };
+	cache_open(k, digest, &load);
 	AUTO_IPC_OUT struct ipc_out m;
 	ipc_out_init(&m, ENGINE_LOAD, 0);
 	engine_load_put(&m, &load);
+	wipe(load.cache_key, sizeof load.cache_key);
 	e = ipc_send(c->chan, &m);
 	if (!e)
 		e = attach_new(c, ROLE_SERVER, &c->server_end);
@@ -366,6 +368,8 @@ void child_exited(struct keeper *k, struct child *c)
 		log_warn("a role ended", KV_Z("role", role_names[c->role]),
 			KV_I64("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
 			KV_I64("code", WIFEXITED(status) ? WEXITSTATUS(status) : 0));
+	if (c->role == ROLE_ENGINE)
+		cache_engine_ended(k, c);
 	if (c->writes)
 		writer_exited(k, c, WIFEXITED(status) && !WEXITSTATUS(status));
 	struct child *server = child_find(k, ROLE_SERVER);
