@@ -98,31 +98,32 @@ static enum err job_new(const struct disk_record *r, struct str state, struct jo
 	return OK;
 }
 
-/* Where the parent ends, written or queued. */
-static enum err parent_end(struct disk *d, uint64_t parent, uint64_t *ret)
+/* Does it begin where the parent, written or queued, or the text begins? */
+static enum err check_begin(struct disk *d, const struct disk_record *r)
 {
-	const struct entry *e = entry_find(d, parent);
-	const struct job *j = job_find(d, parent);
-	if (e && e->state != ENTRY_DOOMED)
-		*ret = (uint64_t)e->from + e->n;
-	else if (j)
-		*ret = (uint64_t)j->r.from + j->r.n;
-	else
+	const struct entry *e = entry_find(d, r->parent);
+	const struct job *j = job_find(d, r->parent);
+	uint64_t from = 0, n = 0;
+	if (r->parent && e && e->state != ENTRY_DOOMED) {
+		from = e->from;
+		n = e->n;
+	} else if (r->parent && j) {
+		from = j->r.from;
+		n = j->r.n;
+	} else if (r->parent) {
 		return ERR_NOT_FOUND;
-	return OK;
+	}
+	bool good = r->parent ? r->from > from && r->from <= from + n : !r->from;
+	return good ? OK : ERR_INVALID;
 }
 
 static enum err queue_check(struct disk *d, const struct disk_record *r, uint64_t bytes)
 {
-	uint64_t end = 0;
 	struct kvfile_record kv = { .state_bytes = bytes,
 		.meta_bytes = (uint32_t)disk_meta_bytes(r) };
 	if (bytes > KVFILE_STATE_MAX || kvfile_space(&kv) > d->limit)
 		return ERR_LIMIT;
-	if (r->parent)
-		TRY(parent_end(d, r->parent, &end));
-	if (end != r->from)
-		return ERR_INVALID;
+	TRY(check_begin(d, r));
 	/* one that is larger than the whole queue may wait alone */
 	if (d->n_jobs >= DISK_QUEUE_RECORDS ||
 		(d->n_jobs &&
@@ -169,24 +170,16 @@ void disk_flush(struct disk *d)
 
 /* ---- reading and using ---- */
 
-static enum err find_live(struct disk *d, uint64_t id, struct entry **ret)
-{
-	struct entry *e = entry_find(d, id);
-	if (e && e->state == ENTRY_LIVE) {
-		*ret = e;
-		return OK;
-	}
-	return job_find(d, id) ? ERR_AGAIN : ERR_NOT_FOUND;
-}
-
 /* Without the lock. */
-static enum err read_state(struct disk *d, const struct kvfile_record *kv, struct buf *out)
+static enum err read_state(struct disk *d, const struct kvfile_record *kv, char *to)
 {
-	if (kv->state_bytes > SIZE_MAX / 2)
-		return ERR_LIMIT;
-	TRY(buf_reserve(out, (size_t)kv->state_bytes));
-	for (uint64_t n = 1; n < kvfile_parts(kv); n++)
-		TRY(kvfile_get_part(d->fd, &d->keys, kv, n, &d->scratch, out));
+	AUTO_SECRET_BUF struct buf piece = BUF(KVFILE_CHUNK);
+	for (uint64_t n = 1; n < kvfile_parts(kv); n++) {
+		buf_clear(&piece);
+		TRY(kvfile_get_part(d->fd, &d->keys, kv, n, &d->scratch, &piece));
+		memcpy(to, piece.ptr, piece.len);
+		to += piece.len;
+	}
 	return OK;
 }
 
@@ -201,30 +194,39 @@ static void touch(struct disk *d, struct entry *e)
 		d->stats.failed++;
 }
 
-enum err disk_read(struct disk *d, uint64_t id, struct buf *out)
+/* Lock held, given up while it reads. */
+static enum err read_entry(struct disk *d, struct entry *e, void *to)
 {
-	size_t start = out->len;
-	struct entry *e;
+	struct kvfile_record kv = e->kv;
+	d->reading = kv.id;
+	(void)pthread_mutex_unlock(&d->lock);
+	enum err err = read_state(d, &kv, to);
 	(void)pthread_mutex_lock(&d->lock);
-	enum err err = find_live(d, id, &e);
+	d->reading = 0;
 	if (!err) {
-		struct kvfile_record kv = e->kv;
-		d->reading = id;
-		(void)pthread_mutex_unlock(&d->lock);
-		err = read_state(d, &kv, out);
-		(void)pthread_mutex_lock(&d->lock);
-		d->reading = 0;
-		if (!err) {
-			touch(d, entry_find(d, id));
-			d->stats.read++;
-		} else if (err != ERR_NOMEM && err != ERR_LIMIT) {
-			d->stats.failed++;
-			(void)entry_erase_tree(d, id); /* of no use to anybody any more */
-		}
+		touch(d, entry_find(d, kv.id));
+		d->stats.read++;
+	} else if (err != ERR_NOMEM) {
+		d->stats.failed++;
+		(void)entry_erase_tree(d, kv.id); /* of no use to anybody any more */
+	}
+	return err;
+}
+
+enum err disk_read(struct disk *d, uint64_t id, void *to, size_t n)
+{
+	(void)pthread_mutex_lock(&d->lock);
+	struct entry *e = entry_find(d, id);
+	struct job *j = job_find(d, id);
+	enum err err = ERR_NOT_FOUND;
+	if (j) {
+		err = j->r.state_bytes == n ? OK : ERR_INVALID;
+		if (!err)
+			memcpy(to, j->state, n);
+	} else if (e && e->state == ENTRY_LIVE) {
+		err = e->kv.state_bytes == n ? read_entry(d, e, to) : ERR_INVALID;
 	}
 	(void)pthread_mutex_unlock(&d->lock);
-	if (err)
-		buf_cut(out, start);
 	return err;
 }
 
@@ -239,9 +241,9 @@ bool disk_has(struct disk *d, uint64_t id)
 
 void disk_touch(struct disk *d, uint64_t id)
 {
-	struct entry *e;
 	(void)pthread_mutex_lock(&d->lock);
-	if (!find_live(d, id, &e))
+	struct entry *e = entry_find(d, id);
+	if (e && e->state == ENTRY_LIVE)
 		touch(d, e);
 	(void)pthread_mutex_unlock(&d->lock);
 }
@@ -276,9 +278,9 @@ enum err disk_remove(struct disk *d, uint64_t id)
 	(void)pthread_mutex_lock(&d->lock);
 	if (id)
 		kill_jobs(d, id, 0, 0);
-	enum err e = entry_erase_tree(d, id), settled = settle(d);
+	enum err e = entry_erase_tree(d, id);
 	(void)pthread_mutex_unlock(&d->lock);
-	return e ? e : settled;
+	return e;
 }
 
 static struct entry *first_match(struct disk *d, uint64_t person, uint64_t object)

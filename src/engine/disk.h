@@ -1,19 +1,20 @@
 /* engine/disk.h - the third tier of the prefix cache: states on disk, sealed (store/kvfile.h).
  *
- * A record is the state of tokens [from, from + n) and continues another record, its parent, or
- * begins at position 0. What it says is the caller's: this file compares no tokens and knows no
+ * A record is the state of tokens [from, from + n). It continues another record, its parent, from
+ * inside or from the end of that one's tokens, or begins at position 0. What it says is the caller's: this file compares no tokens and knows no
  * scopes. Keys of the file belong to one model; `fingerprint` stands for everything else that
  * changes a state or its layout (build, types, attention): records of another one are dropped.
  *
  * disk_add() copies and returns; a thread seals and writes. The queue is bounded in bytes and
  * records: when it is full the record is refused, never waited for. Past the limit of bytes the
  * records go that nobody continues and that were used longest ago, so any id may be gone at any
- * time: disk_read() says so and the caller forgets it. With a record all that continue it go.
+ * time: disk_read() says so and the caller forgets it. With a record all that continue it go, being
+ * of no use.
  *
  * Nothing here is ever needed: every error means "compute it again". A record that was torn,
  * changed or written by another key is found by its authentication. Not synced on writing: after a
- * power cut records may be missing. What disk_purge() and disk_remove() took is off the disk, and
- * synced, when they return.
+ * power cut records may be missing. What disk_purge() took is off the disk, and synced, when it
+ * returns; what disk_remove() took is so after the next purge.
  *
  * Callers: one thread (the scheduler's) for all functions. Requests marked temporary must not come
  * here; that is the caller's duty. */
@@ -70,15 +71,17 @@ enum err disk_each(struct disk *d, enum err (*fn)(void *arg, const struct disk_r
  * do not continue the parent's, a negative token, no state), ERR_NOMEM. */
 enum err disk_add(struct disk *d, const struct disk_record *r, struct str state,
 		  uint64_t *ret_id);
-/* Appends the verified state and counts as a use. Blocks for the time of reading. Errors:
- * ERR_NOT_FOUND (gone), ERR_AGAIN (not written yet), ERR_CORRUPT (and it is gone now), ERR_IO ..,
- * buf's. */
-enum err disk_read(struct disk *d, uint64_t id, struct buf *out);
+/* Reads the state, `n` bytes as disk_record.state_bytes says, verified, and counts as a use. One
+ * that still waits to be written is there too. Blocks for the time of reading. Errors: ERR_NOT_FOUND
+ * (gone), ERR_INVALID (another size), ERR_CORRUPT, ERR_IO .. (and it is gone now), ERR_NOMEM; then
+ * what `to` holds says nothing. */
+enum err disk_read(struct disk *d, uint64_t id, void *to, size_t n);
 bool disk_has(struct disk *d, uint64_t id); /* written or queued */
 void disk_touch(struct disk *d, uint64_t id); /* used now */
-/* Both take what continues the records too, and what is queued. Errors: from errno: then something
- * may be on the disk still; the keeper takes it away when the engine has ended. */
+/* Both take what continues the records too, and what is queued. disk_purge() takes as engine_purge
+ * says and waits until it is durable. Errors: from errno: then something may be on the disk still;
+ * the keeper takes it away when the engine has ended. */
 enum err disk_remove(struct disk *d, uint64_t id);
-enum err disk_purge(struct disk *d, uint64_t person, uint64_t object); /* as engine_purge */
+enum err disk_purge(struct disk *d, uint64_t person, uint64_t object);
 void disk_flush(struct disk *d); /* waits until nothing is queued */
 void disk_stats(struct disk *d, struct disk_stats *ret);

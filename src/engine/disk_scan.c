@@ -93,7 +93,7 @@ static void judge(struct entry **id_order, struct entry **from_order, size_t n)
 			continue;
 		p = search(id_order, n, e->parent);
 		if (!p || p->kv.id != e->parent || p->state == ENTRY_DOOMED ||
-			(uint64_t)p->from + p->n != e->from)
+			e->from <= p->from || e->from > (uint64_t)p->from + p->n)
 			e->state = ENTRY_DOOMED;
 	}
 }

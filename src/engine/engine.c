@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "engine/llama/backend.h"
 #include "engine/scheduler.h"
+#include "engine/tier.h"
 #include "engine/watchdog.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
@@ -24,14 +25,20 @@ enum {
 	STEP_SECONDS = 600,       /* no batch takes this long on a machine that works */
 	MESSAGES_A_STEP = 64,     /* read between two batches; decoding goes on meanwhile */
 	STATS_EVERY_MS = 1000,
+	IDLE_MS = 200, /* without work: then what lies in cells only is saved */
+	CACHE_LEAST = 64 << 20,
 	POLL = 0, /* compute threads sleep between batches: engines share cores */
 };
+
+static const uint64_t CACHE_MOST = 2ull << 30;
 
 struct engine {
 	struct ipc *keeper, *server; /* server NULL: not attached */
 	struct sched *sched;
+	struct tier *tier; /* the prefix cache's disk; NULL: none */
 	int64_t stats_ms;
 	bool was_busy, server_lost;
+	bool may_save; /* something was computed since all was saved */
 };
 
 /* The watchdog's thread tells the keeper why; process-wide as the watchdog. */
@@ -101,6 +108,14 @@ static void on_failed(void *arg, uint64_t id, const struct gen_failed *v)
 	send_out(arg, &m);
 }
 
+static void on_queued(void *arg, uint64_t id, const struct gen_queued *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, GEN_QUEUED, id);
+	gen_queued_put(&m, v);
+	send_out(arg, &m);
+}
+
 static void send_stats(struct engine *e)
 {
 	bool busy = sched_busy(e->sched);
@@ -110,6 +125,7 @@ static void send_stats(struct engine *e)
 	struct engine_stats s;
 	struct ipc_out m;
 	sched_stats(e->sched, &s);
+	s.disk_bytes = e->tier ? tier_bytes(e->tier) : 0;
 	ipc_out_init(&m, ENGINE_STATS, 0);
 	engine_stats_put(&m, &s);
 	send_out(e, &m);
@@ -150,6 +166,9 @@ static enum err purge(struct engine *e, struct ipc_in *m)
 	struct engine_purge p;
 	TRY(engine_purge_get(m, &p));
 	sched_purge(e->sched, &p);
+	enum err err = e->tier ? tier_purge(e->tier, p.person, p.object) : OK;
+	if (err) /* the keeper walks the file again when this process has ended */
+		log_error("the cache on disk could not be purged", KV_ERR(err));
 	return OK;
 }
 
@@ -234,8 +253,11 @@ static enum err wait_and_read(struct engine *e)
 		p[1].fd = ipc_fd(e->server);
 		p[1].events = (short)(POLLIN | (ipc_wants_write(e->server) ? POLLOUT : 0));
 	}
-	if (poll(p, 2, busy ? 0 : -1) < 0 && errno != EINTR)
+	int n = poll(p, 2, busy ? 0 : e->may_save ? IDLE_MS : -1);
+	if (n < 0 && errno != EINTR)
 		return err_from_errno(errno);
+	if (!n && !busy)
+		e->may_save = sched_idle(e->sched);
 	if (p[0].revents & POLLOUT)
 		(void)ipc_flush(e->keeper);
 	if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
@@ -251,13 +273,19 @@ static int serve(struct engine *e)
 {
 	for (;;) {
 		enum err err = wait_and_read(e);
-		if (err == ERR_CLOSED)
+		if (err == ERR_CLOSED) {
+			if (e->tier)
+				tier_patient(e->tier);
+			sched_save(e->sched);
+			e->tier = tier_free(e->tier);
 			return 0;
+		}
 		if (err) {
 			log_error("engine ends", KV_ERR(err));
 			return 1;
 		}
 		if (sched_busy(e->sched)) {
+			e->may_save = true;
 			watchdog_arm(WATCH_STEP, STEP_SECONDS);
 			err = sched_step(e->sched);
 			watchdog_arm(WATCH_STEP, 0);
@@ -361,8 +389,66 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 	ipc_out_done(&m);
 }
 
+/* The RAM tier of the prefix cache: what was asked for, else an eighth of what is free. */
+static size_t cache_bytes(const struct engine_load *load, uint64_t memory)
+{
+	uint64_t n = load->cache_bytes ? load->cache_bytes : memory / 8;
+	return n < CACHE_LEAST ? CACHE_LEAST : n > CACHE_MOST && !load->cache_bytes ? CACHE_MOST : n;
+}
+
+/* What changes a state or its layout; the model itself stands in the file's key. */
+static void fingerprint(const struct llama_backend *b, uint8_t ret[SHA256_LEN])
+{
+	struct llama_backend_facts f;
+	struct sha256 h;
+	llama_backend_facts(b, &f);
+	uint8_t flags[2] = { f.flash, f.gpu };
+	sha256_init(&h);
+	sha256_add(&h, "state 1", 7);
+	sha256_add(&h, f.build, strlen(f.build) + 1);
+	sha256_add(&h, flags, sizeof flags);
+	sha256_end(&h, ret);
+}
+
+/* The disk below the prefix cache. Without it everything works, so nothing here is an error. */
+static void open_tier(struct engine *e, struct engine_load *load, const struct llama_backend *b)
+{
+	uint8_t print[SHA256_LEN];
+	struct disk *disk = NULL;
+	if (!load->disk_bytes)
+		return;
+	fingerprint(b, print);
+	int fd = TAKE_FD(load->cache_fd);
+	enum err err = disk_new(fd, load->cache_key, print, load->disk_bytes, &disk);
+	wipe(load->cache_key, sizeof load->cache_key);
+	if (!err)
+		err = tier_new(disk, &e->tier);
+	if (err)
+		log_warn("the model runs without its cache on disk", KV_ERR(err));
+}
+
+static enum err start_scheduler(struct engine *e, struct engine_load *load, uint64_t memory,
+	struct llama_backend *b)
+{
+	struct prefix_disk disk;
+	struct sched_options so = { .ops = &LLAMA_OPS,
+		.backend = b,
+		.sink = { on_begun, on_delta, on_done, on_failed, on_queued, e },
+		.ram_bytes = cache_bytes(load, memory) };
+	open_tier(e, load, b);
+	if (e->tier) {
+		disk = tier_ops(e->tier);
+		so.disk = &disk;
+	}
+	TRY(sched_new(&so, &e->sched));
+	enum err err = e->tier ? tier_recall(e->tier, sched_tree(e->sched)) : OK;
+	if (err)
+		log_warn("not all of the cache on disk could be read", KV_ERR(err));
+	return OK;
+}
+
 /* From the open file to a model that answers. `info` says why not. */
-static enum err start_model(struct engine *e, const struct engine_load *load, FILE *file,
+static enum err start_model(struct engine *e, struct engine_load *load, FILE *file,
 	uint32_t cores, uint64_t memory, struct llama_backend **ret, struct err_info *info)
 {
 	struct llama_backend_options o = {
@@ -386,11 +472,8 @@ static enum err start_model(struct engine *e, const struct engine_load *load, FI
 	struct llama_backend *b = NULL;
 	TRY(llama_backend_new(file, &o, &b, info));
 	enum err err = llama_backend_warm_up(b);
-	struct sched_options so = { .ops = &LLAMA_OPS,
-		.backend = b,
-		.sink = { on_begun, on_delta, on_done, on_failed, e } };
 	if (!err)
-		err = sched_new(&so, &e->sched);
+		err = start_scheduler(e, load, memory, b);
 	if (err) {
 		llama_backend_free_all(b);
 		return err;

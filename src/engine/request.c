@@ -118,6 +118,8 @@ static enum err prepare_prompt(struct request *r, const struct gen_request *g, b
 	if (p.tokens.n >= r->limit)
 		return context_error(why, p.tokens.n, r->limit);
 	r->prompt_tokens = (uint32_t)p.tokens.n;
+	r->n_company = p.n_company;
+	r->n_group = p.n_group;
 	*ret_thinking = p.thinking;
 	r->feed = p.tokens;
 	p.tokens = (struct tokens){ 0 };
@@ -179,6 +181,9 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	r->person = g->person;
 	r->priority = g->priority;
 	r->strict = g->strict;
+	r->temporary = g->temporary;
+	r->group = g->group;
+	r->object = g->object;
 	r->sampling = g->sampling;
 	const struct engine_caps *caps = ops->caps(backend);
 	bool thinking = false;

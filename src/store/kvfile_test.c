@@ -211,6 +211,8 @@ TEST(a_file_cut_at_any_byte_keeps_the_records_before)
 		size_t want = cut == end ? 2 : cut >= KVFILE_HEADER + 5 + 200 + 2 * SEAL_EXTRA;
 		CHECK_EQ_INT(walk(fd).n, want);
 		uint64_t size, n = 0;
+		if (cut % 61) /* each syncs */
+			continue;
 		CHECK_OK(kvfile_tidy(fd, &keys));
 		CHECK_OK(fd_size(fd, &size));
 		CHECK(size <= want * KVFILE_BLOCK);

@@ -13,7 +13,7 @@ static const uint8_t key[KEY_LEN] = { 1 }, fingerprint[32] = { 2 };
 enum { FILE_MAX = 1 << 20, RECORD_FIXED = 24 };
 
 struct each {
-	uint64_t ids[256];
+	uint64_t ids[256], sizes[256];
 	size_t n;
 };
 
@@ -31,8 +31,10 @@ static enum err see(void *arg, const struct disk_record *r)
 	for (uint32_t i = 0; i < r->n; i++)
 		if (r->tokens[i] < 0)
 			DIE("a token that is none");
-	if (e->n < 256)
+	if (e->n < 256) {
+		e->sizes[e->n] = r->state_bytes;
 		e->ids[e->n++] = r->id;
+	}
 	return e->n < 256 ? OK : ERR_LIMIT;
 }
 
@@ -73,7 +75,7 @@ FUZZ
 {
 	AUTO_FD int fd = memfd_create("fuzz", MFD_CLOEXEC);
 	AUTO(disk) struct disk *d = NULL;
-	AUTO_BUF struct buf out = BUF(FILE_MAX);
+	static char out[FILE_MAX];
 	struct each all = { .n = 0 };
 	struct disk_stats s;
 	uint64_t removed;
@@ -93,7 +95,8 @@ FUZZ
 		DIE("more than the limit was kept");
 	(void)!!disk_each(d, see, &all);
 	for (size_t i = 0; i < all.n; i++)
-		(void)!!disk_read(d, all.ids[i], &out);
+		if (all.sizes[i] <= sizeof out)
+			(void)!!disk_read(d, all.ids[i], out, (size_t)all.sizes[i]);
 	(void)!!kvfile_purge(other, key, 1, 0, &removed);
 	if (disk_purge(d, 0, 0))
 		DIE("memory refuses to be erased");
