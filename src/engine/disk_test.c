@@ -111,11 +111,26 @@ static struct seen each(struct disk *d)
 	return s;
 }
 
+/* The whole file, searched for the sealed bytes of a record. */
+static bool disk_holds(struct str bytes)
+{
+	char path[600];
+	AUTO_BUF struct buf all = BUF(64 << 20);
+	snprintf(path, sizeof path, "%s/f.kv", test_dir());
+	CHECK_OK(file_read(path, &all));
+	return str_find(buf_str(&all), bytes, 0) != SIZE_MAX;
+}
+
 TEST(what_was_added_is_read_now_and_after_a_restart)
 {
 	struct disk *d = open_disk(LIMIT * 8);
+	int32_t t[TOKENS];
+	AUTO_BUF struct buf plain = BUF(100);
 	uint64_t a = add(d, 1, 10, 20, 0, 0, 3000), b = add(d, 2, 10, 21, a, TOKENS, 1),
 		 c = add(d, 3, 11, 0, b, 2 * TOKENS, (2 << 20) + 5);
+	tokens_of(1, t);
+	state_of(1, 64, &plain);
+	CHECK(!disk_holds((struct str){ (const char *)t, 16 }) && !disk_holds(buf_str(&plain)));
 	for (int round = 0; round < 3; round++) {
 		check_read(d, a, 1, 3000);
 		check_read(d, b, 2, 1);
@@ -221,16 +236,6 @@ TEST(a_lower_limit_at_the_next_start_is_kept)
 	(void)add(d, 50, 10, 20, 0, 0, 5 * KVFILE_BLOCK);
 	CHECK(stats(d).bytes <= 30 * KVFILE_BLOCK);
 	disk_free(d);
-}
-
-/* The whole file, searched for the sealed bytes of a record. */
-static bool disk_holds(struct str bytes)
-{
-	char path[600];
-	AUTO_BUF struct buf all = BUF(64 << 20);
-	snprintf(path, sizeof path, "%s/f.kv", test_dir());
-	CHECK_OK(file_read(path, &all));
-	return str_find(buf_str(&all), bytes, 0) != SIZE_MAX;
 }
 
 TEST(purge_takes_the_records_what_continues_them_and_their_bytes)

@@ -349,7 +349,7 @@ static enum err lock_up(const struct engine_load *load, uint64_t memory)
 	struct stat st;
 	if (fstat(load->model_fd, &st) < 0)
 		return err_from_errno(errno);
-	/* A file that grows is one of a taken-over engine's ways to harm: past this it gets EFBIG. */
+	/* A file that grows is one of the ways to harm: past this a write gets EFBIG. */
 	if (load->disk_bytes) {
 		limits.file_bytes_mib = (unsigned)(load->disk_bytes >> 20) + 1;
 		(void)signal(SIGXFSZ, SIG_IGN);

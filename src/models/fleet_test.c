@@ -16,7 +16,7 @@ struct world {
 	struct ipc *keeper_end;
 	struct keeper_link *link;
 	pthread_t keeper, pump;
-	atomic_int engines_started, engines_stopped;
+	atomic_int engines_started, engines_stopped, purged_on_disk;
 	atomic_bool stop;
 	pthread_t engines[32];
 	unsigned n_engines;
@@ -71,6 +71,8 @@ static bool play(struct ipc *c, struct ipc_in *m)
 	return true;
 }
 
+static atomic_int cancels_seen, purges_seen;
+
 static void *engine_main(void *arg)
 {
 	struct ipc *c = arg;
@@ -79,8 +81,15 @@ static void *engine_main(void *arg)
 		enum err e = ipc_recv_wait(c, 5000, &m);
 		if (e)
 			break;
-		if (m.type == GEN_CANCEL)
+		if (m.type == GEN_CANCEL) {
 			say_done(c, m.id, GEN_CANCELLED, 0);
+			cancels_seen++;
+		} else if (m.type == ENGINE_PURGE) {
+			struct engine_purge p;
+			CHECK(engine_purge_get(&m, &p) == OK && p.person == 5 && p.object == 6);
+			CHECK(cancels_seen > 0); /* what is purged was cancelled before */
+			purges_seen++;
+		}
 		else if (!play(c, &m))
 			break;
 	}
@@ -124,6 +133,14 @@ static void *keeper_main(void *arg)
 			continue;
 		if (m.type == ASK_ENGINE) {
 			answer_engine(w, m.id, ipc_get_str(&m));
+		} else if (m.type == ASK_CACHE_PURGE) {
+			struct engine_purge p;
+			AUTO_IPC_OUT struct ipc_out out;
+			CHECK(engine_purge_get(&m, &p) == OK && p.person == 5 && p.object == 6);
+			w->purged_on_disk++;
+			ipc_out_init(&out, ANSWER, m.id);
+			answer_put(&out, OK, STR_NONE);
+			CHECK(ipc_send(w->keeper_end, &out) == OK);
 		} else {
 			AUTO_IPC_OUT struct ipc_out out;
 			w->engines_stopped++;
@@ -348,5 +365,25 @@ TEST(loading_what_is_loaded_ends_at_once)
 	wait_end(&b);
 	CHECK_EQ_INT(b.done, 1);
 	CHECK_EQ_INT(b.begun, 0); /* no generation was made of it */
+	world_end(&w, f);
+}
+
+TEST(a_purge_reaches_every_engine_after_the_cancels_and_the_disk)
+{
+	struct world w;
+	struct fleet *f = world_new(&w, 2);
+	struct seen one = SEEN, two = SEEN;
+	uint64_t a = ask(f, "d1", "wait", &one), b = ask(f, "d2", "wait", &two);
+	while (!one.begun || !two.begun)
+		(void)poll(NULL, 0, 5);
+	fleet_cancel(f, a);
+	fleet_cancel(f, b);
+	CHECK(fleet_purge(f, 5, 6) == OK);
+	CHECK_EQ_INT(w.purged_on_disk, 1);
+	for (int i = 0; i < 400 && purges_seen < 2; i++)
+		(void)poll(NULL, 0, 5);
+	CHECK_EQ_INT(purges_seen, 2);
+	wait_end(&one);
+	wait_end(&two);
 	world_end(&w, f);
 }
