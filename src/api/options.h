@@ -16,6 +16,7 @@ struct gen_options {
 	uint8_t priority;                 /* as gen_request's */
 	int64_t deadline_ms;              /* 0: none */
 	bool temporary;                   /* never to the disk */
+	bool require_gpu;                 /* `require`: "gpu"; else "any" */
 };
 void options_init(struct gen_options *o);
 /* Ollama's `options` object. Unknown and load-time ones are ignored with a warning in `c`.

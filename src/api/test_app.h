@@ -41,6 +41,7 @@ struct fakes {
 	int64_t keep_alive_ms;
 	_Atomic int started, cancelled, loads, unloads, ended, purges;
 	struct engine_purge purged;
+	bool pinned;
 	/* audit */
 	_Atomic int audits;
 	char audit_log[65536]; /* the events, a line each */

@@ -318,7 +318,7 @@ static uint32_t worth_keeping(const struct cells *c, const struct slot *l)
 
 void cells_leave(struct cells *c, struct slot *l, bool preempted)
 {
-	bool nothing = l->forget || (l->req && l->req->strict);
+	bool nothing = l->forget == FORGET_ALL || (l->req && l->req->strict);
 	l->req = NULL;
 	l->leader = NULL;
 	l->used = ++c->clock;
@@ -326,6 +326,8 @@ void cells_leave(struct cells *c, struct slot *l, bool preempted)
 		cells_drop(c, l);
 		return;
 	}
+	if (l->forget == FORGET_OWN)
+		cells_cut(c, l, l->n_group < l->kv.n ? l->n_group : l->kv.n);
 	if (l->pool == POOL_OWN && !preempted)
 		return; /* stays as a leaf; it disturbs nobody */
 	save(c, l);
@@ -576,6 +578,19 @@ static void keep_common(struct cells *c, struct slot *l, const struct request *r
 	cells_cut(c, l, n);
 }
 
+/* Leaves of other families go to RAM: all that run here would pay for their cells. */
+static void drop_strangers(struct cells *c, const struct slot *keep)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct slot *l = &c->slot[i];
+		if (l->pool != POOL_SHARED || l->req || !l->kv.n || l->sharers || l == keep)
+			continue;
+		if (l->unsaved)
+			save(c, l);
+		set_empty(c, l);
+	}
+}
+
 void cells_start(
 	struct cells *c, struct slot *l, struct request *r, const struct cells_family *from)
 {
@@ -590,10 +605,12 @@ void cells_start(
 	l->person = r->person;
 	l->object = r->object;
 	l->temporary = r->temporary;
-	l->forget = false;
+	l->forget = FORGET_NOT;
 	l->used = ++c->clock;
 	if (r->strict)
 		return;
+	if (l->pool == POOL_SHARED)
+		drop_strangers(c, from->donor);
 	if (l->pool == POOL_SHARED && from->donor && from->n >= CELLS_TAKE_MIN)
 		share(c, l, from->donor, from->n);
 	fetch(c, l, r);
@@ -631,13 +648,24 @@ bool cells_followed(struct cells *c, struct slot *l)
 
 /* ---- purging, compaction ---- */
 
+void cells_close(struct cells *c)
+{
+	for (int p = 0; p < POOLS; p++) {
+		cells_clear(c, p);
+		if (c->caps->pool[p].n_cells)
+			c->ops->pool_close(c->b, p);
+		c->open[p] = false;
+	}
+	prefix_purge(c->tree, 0, 0);
+}
+
 void cells_purge(struct cells *c, uint64_t person, uint64_t object)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		struct slot *l = &c->slot[i];
 		bool his = (!person || l->person == person) && (!object || l->object == object);
 		if (l->req && his)
-			l->forget = true; /* still running: nothing of it is kept when it leaves */
+			l->forget = !person && !object ? FORGET_ALL : FORGET_OWN;
 		if (l->req || !l->kv.n || !his)
 			continue;
 		l->unsaved = false;

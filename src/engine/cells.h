@@ -33,7 +33,8 @@ struct slot {
 	uint64_t group, person, object;
 	bool temporary;
 	bool unsaved; /* holds what no lower tier has */
-	bool forget;  /* purged while it runs: nothing of it is kept */
+	/* purged while it runs: nothing of the person's part is kept, or of all */
+	enum { FORGET_NOT, FORGET_OWN, FORGET_ALL } forget;
 	uint32_t shared;
 	struct slot *donor, *leader;
 	uint32_t want; /* positions to take over from the leader */
@@ -98,6 +99,9 @@ bool cells_idle(struct cells *c);
 void cells_save_all(struct cells *c); /* before the end */
 /* A strict request starts from nothing: pool and slots are empty after that. */
 void cells_clear(struct cells *c, enum engine_pool p);
+/* Nothing runs: everything is forgotten in every tier, because cells will be laid out otherwise,
+ * and the pools are closed. */
+void cells_close(struct cells *c);
 void cells_purge(struct cells *c, uint64_t person, uint64_t object);
 /* Moves everything to the front when most of the cells up to the highest used one are holes: each
  * token pays for them. */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "engine/llama/backend.h"
+#include "engine/llama/tune.h"
 #include "engine/scheduler.h"
 #include "engine/tier.h"
 #include "engine/watchdog.h"
@@ -25,6 +26,9 @@ enum {
 	STEP_SECONDS = 600,       /* no batch takes this long on a machine that works */
 	MESSAGES_A_STEP = 64,     /* read between two batches; decoding goes on meanwhile */
 	STATS_EVERY_MS = 1000,
+	TUNE_IDLE_MS = 10 * 1000, /* without work: then it measures, once, what suits the machine */
+	TUNE_BUDGET_MS = 15 * 1000,
+	TUNE_TRIES = 3,
 	IDLE_MS = 200, /* without work: then what lies in cells only is saved */
 	CACHE_LEAST = 64 << 20,
 	POLL = 0, /* compute threads sleep between batches: engines share cores */
@@ -39,6 +43,10 @@ struct engine {
 	int64_t stats_ms;
 	bool was_busy, server_lost;
 	bool may_save; /* something was computed since all was saved */
+	struct llama_backend *backend;
+	struct tuned tuned; /* text empty: not measured */
+	int tries;          /* of measuring that are left */
+	int64_t idle_since_ms;
 };
 
 /* The watchdog's thread tells the keeper why; process-wide as the watchdog. */
@@ -241,6 +249,61 @@ static enum err read_keeper(struct engine *e)
 	}
 }
 
+/* ---- measuring ---- */
+
+static bool somebody_asks(void *arg)
+{
+	struct engine *e = arg;
+	struct pollfd p[2] = { { .fd = ipc_fd(e->keeper), .events = POLLIN },
+		{ .fd = e->server ? ipc_fd(e->server) : -1, .events = POLLIN } };
+	return poll(p, 2, 0) > 0;
+}
+
+/* Nobody has asked for a while: measures, takes the better settings, and says so. What it has read
+ * is read again then: cells may be laid out otherwise. */
+static enum err tune(struct engine *e)
+{
+	struct tuned t;
+	e->tries--;
+	sched_close(e->sched);
+	enum err err = llama_tune(e->backend, TUNE_BUDGET_MS, somebody_asks, e, &t);
+	if (err == ERR_CANCELLED)
+		e->idle_since_ms = time_mono_ms();
+	else
+		e->tries = 0;
+	if (!err) {
+		struct ipc_out m;
+		e->tuned = t;
+		llama_backend_apply(e->backend, &t);
+		ipc_out_init(&m, ENGINE_TUNED, 0);
+		ipc_put_str(&m, str_from(t.text));
+		send_out(e, &m);
+	}
+	return llama_backend_warm_up(e->backend);
+}
+
+/* How long to wait for messages when nothing is busy; -1: until one comes. */
+static int idle_wait(const struct engine *e)
+{
+	if (e->may_save)
+		return IDLE_MS;
+	if (!e->tries || !e->server)
+		return -1;
+	int64_t left = e->idle_since_ms + TUNE_IDLE_MS - time_mono_ms();
+	return left > 0 ? (int)left : 0;
+}
+
+static enum err idle(struct engine *e)
+{
+	if (e->may_save) {
+		e->may_save = sched_idle(e->sched);
+		return OK;
+	}
+	if (e->tries && e->server && time_mono_ms() - e->idle_since_ms >= TUNE_IDLE_MS)
+		return tune(e);
+	return OK;
+}
+
 /* ---- the loop ---- */
 
 static enum err wait_and_read(struct engine *e)
@@ -253,11 +316,11 @@ static enum err wait_and_read(struct engine *e)
 		p[1].fd = ipc_fd(e->server);
 		p[1].events = (short)(POLLIN | (ipc_wants_write(e->server) ? POLLOUT : 0));
 	}
-	int n = poll(p, 2, busy ? 0 : e->may_save ? IDLE_MS : -1);
+	int n = poll(p, 2, busy ? 0 : idle_wait(e));
 	if (n < 0 && errno != EINTR)
 		return err_from_errno(errno);
 	if (!n && !busy)
-		e->may_save = sched_idle(e->sched);
+		TRY(idle(e));
 	if (p[0].revents & POLLOUT)
 		(void)ipc_flush(e->keeper);
 	if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
@@ -286,6 +349,7 @@ static int serve(struct engine *e)
 		}
 		if (sched_busy(e->sched)) {
 			e->may_save = true;
+			e->idle_since_ms = time_mono_ms();
 			watchdog_arm(WATCH_STEP, STEP_SECONDS);
 			err = sched_step(e->sched);
 			watchdog_arm(WATCH_STEP, 0);
@@ -381,6 +445,7 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 		.template_hash = str_from(f.template_hash),
 		.architecture = str_from(f.architecture),
 		.description = str_from(f.description),
+		.tuned = str_from(e->tuned.text),
 	};
 	struct ipc_out m;
 	ipc_out_init(&m, ENGINE_READY, 0);
@@ -447,6 +512,26 @@ static enum err start_scheduler(struct engine *e, struct engine_load *load, uint
 	return OK;
 }
 
+/* Settings that an engine of this build measured here before; else they are measured when it is
+ * quiet, unless somebody asked for certain ones. */
+static void use_known(struct engine *e, const struct engine_load *load)
+{
+	struct llama_backend_facts f;
+	struct tuned t;
+	llama_backend_facts(e->backend, &f);
+	e->idle_since_ms = time_mono_ms();
+	if (load->flash >= 0 || load->gpu)
+		return;
+	if (str_eq(str_from(load->tuned_build), str_from(f.build)) &&
+		tuned_read(str_from(load->tuned), &t)) {
+		LLAMA_OPS.pool_close(e->backend, POOL_OWN);
+		llama_backend_apply(e->backend, &t);
+		e->tuned = t;
+		return;
+	}
+	e->tries = TUNE_TRIES;
+}
+
 /* From the open file to a model that answers. `info` says why not. */
 static enum err start_model(struct engine *e, struct engine_load *load, FILE *file,
 	uint32_t cores, uint64_t memory, struct llama_backend **ret, struct err_info *info)
@@ -471,6 +556,8 @@ static enum err start_model(struct engine *e, struct engine_load *load, FILE *fi
 	TRY(watchdog_start());
 	struct llama_backend *b = NULL;
 	TRY(llama_backend_new(file, &o, &b, info));
+	e->backend = b;
+	use_known(e, load);
 	enum err err = llama_backend_warm_up(b);
 	if (!err)
 		err = start_scheduler(e, load, memory, b);

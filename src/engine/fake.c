@@ -392,6 +392,14 @@ static void fake_kv_cp(void *b, int32_t from_seq, int32_t to_seq, int32_t from, 
 	end = end > a->end ? a->end : end;
 	if (begin >= end)
 		return;
+	if (z->end > z->first && end == z->first) { /* before what it holds */
+		for (uint32_t i = begin; i < end; i++) {
+			z->cell[i] = a->cell[i];
+			pool->cell[a->cell[i]].refs++;
+		}
+		z->first = begin;
+		return;
+	}
 	if (z->end == z->first)
 		z->first = z->end = begin;
 	if (z->end != begin && !f->caps.swa_window)

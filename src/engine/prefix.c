@@ -431,8 +431,10 @@ enum err prefix_recall(struct prefix *p, const struct prefix_record *r)
 	}
 	struct prefix_text t = { .v = v, .n = to, .object = r->object };
 	for (struct node *n = above; n != &p->root; n = n->parent) {
-		memcpy(v + n->from, n->run, n->n * sizeof *v);
-		uint32_t end = n->from + n->n;
+		uint32_t end = n->from + n->n < r->from ? n->from + n->n : r->from;
+		if (n->from >= end)
+			continue; /* the parent goes on behind where this one branches off */
+		memcpy(v + n->from, n->run, (end - n->from) * sizeof *v);
 		if (n->level == PREFIX_COMPANY && end > t.n_company)
 			t.n_company = end;
 		if (n->level <= PREFIX_GROUP && end > t.n_group)

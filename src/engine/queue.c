@@ -120,7 +120,7 @@ enum err queue_wait_put_back(struct queue_wait *q, struct request *r)
 
 unsigned queue_wait_class(const struct queue_wait *q, const struct request *r, int64_t now_ns)
 {
-	int64_t lifted = (now_ns - r->added_ns) / q->age_ns;
+	int64_t lifted = now_ns > r->added_ns ? (now_ns - r->added_ns) / q->age_ns : 0;
 	return lifted >= r->priority ? 0 : r->priority - (unsigned)lifted;
 }
 

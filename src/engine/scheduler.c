@@ -221,31 +221,22 @@ void sched_cancel(struct sched *s, uint64_t id)
 	queue_wait_each(s->queue, now(s), mark_waiting, &(struct cancel){ s, id });
 }
 
-/* Ends of waiting requests, and what the others are told about their place. */
-static void look_at_waiting(void *arg, struct request *r, uint32_t place)
+/* Ends of requests that wait no longer. */
+static void drop_waiting(void *arg, struct request *r, uint32_t place)
 {
 	struct sched *s = arg;
-	int64_t t = now(s);
+	(void)place;
 	if (r->cancelled) {
 		queue_wait_take(s->queue, r);
 		finish(s, r, NULL, GEN_CANCELLED);
-		return;
-	}
-	if (r->deadline_ns && t > r->deadline_ns) {
+	} else if (r->deadline_ns && now(s) > r->deadline_ns) {
 		struct request_error why = { 0 };
-		(void)err_set(&why.info, ERR_TIMEOUT, "the answer was not begun in the time given");
 		uint64_t id = r->id;
+		(void)err_set(&why.info, ERR_TIMEOUT, "the answer was not begun in the time given");
 		queue_wait_take(s->queue, r);
 		request_free(r);
 		fail(s, id, ERR_TIMEOUT, &why);
-		return;
 	}
-	if (!s->sink.queued || r->place == place || t - s->told_ns < TELL_NS)
-		return;
-	double each = s->service_ns / (s->n_running ? s->n_running : 1);
-	struct gen_queued q = { place, s->service_ns > 0 ? (int64_t)(place * each / 1e6) : -1 };
-	r->place = place;
-	s->sink.queued(s->sink.arg, r->id, &q);
 }
 
 static void drop_cancelled(struct sched *s)
@@ -253,10 +244,28 @@ static void drop_cancelled(struct sched *s)
 	EACH_RUNNING(s, l)
 	if (l->req->cancelled)
 		finish(s, l->req, l, GEN_CANCELLED);
+	queue_wait_each(s->queue, now(s), drop_waiting, s);
+}
+
+static void tell_place(void *arg, struct request *r, uint32_t place)
+{
+	struct sched *s = arg;
+	if (r->place == place)
+		return;
+	double each = s->service_ns / (s->n_running ? s->n_running : 1);
+	struct gen_queued q = { place, s->service_ns > 0 ? (int64_t)(place * each / 1e6) : -1 };
+	r->place = place;
+	s->sink.queued(s->sink.arg, r->id, &q);
+}
+
+/* Those who still wait hear where they stand, now and then. */
+static void tell_places(struct sched *s)
+{
 	int64_t t = now(s);
-	queue_wait_each(s->queue, t, look_at_waiting, s);
-	if (t - s->told_ns >= TELL_NS)
-		s->told_ns = t;
+	if (!s->sink.queued || t - s->told_ns < TELL_NS)
+		return;
+	s->told_ns = t;
+	queue_wait_each(s->queue, t, tell_place, s);
 }
 
 /* ---- admission ---- */
@@ -866,6 +875,7 @@ enum err sched_step(struct sched *s)
 	s->steps++;
 	drop_cancelled(s);
 	admit(s);
+	tell_places(s);
 	EACH_RUNNING(s, l)
 	(void)cells_followed(s->cells, l);
 	cells_compact(s->cells);
@@ -887,6 +897,11 @@ bool sched_idle(struct sched *s)
 void sched_save(struct sched *s)
 {
 	cells_save_all(s->cells);
+}
+
+void sched_close(struct sched *s)
+{
+	cells_close(s->cells);
 }
 
 void sched_purge(struct sched *s, const struct engine_purge *p)

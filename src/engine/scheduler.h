@@ -60,6 +60,9 @@ bool sched_busy(const struct sched *s); /* anything waiting or running */
 /* Nothing is busy: moves a leaf's text to lower tiers. True: call again. */
 bool sched_idle(struct sched *s);
 void sched_save(struct sched *s); /* before the end: all that was read goes to lower tiers */
+/* Nothing is busy: forgets everything in every tier, because cells will be laid out otherwise, and
+ * gives the pools' memory back; the next request opens them. */
+void sched_close(struct sched *s);
 /* What was read for a person, or for one object of a person's, is forgotten in every tier. */
 void sched_purge(struct sched *s, const struct engine_purge *p);
 struct prefix *sched_tree(struct sched *s); /* to recall what lies on disk */
