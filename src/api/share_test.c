@@ -172,7 +172,8 @@ TEST(the_engine_hears_whose_it_is_and_how_urgent)
 	CHECK(!says(&out, "warnings"));
 	CHECK_EQ_INT(post(&t, "/api/chat",
 			     MESSAGES("") ",\"temporary\":true,\"stream\":false,"
-					  "\"options\":{\"priority\":\"workflow\",\"deadline_ms\":9}}",
+					  "\"options\":{\"priority\":\"workflow\","
+					  "\"deadline_ms\":9}}",
 			     &out),
 		200);
 	CHECK(fakes.last.priority == 1 && fakes.last.temporary && fakes.last.deadline_ms == 9);

@@ -2,8 +2,9 @@
  *
  * A record is the state of tokens [from, from + n). It continues another record, its parent, from
  * inside or from the end of that one's tokens, or begins at position 0. What it says is the
- * caller's: this file compares no tokens and knows no scopes. Keys of the file belong to one model; `fingerprint` stands for everything else that
- * changes a state or its layout (build, types, attention): records of another one are dropped.
+ * caller's: this file compares no tokens and knows no scopes. Keys of the file belong to one model;
+ * `fingerprint` stands for everything else that changes a state or its layout (build, types,
+ * attention): records of another one are dropped.
  *
  * disk_add() copies and returns; a thread seals and writes. The queue is bounded in bytes and
  * records: when it is full the record is refused, never waited for. Past the limit of bytes the
@@ -73,8 +74,8 @@ enum err disk_add(struct disk *d, const struct disk_record *r, struct str state,
 		  uint64_t *ret_id);
 /* Reads the state, `n` bytes as disk_record.state_bytes says, verified, and counts as a use. One
  * that still waits to be written is there too. Blocks for the time of reading. Errors:
- * ERR_NOT_FOUND (gone), ERR_INVALID (another size), ERR_CORRUPT, ERR_IO .. (and it is gone now), ERR_NOMEM; then
- * what `to` holds says nothing. */
+ * ERR_NOT_FOUND (gone), ERR_INVALID (another size), ERR_CORRUPT, ERR_IO .. (and it is gone now),
+ * ERR_NOMEM; then what `to` holds says nothing. */
 enum err disk_read(struct disk *d, uint64_t id, void *to, size_t n);
 bool disk_has(struct disk *d, uint64_t id); /* written or queued */
 void disk_touch(struct disk *d, uint64_t id); /* used now */
