@@ -26,6 +26,7 @@ RIGHTS = {
     ("chat.read", "message"):        ("own", "own", "own", "no", True),
     ("chat.change", "conversation"): ("own", "own", "own", "no", True),
     ("chat.change", "message"):      ("own", "own", "own", "no", True),
+    ("cache.share", "none"):         ("no", "any", "any", "any", True),
     ("models.read", "none"):         ("any", "any", "any", "any", True),
     ("models.change", "none"):       ("no", "any", "any", "any", True),
     ("people.read", "none"):         ("no", "any", "any", "any", True),
@@ -68,6 +69,9 @@ def load(source):
             sys.exit(f'{key}: no rule for action {r["action"]} on {r["object"]}')
         if "key" in r["auth"] and "scope" not in r and r["action"] != "self.read":
             sys.exit(f"{key}: takes keys but names no scope")
+    for a in contract.get("actions", []): # rights to a field, which handlers ask for; no route of their own
+        if (a["action"], "none") not in RIGHTS:
+            sys.exit(f'{a["action"]}: no rule')
     return contract
 
 
@@ -129,7 +133,7 @@ def write_all(contract, out_dir):
         with open(os.path.join(out_dir, file), "w", encoding="utf-8") as f:
             f.write("\n".join(lines) + "\n")
 
-    write("actions.inc", [f'X({name(a)}, "{a}")' for a in sorted({r["action"] for r in routes})])
+    write("actions.inc", [f'X({name(a)}, "{a}")' for a in sorted({r["action"] for r in routes + contract.get("actions", [])})])
     objects = ["none"] + sorted({r["object"] for r in routes} - {"none"})
     write("objects.inc", [f'X({name(o)}, "{o}")' for o in objects])
     rows = []

@@ -12,14 +12,6 @@ static void free_buf(void *buf)
 	buf_done(buf);
 }
 
-static uint64_t person_number(const struct subject *s)
-{
-	uint64_t h = 1469598103934665603u; /* FNV-1a: only has to be stable and spread */
-	for (const char *p = s->person; *p; p++)
-		h = (h ^ (unsigned char)*p) * 1099511628211u;
-	return h;
-}
-
 static void read_params(struct gen *g)
 {
 	AUTO_BUF struct buf params = BUF(LIMIT_MANIFEST);
@@ -222,7 +214,10 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	for (unsigned i = 0; i < r->n_stop; i++)
 		r->stop[i] = g->options.stop[i];
 	r->max_context = g->options.num_ctx;
-	r->person = person_number(&c->who);
+	r->person = gen_number(str_from(c->who.person));
+	r->priority = g->options.priority;
+	r->deadline_ms = g->options.deadline_ms;
+	r->temporary = g->options.temporary;
 	g->target.require_gpu = g->options.require_gpu;
 	http_hold(c->q); /* for the fleet, until DONE or FAILED */
 	http_later(c->q, on_gone, g);
@@ -273,14 +268,39 @@ enum err gen_messages_new(struct call *c, struct gen_messages **ret)
 	return OK;
 }
 
-void gen_message_add(struct gen_messages *m, struct str role, struct str content)
+void gen_message_add(
+	struct gen_messages *m, struct str role, struct str content, struct str share)
 {
 	jw_obj(&m->w);
 	jw_kstr(&m->w, "role", role);
 	jw_kstr(&m->w, "content", content);
+	if (share.len)
+		jw_kstr(&m->w, "share", share);
 	jw_end(&m->w);
 	m->any = true;
 	m->system |= str_eq(role, STR("system"));
+}
+
+enum err gen_share(struct gen *g, const json_t *of, const char *where, struct str *ret)
+{
+	struct call *c = g->c;
+	const json_t *v = json_object_get(of, "share");
+	struct str word = { json_string_value(v), json_is_string(v) ? json_string_length(v) : 0 };
+	*ret = STR_NONE;
+	if (!v || json_is_null(v) || str_eq(word, STR("person")))
+		return OK;
+	bool company = str_eq(word, STR("company"));
+	if (!company && !str_eq(word, STR("group")))
+		return err_set(&c->info, ERR_INVALID,
+			"%s must be \"person\", \"group\" or \"company\"", where);
+	if (authorize(&c->who, ACTION_CACHE_SHARE, NULL))
+		return err_set(&c->info, ERR_FORBIDDEN,
+			"%s: only owners and admins may share what is read with others", where);
+	if (company)
+		*ret = STR("company");
+	else
+		call_warn(c, "%s: there are no groups yet; it is kept for you alone", where);
+	return OK;
 }
 
 struct str gen_messages_end(struct gen_messages *m)
@@ -301,7 +321,7 @@ static void add_examples(struct gen_messages *m, struct str json)
 		struct str role = STR_NONE, content = STR_NONE;
 		if (!json_want_str(one, "role", true, &role, NULL) &&
 			!json_want_str(one, "content", true, &content, NULL))
-			gen_message_add(m, role, content);
+			gen_message_add(m, role, content, STR("company"));
 	}
 }
 
@@ -312,6 +332,6 @@ void gen_messages_of_model(struct gen *g, struct gen_messages *m, bool request_h
 	if (model_store_texts(g->c->app->models, str_from(g->model.name), &t, NULL))
 		return;
 	if (!request_has_system && system.len)
-		gen_message_add(m, STR("system"), buf_str(&system));
+		gen_message_add(m, STR("system"), buf_str(&system), STR("company"));
 	add_examples(m, buf_str(&examples));
 }

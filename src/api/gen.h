@@ -46,7 +46,7 @@ struct gen {
  * cannot. Errors: ERR_NOT_FOUND, ERR_INVALID, ERR_NOMEM, ERR_UNSUPPORTED. */
 enum err gen_new(struct call *c, struct str model, const char *what, const struct gen_form *form,
 	struct gen **ret);
-/* Starts. `r`'s sampling, stops, context and person are filled from g->options here.
+/* Starts. What g->options says, and whose request it is, are filled into `r` here.
  * Errors: ERR_BUSY, ERR_NOMEM: then nothing was answered. */
 enum err gen_start(struct gen *g, struct gen_request *r);
 const char *gen_reason_text(enum gen_reason r); /* "stop", "length" */
@@ -60,7 +60,14 @@ struct gen_messages {
 	bool any, system;
 };
 enum err gen_messages_new(struct call *c, struct gen_messages **ret); /* in the arena */
-void gen_message_add(struct gen_messages *m, struct str role, struct str content);
+/* `share`: gen_share()'s, or STR_NONE. */
+void gen_message_add(
+	struct gen_messages *m, struct str role, struct str content, struct str share);
+/* "share" beside role and content: who may start from what is read for this message. STR_NONE: the
+ * person alone, which is also what "person" says. `where` names it: "messages[3].share". Errors:
+ * ERR_INVALID (another word), ERR_FORBIDDEN (wider than the person, without the right). */
+enum err gen_share(struct gen *g, const json_t *of, const char *where, struct str *ret);
 struct str gen_messages_end(struct gen_messages *m);
-/* The model's own system text and example messages, where the request brings no system text. */
+/* The model's own system text and example messages, where the request brings no system text. They
+ * are the same for everybody, so everybody starts from them. */
 void gen_messages_of_model(struct gen *g, struct gen_messages *m, bool request_has_system);

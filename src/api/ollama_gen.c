@@ -3,6 +3,8 @@
 #include "api/errors.h"
 #include "api/gen.h"
 
+#include <stdio.h>
+
 #include "base/limits.h"
 #include "base/time.h"
 
@@ -32,7 +34,7 @@ static void run_metrics(struct gen *g, const struct gen_done *d, struct jw *w)
 	jw_ki64(w, "prompt_eval_duration", d->prompt_ns);
 	jw_ki64(w, "eval_count", d->answer_tokens);
 	jw_ki64(w, "eval_duration", d->answer_ns);
-	jw_ki64(w, "prompt_cached_count", d->cached_tokens);
+	jw_ki64(w, "cached_tokens", d->cached_tokens);
 	gen_origin_json(g, w);
 	call_warnings_json(g->c, w);
 }
@@ -295,6 +297,7 @@ static enum err read_common(struct gen *g, const json_t *body, struct gen_reques
 	g->stream = stream;
 	r->truncate = truncate;
 	TRY(options_ollama(c, json_object_get(body, "options"), &g->options));
+	TRY(options_run(c, body, &g->options));
 	TRY(options_keep_alive(c, json_object_get(body, "keep_alive"), &g->target.keep_alive_ms));
 	TRY(read_format(g, json_object_get(body, "format"), r));
 	TRY(read_think(g, json_object_get(body, "think")));
@@ -318,7 +321,8 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 {
 	static const char *const roles[] = { "system", "user", "assistant" };
 	struct call *c = g->c;
-	struct str role = STR_NONE, content = STR("");
+	struct str role = STR_NONE, content = STR(""), share;
+	char where[48];
 	if (!json_is_object(m))
 		return err_set(&c->info, ERR_INVALID, "messages[%zu] must be an object", i);
 	if (json_want_str(m, "role", true, &role, NULL))
@@ -329,9 +333,11 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 		return cannot(g, "vision");
 	if (str_eq(role, STR("tool")) || there(json_object_get(m, "tool_calls")))
 		return cannot(g, "tools");
+	snprintf(where, sizeof where, "messages[%zu].share", i);
+	TRY(gen_share(g, m, where, &share));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
 		if (str_eq(role, str_from(roles[k]))) {
-			gen_message_add(out, role, content);
+			gen_message_add(out, role, content, share);
 			return OK;
 		}
 	return err_set(&c->info, ERR_INVALID,
@@ -403,7 +409,7 @@ enum err ollama_generate(struct call *c)
 	struct gen *g;
 	struct gen_request r = { .kind = GEN_CHAT };
 	struct gen_messages *out;
-	struct str prompt = STR(""), system = STR("");
+	struct str prompt = STR(""), system = STR(""), share;
 	bool raw = false;
 	TRY(begin(c, "generate", &generate_form, &body, &g));
 	TRY(json_want_str(body, "prompt", false, &prompt, &c->info));
@@ -411,6 +417,9 @@ enum err ollama_generate(struct call *c)
 	TRY(json_want_bool(body, "raw", false, &raw, &c->info));
 	TRY(read_common(g, body, &r));
 	TRY(read_generate_only(g, body, raw));
+	TRY(gen_share(g, body, "share", &share));
+	if (share.len && (raw || !system.len))
+		call_warn(c, "\"share\" has no effect: it is for \"system\", which is not there");
 	if (!prompt.len)
 		return load_or_unload(g);
 	if (raw) {
@@ -421,9 +430,9 @@ enum err ollama_generate(struct call *c)
 	}
 	TRY(gen_messages_new(c, &out));
 	if (system.len)
-		gen_message_add(out, STR("system"), system);
+		gen_message_add(out, STR("system"), system, share);
 	gen_messages_of_model(g, out, system.len > 0);
-	gen_message_add(out, STR("user"), prompt);
+	gen_message_add(out, STR("user"), prompt, STR_NONE);
 	r.input = gen_messages_end(out);
 	TRY(out->buf.err);
 	return gen_start(g, &r);

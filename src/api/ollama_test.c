@@ -30,7 +30,7 @@ static void blank(const struct buf *in, struct buf *out)
 }
 
 #define ORIGIN                                                                                     \
-	"\"prompt_cached_count\":4,\"model_digest\":\"" B64 "\",\"engine_build\":\"b1\","          \
+	"\"cached_tokens\":4,\"model_digest\":\"" B64 "\",\"engine_build\":\"b1\","          \
 	"\"template_hash\":\"feed\",\"seed\":42"
 #define B16 "bbbbbbbbbbbbbbbb"
 #define B64 B16 B16 B16 B16
@@ -256,8 +256,9 @@ TEST(messages_reach_the_engine_with_the_models_system_text)
 			     "{\"role\":\"user\",\"content\":\"a \\\"b\\\"\"}]}",
 			     NULL, NULL),
 		200);
-	CHECK_EQ_Z(fakes.input, "[{\"role\":\"system\",\"content\":\"Be brief.\"},"
-				"{\"role\":\"user\",\"content\":\"a \\\"b\\\"\"}]");
+	CHECK_EQ_Z(fakes.input,
+		"[{\"role\":\"system\",\"content\":\"Be brief.\",\"share\":\"company\"},"
+		"{\"role\":\"user\",\"content\":\"a \\\"b\\\"\"}]");
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate",
 			     "{\"model\":\"tiny\",\"stream\":false,"
 			     "\"system\":\"Be long.\",\"prompt\":\"x\"}",

@@ -198,7 +198,6 @@ static const char *const no_effect[] = {
 	"user",
 	"metadata",
 	"store",
-	"service_tier",
 	"parallel_tool_calls",
 	"tool_choice",
 	"prediction",
@@ -228,9 +227,10 @@ static const struct {
 	{ "repeat_penalty", "repeat_penalty" },
 	{ "repeat_last_n", "repeat_last_n" },
 	{ "num_ctx", "num_ctx" },
+	{ "deadline_ms", "deadline_ms" },
 };
 static const char *const others[] = { "model", "messages", "stream", "stream_options", "n", "stop",
-	"response_format" };
+	"response_format", "service_tier", "temporary" };
 
 static bool known(const char *field)
 {
@@ -335,6 +335,25 @@ static enum err read_stream(struct call *c, const json_t *body, struct gen *g, s
 	return OK;
 }
 
+/* When it has to be ready: "flex" waits for whatever is more urgent. */
+static enum err read_run(struct call *c, const json_t *body, struct gen *g)
+{
+	struct str tier = STR_NONE;
+	c->param = "service_tier";
+	TRY(json_want_str(body, "service_tier", false, &tier, &c->info));
+	if (str_eq(tier, STR("flex")))
+		g->options.priority = 2;
+	else if (str_eq(tier, STR("priority")))
+		call_warn(c, "\"service_tier\": requests without it are first already");
+	else if (tier.len && !str_eq(tier, STR("auto")) && !str_eq(tier, STR("default")))
+		return bad(c, "service_tier", ERR_INVALID,
+			"service_tier must be auto, default, flex or priority");
+	c->param = "temporary";
+	TRY(options_run(c, body, &g->options));
+	c->param = NULL;
+	return OK;
+}
+
 /* Content: a string, or a list of text parts. */
 static enum err read_content(struct call *c, const json_t *v, size_t at, struct buf *out)
 {
@@ -370,8 +389,9 @@ static enum err read_content(struct call *c, const json_t *v, size_t at, struct 
 	return OK;
 }
 
-static enum err read_message(struct call *c, const json_t *m, size_t i, struct gen_messages *out)
+static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out)
 {
+	struct call *c = g->c;
 	static const struct {
 		const char *theirs, *ours;
 	} roles[] = {
@@ -380,7 +400,8 @@ static enum err read_message(struct call *c, const json_t *m, size_t i, struct g
 		{ "user", "user" },
 		{ "assistant", "assistant" },
 	};
-	struct str role = STR_NONE;
+	struct str role = STR_NONE, share;
+	char where[48];
 	AUTO_BUF struct buf content = BUF(LIMIT_HTTP_BODY);
 	if (!json_is_object(m))
 		return err_set(&c->info, ERR_INVALID, "messages[%zu] must be an object", i);
@@ -393,10 +414,13 @@ static enum err read_message(struct call *c, const json_t *m, size_t i, struct g
 			"server yet",
 			i);
 	TRY(read_content(c, json_object_get(m, "content"), i, &content));
+	snprintf(where, sizeof where, "messages[%zu].share", i);
+	TRY(gen_share(g, m, where, &share));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
 		if (str_eq(role, str_from(roles[k].theirs))) {
 			struct str text = buf_str(&content);
-			gen_message_add(out, str_from(roles[k].ours), text.len ? text : STR(""));
+			gen_message_add(
+				out, str_from(roles[k].ours), text.len ? text : STR(""), share);
 			return OK;
 		}
 	return err_set(&c->info, ERR_INVALID, "messages[%zu].role is not known", i);
@@ -420,7 +444,7 @@ static enum err read_messages(struct gen *g, const json_t *body, struct gen_requ
 	}
 	TRY(gen_messages_new(c, &out));
 	gen_messages_of_model(g, out, system);
-	json_array_foreach(list, i, m) TRY(read_message(c, m, i, out));
+	json_array_foreach(list, i, m) TRY(read_message(g, m, i, out));
 	r->input = gen_messages_end(out);
 	TRY(out->buf.err);
 	c->param = NULL;
@@ -449,6 +473,7 @@ enum err openai_chat(struct call *c)
 	TRY(read_numbers(c, body, g));
 	TRY(options_stop(c, json_object_get(body, "stop"), &g->options));
 	TRY(read_format(c, body, &r));
+	TRY(read_run(c, body, g));
 	TRY(read_messages(g, body, &r));
 	return gen_start(g, &r);
 }

@@ -26,6 +26,7 @@ static const struct option {
 	{ "repeat_last_n", OPTION_I32, S(repeat_last_n), -1, 16 * 1024 * 1024 },
 	{ "seed", OPTION_I64, S(seed), -9e15, 9e15 },
 	{ "num_predict", OPTION_I32, S(num_predict), -2, INT32_MAX },
+	{ "deadline_ms", OPTION_I64, offsetof(struct gen_options, deadline_ms), 1, 86400e3 },
 	{ "num_ctx", OPTION_U32, offsetof(struct gen_options, num_ctx), 0, 16 * 1024 * 1024 },
 };
 #undef S
@@ -169,6 +170,25 @@ static bool warn_ignored(struct call *c, const char *name)
 	return false;
 }
 
+static enum err read_priority(struct call *c, const json_t *v, struct gen_options *o)
+{
+	static const char *const words[] = { "interactive", "workflow", "batch" };
+	for (uint8_t i = 0; json_is_string(v) && i < 3; i++)
+		if (strcmp(json_string_value(v), words[i]) == 0) {
+			o->priority = i;
+			return OK;
+		}
+	return err_set(&c->info, ERR_INVALID,
+		"\"priority\" must be \"interactive\", \"workflow\" or \"batch\"");
+}
+
+enum err options_run(struct call *c, const json_t *body, struct gen_options *o)
+{
+	TRY(json_want_bool(body, "temporary", false, &o->temporary, &c->info));
+	return options_number(
+		c, "deadline_ms", "deadline_ms", json_object_get(body, "deadline_ms"), o);
+}
+
 static enum err read_require(struct call *c, const json_t *v, struct gen_options *o)
 {
 	const char *s = json_string_value(v);
@@ -182,6 +202,8 @@ static enum err apply(struct call *c, const char *name, const json_t *v, struct 
 {
 	if (strcmp(name, "stop") == 0)
 		return options_stop(c, v, o);
+	if (strcmp(name, "priority") == 0)
+		return read_priority(c, v, o);
 	if (strcmp(name, "require") == 0)
 		return read_require(c, v, o);
 	if (find(name))

@@ -13,6 +13,9 @@ struct gen_options {
 	uint32_t num_ctx;                 /* 0: as loaded */
 	struct str stop[OPTION_STOPS];    /* borrowed from the JSON, or in the arena */
 	unsigned n_stop;
+	uint8_t priority;                 /* as gen_request's */
+	int64_t deadline_ms;              /* 0: none */
+	bool temporary;                   /* never to the disk */
 	bool require_gpu;                 /* `require`: "gpu"; else "any" */
 };
 void options_init(struct gen_options *o);
@@ -27,6 +30,8 @@ enum err options_number(struct call *c, const char *field, const char *name, con
 			struct gen_options *o);
 /* A string or an array of strings; replaces. Errors: ERR_INVALID. */
 enum err options_stop(struct call *c, const json_t *v, struct gen_options *o);
+/* "temporary" and "deadline_ms" of a request's body, in every API. Errors: ERR_INVALID. */
+enum err options_run(struct call *c, const json_t *body, struct gen_options *o);
 /* keep_alive: a number of seconds, or "10m", "1h30m", "250ms"; negative: for ever (-1); absent
  * leaves *ret_ms. Errors: ERR_INVALID. */
 enum err options_keep_alive(struct call *c, const json_t *v, int64_t *ret_ms);

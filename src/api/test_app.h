@@ -39,8 +39,9 @@ struct fakes {
 	struct gen_request last; /* scalars; strings below */
 	char input[65536], schema[4096], stops[512];
 	int64_t keep_alive_ms;
+	_Atomic int started, cancelled, loads, unloads, ended, purges;
+	struct engine_purge purged;
 	bool pinned;
-	_Atomic int started, cancelled, loads, unloads, ended;
 	/* audit */
 	_Atomic int audits;
 	char audit_log[65536]; /* the events, a line each */

@@ -149,6 +149,14 @@ void fleet_cancel(struct fleet *f, uint64_t id)
 	cancelled_ids[id % 4096] = true;
 }
 
+enum err fleet_purge(struct fleet *f, uint64_t person, uint64_t object)
+{
+	(void)f;
+	fakes.purged = (struct engine_purge){ person, object };
+	fakes.purges++;
+	return OK;
+}
+
 static void *load_main(void *arg)
 {
 	struct job *j = arg;
@@ -578,6 +586,11 @@ static void fake_answer(struct ipc *c, struct ipc_in *m)
 	case ASK_AUDIT:
 		take_audit(m);
 		ipc_put_u64(&out, 1);
+		break;
+	case ASK_CACHE:
+		ipc_put_u64(&out, 2);
+		ipc_put_u64(&out, UINT64_C(3) << 29);
+		ipc_put_u64(&out, UINT64_C(4) << 30);
 		break;
 	case ASK_AUDIT_VERIFY:
 		ipc_put_bool(&out, true);

@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/time.h"
 #include "chat/chat_int.h"
 
@@ -406,6 +407,16 @@ static enum err delete_run(struct db_conn *conn, void *arg)
 	return db_changes(conn) ? OK : ERR_NOT_FOUND;
 }
 
+/* What engines read of it goes from their caches and the disk. Deleting does not fail for that: the
+ * texts themselves are gone, and what may have stayed is sealed. */
+static void purge(struct chats *c, const char *person, struct str conversation)
+{
+	enum err e = fleet_purge(c->opt.fleet, gen_number(str_from(person)),
+		conversation.len ? gen_number(conversation) : 0);
+	if (e)
+		log_error("what was deleted may still be in a cache", KV_ERR(e));
+}
+
 enum err chat_delete(struct chats *c, struct str id, struct err_info *info)
 {
 	AUTO_BUF struct buf event = BUF(4096);
@@ -413,7 +424,9 @@ enum err chat_delete(struct chats *c, struct str id, struct err_info *info)
 	struct jw w;
 	TRY(missing(chat_owner(c, id, person), info));
 	drop_answers(c, &(struct choice){ .conversation = id });
+	purge(c, person, id); /* before, so that a crash after the commit leaves nothing */
 	TRY(missing(db_write(c->opt.db, delete_run, &id), info));
+	purge(c, person, id); /* and what was read meanwhile */
 	jw_init(&w, &event);
 	jw_obj(&w);
 	jw_kstr(&w, "type", STR("conversation_deleted"));
@@ -436,7 +449,9 @@ enum err chat_forget_person(struct chats *c, const char *person)
 {
 	struct str who = str_from(person);
 	drop_answers(c, &(struct choice){ .person = who });
+	purge(c, person, STR_NONE);
 	TRY(db_write(c->opt.db, forget_run, &who));
+	purge(c, person, STR_NONE);
 	hub_tell(c->opt.hub, person, STR("{\"type\":\"session_ended\"}"));
 	return OK;
 }

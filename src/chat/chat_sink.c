@@ -224,21 +224,13 @@ static void on_event(const struct fleet_event *e, void *arg)
 
 /* ---- starting ---- */
 
-/* A stable number per person, for fairness between them. */
-static uint64_t person_number(const char *person)
-{
-	uint64_t h = 14695981039346656037u; /* FNV-1a */
-	for (; *person; person++)
-		h = (h ^ (unsigned char)*person) * 1099511628211u;
-	return h;
-}
-
 void answer_start(struct answer *a, struct str input)
 {
 	struct chats *c = a->chats;
 	AUTO_BUF struct buf resume = BUF(LIMIT_ANSWER);
 	struct gen_request g = { .kind = GEN_CHAT, .input = input, .truncate = true,
-				 .person = person_number(a->person) };
+				 .person = gen_number(str_from(a->person)),
+				 .object = gen_number(str_from(a->conversation)) };
 	gen_sampling_defaults(&g.sampling);
 	pthread_mutex_lock(&c->lock);
 	enum err e = buf_add(&resume, buf_str(&a->tokens));

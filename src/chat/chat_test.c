@@ -135,6 +135,13 @@ TEST(deleting_stops_the_answer_and_tells_the_pages)
 	CHECK_ERR(chat_get(f.chats, str_from(id), &out, NULL), ERR_NOT_FOUND);
 	CHECK_ERR(chat_message(f.chats, str_from(answer), &out, NULL), ERR_NOT_FOUND);
 	CHECK_ERR(chat_delete(f.chats, str_from(id), NULL), ERR_NOT_FOUND);
+	/* by the same numbers as the engine knows it: before the commit and after it */
+	struct engine_purge p[4];
+	CHECK_EQ_INT(fake_purges(f.fleet, p, 4), 2);
+	for (int i = 0; i < 2; i++)
+		CHECK(p[i].person == fake_at(f.fleet, 0)->person && p[i].person != 0 &&
+		      p[i].object == fake_at(f.fleet, 0)->object && p[i].object != 0 &&
+		      p[i].person != p[i].object);
 	fixture_close(&f);
 }
 
@@ -150,6 +157,9 @@ TEST(a_forgotten_person_has_nothing_left)
 	json_decref(fixture_event(&f, "session_ended", 0));
 	AUTO_BUF struct buf out = BUF(1 << 20);
 	CHECK_ERR(chat_get(f.chats, str_from(id), &out, NULL), ERR_NOT_FOUND);
+	struct engine_purge p[4];
+	size_t n = fake_purges(f.fleet, p, 4);
+	CHECK(n >= 1 && p[n - 1].person == fake_at(f.fleet, 0)->person && p[n - 1].object == 0);
 	fixture_close(&f);
 }
 

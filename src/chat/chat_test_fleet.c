@@ -9,6 +9,8 @@ struct fleet {
 	pthread_mutex_t lock;
 	struct fake_request requests[REQUESTS_MAX];
 	size_t n;
+	struct engine_purge purged[64];
+	size_t n_purged;
 	enum err refuse;
 };
 
@@ -36,6 +38,25 @@ size_t fake_count(struct fleet *f)
 	return n;
 }
 
+enum err fleet_purge(struct fleet *f, uint64_t person, uint64_t object)
+{
+	pthread_mutex_lock(&f->lock);
+	if (f->n_purged < 64)
+		f->purged[f->n_purged++] = (struct engine_purge){ person, object };
+	pthread_mutex_unlock(&f->lock);
+	return OK;
+}
+
+size_t fake_purges(struct fleet *f, struct engine_purge *ret, size_t max)
+{
+	pthread_mutex_lock(&f->lock);
+	size_t n = f->n_purged < max ? f->n_purged : max;
+	for (size_t i = 0; i < n; i++)
+		ret[i] = f->purged[i];
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
 struct fake_request *fake_at(struct fleet *f, size_t i) { return &f->requests[i]; }
 void fake_refuse_next(struct fleet *f, enum err e) { f->refuse = e; }
 
@@ -50,7 +71,8 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 	if (!e) {
 		struct fake_request *r = &f->requests[f->n];
 		*r = (struct fake_request){ .id = ++f->n, .model = *m, .n_resume = g->n_resume,
-			.seed = g->sampling.seed, .sink = sink, .arg = arg };
+			.seed = g->sampling.seed, .person = g->person, .object = g->object,
+			.sink = sink, .arg = arg };
 		r->input = strndup(g->input.ptr, g->input.len);
 		if (g->n_resume) {
 			r->resume = malloc(g->n_resume * sizeof(int32_t));

@@ -11,6 +11,7 @@ struct fake_request {
 	int32_t *resume;
 	size_t n_resume;
 	int64_t seed;
+	uint64_t person, object;
 	bool cancelled, over;     /* over: its last event was sent */
 	fleet_sink sink;
 	void *arg;
@@ -19,6 +20,8 @@ struct fleet *fake_fleet_new(void);
 void fake_fleet_free(struct fleet *f);
 size_t fake_count(struct fleet *f);
 struct fake_request *fake_at(struct fleet *f, size_t i);
+/* What was purged, oldest first. */
+size_t fake_purges(struct fleet *f, struct engine_purge *ret, size_t max);
 /* The next fleet_start() fails. */
 void fake_refuse_next(struct fleet *f, enum err e);
 void fake_queued(struct fleet *f, size_t i, unsigned position, bool loading);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "engine/llama/backend.h"
 #include "engine/llama/tune.h"
 #include "engine/scheduler.h"
+#include "engine/tier.h"
 #include "engine/watchdog.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
@@ -37,6 +39,7 @@ static const uint64_t CACHE_MOST = 2ull << 30;
 struct engine {
 	struct ipc *keeper, *server; /* server NULL: not attached */
 	struct sched *sched;
+	struct tier *tier; /* the prefix cache's disk; NULL: none */
 	int64_t stats_ms;
 	bool was_busy, server_lost;
 	bool may_save; /* something was computed since all was saved */
@@ -130,6 +133,7 @@ static void send_stats(struct engine *e)
 	struct engine_stats s;
 	struct ipc_out m;
 	sched_stats(e->sched, &s);
+	s.disk_bytes = e->tier ? tier_bytes(e->tier) : 0;
 	ipc_out_init(&m, ENGINE_STATS, 0);
 	engine_stats_put(&m, &s);
 	send_out(e, &m);
@@ -165,10 +169,20 @@ static enum err count(struct engine *e, struct ipc_in *m)
 	return OK;
 }
 
+static enum err purge(struct engine *e, struct ipc_in *m)
+{
+	struct engine_purge p;
+	TRY(engine_purge_get(m, &p));
+	sched_purge(e->sched, &p);
+	enum err err = e->tier ? tier_purge(e->tier, p.person, p.object) : OK;
+	if (err) /* the keeper walks the file again when this process has ended */
+		log_error("the cache on disk could not be purged", KV_ERR(err));
+	return OK;
+}
+
 static enum err server_message(struct engine *e, struct ipc_in *m)
 {
 	struct gen_request g;
-	struct engine_purge purge;
 	switch (m->type) {
 	case GEN_START:
 		TRY(gen_request_get(m, &g));
@@ -181,9 +195,7 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 	case ENGINE_COUNT:
 		return count(e, m);
 	case ENGINE_PURGE:
-		TRY(engine_purge_get(m, &purge));
-		sched_purge(e->sched, &purge);
-		return OK;
+		return purge(e, m);
 	default:
 		return ERR_PROTOCOL;
 	}
@@ -219,6 +231,10 @@ static enum err read_keeper(struct engine *e)
 			return ERR_CLOSED;
 		enum role peer;
 		int fd = -1;
+		if (m.type == ENGINE_PURGE) {
+			TRY(purge(e, &m));
+			continue;
+		}
 		if (m.type != ATTACH)
 			return ERR_PROTOCOL;
 		TRY(attach_get(&m, &peer, &fd));
@@ -321,7 +337,10 @@ static int serve(struct engine *e)
 	for (;;) {
 		enum err err = wait_and_read(e);
 		if (err == ERR_CLOSED) {
+			if (e->tier)
+				tier_patient(e->tier);
 			sched_save(e->sched);
+			e->tier = tier_free(e->tier);
 			return 0;
 		}
 		if (err) {
@@ -394,6 +413,11 @@ static enum err lock_up(const struct engine_load *load, uint64_t memory)
 	struct stat st;
 	if (fstat(load->model_fd, &st) < 0)
 		return err_from_errno(errno);
+	/* A file that grows is one of the ways to harm: past this a write gets EFBIG. */
+	if (load->disk_bytes) {
+		limits.file_bytes_mib = (unsigned)(load->disk_bytes >> 20) + 1;
+		(void)signal(SIGXFSZ, SIG_IGN);
+	}
 	if (!load->gpu && memory)
 		limits.memory_bytes = memory - memory / 16 + (uint64_t)st.st_size + SLACK_BYTES;
 	offer_for_oom();
@@ -437,6 +461,57 @@ static size_t cache_bytes(const struct engine_load *load, uint64_t memory)
 	return n < CACHE_LEAST ? CACHE_LEAST : n > CACHE_MOST && !load->cache_bytes ? CACHE_MOST : n;
 }
 
+/* What changes a state or its layout; the model itself stands in the file's key. */
+static void fingerprint(const struct llama_backend *b, uint8_t ret[SHA256_LEN])
+{
+	struct llama_backend_facts f;
+	struct sha256 h;
+	llama_backend_facts(b, &f);
+	uint8_t flags[2] = { f.flash, f.gpu };
+	sha256_init(&h);
+	sha256_add(&h, "state 1", 7);
+	sha256_add(&h, f.build, strlen(f.build) + 1);
+	sha256_add(&h, flags, sizeof flags);
+	sha256_end(&h, ret);
+}
+
+/* The disk below the prefix cache. Without it everything works, so nothing here is an error. */
+static void open_tier(struct engine *e, struct engine_load *load, const struct llama_backend *b)
+{
+	uint8_t print[SHA256_LEN];
+	struct disk *disk = NULL;
+	if (!load->disk_bytes)
+		return;
+	fingerprint(b, print);
+	int fd = TAKE_FD(load->cache_fd);
+	enum err err = disk_new(fd, load->cache_key, print, load->disk_bytes, &disk);
+	wipe(load->cache_key, sizeof load->cache_key);
+	if (!err)
+		err = tier_new(disk, &e->tier);
+	if (err)
+		log_warn("the model runs without its cache on disk", KV_ERR(err));
+}
+
+static enum err start_scheduler(struct engine *e, struct engine_load *load, uint64_t memory,
+	struct llama_backend *b)
+{
+	struct prefix_disk disk;
+	struct sched_options so = { .ops = &LLAMA_OPS,
+		.backend = b,
+		.sink = { on_begun, on_delta, on_done, on_failed, on_queued, e },
+		.ram_bytes = cache_bytes(load, memory) };
+	open_tier(e, load, b);
+	if (e->tier) {
+		disk = tier_ops(e->tier);
+		so.disk = &disk;
+	}
+	TRY(sched_new(&so, &e->sched));
+	enum err err = e->tier ? tier_recall(e->tier, sched_tree(e->sched)) : OK;
+	if (err)
+		log_warn("not all of the cache on disk could be read", KV_ERR(err));
+	return OK;
+}
+
 /* Settings that an engine of this build measured here before; else they are measured when it is
  * quiet, unless somebody asked for certain ones. */
 static void use_known(struct engine *e, const struct engine_load *load)
@@ -458,7 +533,7 @@ static void use_known(struct engine *e, const struct engine_load *load)
 }
 
 /* From the open file to a model that answers. `info` says why not. */
-static enum err start_model(struct engine *e, const struct engine_load *load, FILE *file,
+static enum err start_model(struct engine *e, struct engine_load *load, FILE *file,
 	uint32_t cores, uint64_t memory, struct llama_backend **ret, struct err_info *info)
 {
 	struct llama_backend_options o = {
@@ -484,12 +559,8 @@ static enum err start_model(struct engine *e, const struct engine_load *load, FI
 	e->backend = b;
 	use_known(e, load);
 	enum err err = llama_backend_warm_up(b);
-	struct sched_options so = { .ops = &LLAMA_OPS,
-		.backend = b,
-		.sink = { on_begun, on_delta, on_done, on_failed, on_queued, e },
-		.ram_bytes = cache_bytes(load, memory) };
 	if (!err)
-		err = sched_new(&so, &e->sched);
+		err = start_scheduler(e, load, memory, b);
 	if (err) {
 		llama_backend_free_all(b);
 		return err;

@@ -139,6 +139,9 @@ static void obey(struct fleet *f, struct command *c)
 	case CMD_LOADED:
 		slot_loaded(f, c);
 		break;
+	case CMD_PURGE:
+		slot_purge_all(f, &c->purge);
+		break;
 	case CMD_PIN:
 		pin_set(f, &c->model, c->on);
 		break;
@@ -388,6 +391,17 @@ void fleet_unload(struct fleet *f, const char *digest)
 	struct command c = { .kind = CMD_UNLOAD };
 	(void)str_copy(str_from(digest), c.digest, sizeof c.digest);
 	command(f, &c);
+}
+
+enum err fleet_command_purge(struct fleet *f, const struct engine_purge *p)
+{
+	struct command *c = mem_zalloc(1, sizeof *c);
+	if (!c)
+		return ERR_NOMEM;
+	c->kind = CMD_PURGE;
+	c->purge = *p;
+	inbox_put(f, c);
+	return OK;
 }
 
 void fleet_engine_gone(struct fleet *f, const struct fleet_gone *g)

@@ -100,6 +100,12 @@ void fleet_unload(struct fleet *f, const char *digest);
 enum err fleet_pin(struct fleet *f, const struct fleet_model *m, bool on);
 bool fleet_is_pinned(struct fleet *f, const char *digest);
 
+/* What was read for this person (`object` 0) or this conversation of theirs leaves the cache of
+ * every engine and the disk; both are gen_number()s. Durable on the disk when it returns; engines
+ * obey with their next message, after cancels that came before. Blocks: not for sinks. Errors: the
+ * keeper's, ERR_NOMEM; then something may have stayed. */
+enum err fleet_purge(struct fleet *f, uint64_t person, uint64_t object);
+
 /* What the keeper says of engines; any thread. */
 struct fleet_gone {
 	uint64_t engine_id, signal, code;

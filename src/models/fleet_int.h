@@ -107,7 +107,8 @@ struct slot {
 	int64_t judge_ms;
 };
 
-enum command_kind { CMD_START, CMD_CANCEL, CMD_UNLOAD, CMD_LOADED, CMD_PIN, CMD_GONE, CMD_USES };
+enum command_kind { CMD_START, CMD_CANCEL, CMD_UNLOAD, CMD_LOADED, CMD_PIN, CMD_GONE, CMD_USES,
+	CMD_PURGE };
 struct command {
 	struct command *next;
 	enum command_kind kind;
@@ -118,6 +119,7 @@ struct command {
 	bool on;
 	struct fleet_gone gone;
 	uint64_t rss, own; /* USES */
+	struct engine_purge purge; /* PURGE */
 	/* LOADED */
 	enum err err;
 	struct err_info why;
@@ -223,4 +225,7 @@ struct past *past_of(struct fleet *f, const struct fleet_model *m);
 void stats_add(struct engine_stats *sum, const struct engine_stats *s); /* counters */
 
 void fleet_wake(struct fleet *f);
+/* fleet_purge.c: on the fleet's thread; and the way to it. Errors: ERR_NOMEM. */
+void slot_purge_all(struct fleet *f, const struct engine_purge *p);
+enum err fleet_command_purge(struct fleet *f, const struct engine_purge *p);
 void request_free(struct request *r);

@@ -111,3 +111,21 @@ TEST(loading_what_is_loaded_ends_at_once)
 	CHECK_EQ_INT(b.begun, 0); /* no generation was made of it */
 	world_end(&w, f);
 }
+
+TEST(a_purge_reaches_every_engine_after_the_cancels_and_the_disk)
+{
+	struct world w;
+	struct fleet *f = world_new(&w, 2);
+	struct seen one = SEEN;
+	uint64_t id = ask(f, "d1", "wait", &one);
+	while (!one.begun)
+		(void)usleep(5000);
+	fleet_cancel(f, id);
+	CHECK(fleet_purge(f, 5, 6) == OK);
+	CHECK(w.purged_on_disk == 1 && w.purged_person == 5 && w.purged_object == 6);
+	for (int i = 0; i < 1000 && !w.purges; i++)
+		(void)usleep(5000);
+	CHECK_EQ_INT(w.purges, 1);
+	wait_end(&one);
+	world_end(&w, f);
+}

@@ -86,9 +86,13 @@ static void *engine_main(void *arg)
 		enum err e = ipc_recv_wait(c, 5000, &m);
 		if (e)
 			break;
-		if (m.type == GEN_CANCEL)
+		if (m.type == GEN_CANCEL) {
 			say_done(c, m.id, GEN_CANCELLED, 0);
-		else if (!play(p, c, &m)) {
+			p->w->cancels++;
+		} else if (m.type == ENGINE_PURGE) {
+			if (p->w->cancels) /* what is purged was cancelled before */
+				p->w->purges++;
+		} else if (!play(p, c, &m)) {
 			died = true;
 			break;
 		}
@@ -180,6 +184,14 @@ static void *keeper_main(void *arg)
 		if (m.type == ASK_ENGINE) {
 			on_ask_engine(w, &m);
 		} else {
+			if (m.type == ASK_CACHE_PURGE) {
+				struct engine_purge p;
+				CHECK(engine_purge_get(&m, &p) == OK);
+				w->purged_person = p.person;
+				w->purged_object = p.object;
+				w->purged_on_disk++;
+				w->engines_stopped--;
+			}
 			AUTO_IPC_OUT struct ipc_out out;
 			w->engines_stopped++;
 			ipc_out_init(&out, ANSWER, m.id);

@@ -17,6 +17,8 @@ struct world {
 	struct keeper_link *link;
 	pthread_t keeper, pump;
 	atomic_int engines_started, engines_stopped, asked;
+	atomic_int cancels, purges, purged_on_disk;
+	atomic_ullong purged_person, purged_object;
 	atomic_bool stop;
 	pthread_t engines[64];
 	atomic_uint n_engines;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -155,4 +156,65 @@ enum err fd_nonblock(int fd, bool on)
 	if (flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
 		return failed();
 	return OK;
+}
+
+static enum err write_zeros(int fd, uint64_t at, uint64_t n)
+{
+	static const char zeros[16 * 1024];
+	uint64_t size;
+	TRY(fd_size(fd, &size));
+	uint64_t end = at < size && n > size - at ? size : at + n;
+	while (at < end) {
+		size_t piece = end - at < sizeof zeros ? (size_t)(end - at) : sizeof zeros;
+		TRY(fd_pwrite_full(fd, zeros, piece, at));
+		at += piece;
+	}
+	return OK;
+}
+
+enum err fd_punch(int fd, uint64_t at, uint64_t n)
+{
+	uint64_t size;
+	int rc;
+	TRY(fd_size(fd, &size));
+	if (!n || at >= size)
+		return OK;
+	do
+		rc = fault_hit(FAULT_SYSCALL) ? -1
+					      : fallocate(fd,
+							FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+							(off_t)at, (off_t)n);
+	while (rc < 0 && errno == EINTR);
+	if (rc < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+		return write_zeros(fd, at, n);
+	return rc < 0 ? failed() : OK;
+}
+
+enum err fd_next_data(int fd, uint64_t at, uint64_t *ret)
+{
+	off_t next = fault_hit(FAULT_SYSCALL) ? -1 : lseek(fd, (off_t)at, SEEK_DATA);
+	if (next < 0 && errno == ENXIO)
+		return ERR_NOT_FOUND;
+	if (next < 0 && errno != EINVAL)
+		return failed();
+	*ret = next < 0 ? at : (uint64_t)next;
+	return OK;
+}
+
+enum err fd_size(int fd, uint64_t *ret)
+{
+	struct stat st;
+	if (fault_hit(FAULT_SYSCALL) || fstat(fd, &st) < 0)
+		return failed();
+	*ret = (uint64_t)st.st_size;
+	return OK;
+}
+
+enum err fd_cut(int fd, uint64_t size)
+{
+	int rc;
+	do
+		rc = fault_hit(FAULT_SYSCALL) ? -1 : ftruncate(fd, (off_t)size);
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? failed() : OK;
 }

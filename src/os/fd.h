@@ -18,6 +18,14 @@ enum err fd_sync(int fd);      /* fdatasync */
 enum err fd_sync_dir(const char *path);
 enum err fd_memfd(const char *name, struct str content, int *ret); /* sealed, read-only content */
 enum err fd_nonblock(int fd, bool on);
+/* Gives the range's space back; it reads as zeros, the size stays. Where the file system cannot,
+ * zeros are written as far as the file goes. */
+enum err fd_punch(int fd, uint64_t at, uint64_t n);
+/* The first offset from `at` on that is not in a hole; `at` where the file system cannot tell.
+ * Errors: ERR_NOT_FOUND (only a hole, or the end), from errno. */
+enum err fd_next_data(int fd, uint64_t at, uint64_t *ret);
+enum err fd_size(int fd, uint64_t *ret);
+enum err fd_cut(int fd, uint64_t size); /* ftruncate */
 /* Reads a whole small file; ERR_LIMIT over out->max. */
 enum err file_read(const char *path, struct buf *out);
 /* Writes whole: temporary file beside it, fsync, rename, fsync of the folder. */

@@ -42,7 +42,7 @@ static const struct allowed allowed[] = {
 	{ "read", ALL }, { "write", ALL }, { "readv", ALL }, { "writev", ALL },
 	{ "pread64", ALL }, { "pwrite64", ALL }, { "lseek", ALL }, { "close", ALL },
 	{ "fstat", ALL }, { "fcntl", ALL }, { "fsync", ALL }, { "fdatasync", ALL },
-	{ "ftruncate", ALL }, { "fallocate", S | J }, { "copy_file_range", S | J },
+	{ "ftruncate", ALL }, { "fallocate", S | C | G | J }, { "copy_file_range", S | J },
 	{ "sendfile", S }, { "sync_file_range", S }, { "fadvise64", S | C | G | J },
 	{ "dup", THREADED }, { "dup2", THREADED }, { "dup3", THREADED },
 	{ "close_range", THREADED }, { "preadv", S }, { "pwritev", S }, { "flock", S },

@@ -1,6 +1,7 @@
 #include "proto/engine.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
 	N_CTX_MAX = 16 * 1024 * 1024, /* tokens; four times what any model of today claims */
@@ -26,6 +27,14 @@ void gen_sampling_defaults(struct gen_sampling *s)
 		.seed = -1,
 		.num_predict = -1,
 	};
+}
+
+uint64_t gen_number(struct str id)
+{
+	uint64_t h = 14695981039346656037u;
+	for (size_t i = 0; i < id.len; i++)
+		h = (h ^ (unsigned char)id.ptr[i]) * 1099511628211u;
+	return h ? h : 1;
 }
 
 /* What is out of range makes the whole message bad. */
@@ -78,6 +87,12 @@ void engine_load_put(struct ipc_out *m, struct engine_load *v)
 	ipc_put_fd(m, v->model_fd);
 	v->model_fd = -1;
 	engine_params_put(m, v);
+	ipc_put_u64(m, v->disk_bytes);
+	if (!v->disk_bytes)
+		return;
+	ipc_put_fd(m, v->cache_fd);
+	v->cache_fd = -1;
+	ipc_put_str(m, (struct str){ (const char *)v->cache_key, sizeof v->cache_key });
 }
 
 void engine_params_put(struct ipc_out *m, const struct engine_load *v)
@@ -108,7 +123,7 @@ static void get_line(struct ipc_in *m, char *dst, size_t size)
 
 void engine_params_get(struct ipc_in *m, struct engine_load *v)
 {
-	v->model_fd = -1;
+	v->model_fd = v->cache_fd = -1;
 	v->gpu = ipc_get_bool(m);
 	v->n_ctx = get_u32(m, N_CTX_MAX);
 	v->n_seq = get_u32(m, N_SEQ_MAX);
@@ -123,20 +138,33 @@ void engine_params_get(struct ipc_in *m, struct engine_load *v)
 	get_line(m, v->tuned_build, sizeof v->tuned_build);
 }
 
+static void cache_get(struct ipc_in *m, struct engine_load *v)
+{
+	v->disk_bytes = ipc_get_u64(m);
+	if (!v->disk_bytes)
+		return;
+	v->cache_fd = ipc_get_fd(m);
+	struct str key = ipc_get_str(m);
+	refuse_unless(m, key.len == sizeof v->cache_key && v->disk_bytes <= INT64_MAX);
+	if (key.len == sizeof v->cache_key)
+		memcpy(v->cache_key, key.ptr, key.len);
+}
+
 enum err engine_load_get(struct ipc_in *m, struct engine_load *v)
 {
 	struct engine_load got = { .model_fd = -1 };
-	int fd = ipc_get_fd(m);
+	AUTO_FD int model = ipc_get_fd(m);
 	engine_params_get(m, &got);
-	got.model_fd = fd;
+	cache_get(m, &got);
+	AUTO_FD int cache = got.cache_fd;
 	enum err e = ipc_end(m);
-	if (e) {
-		if (fd >= 0)
-			(void)close(fd);
-		return e;
+	if (!e) {
+		got.model_fd = TAKE_FD(model);
+		got.cache_fd = TAKE_FD(cache);
+		*v = got;
 	}
-	*v = got;
-	return OK;
+	wipe(got.cache_key, sizeof got.cache_key);
+	return e;
 }
 
 void engine_info_put(struct ipc_out *m, const struct engine_info *v)

@@ -12,6 +12,7 @@
  * The message header's id is the request's id, chosen by the server, unique per engine. */
 #pragma once
 
+#include "base/crypto.h"
 #include "os/ipc.h"
 
 enum engine_msg {
@@ -37,6 +38,10 @@ struct engine_load {
 	/* What an engine measured here before (engine_info.tuned) and its build; an engine of
 	 * another build measures again. Empty: nothing is known. */
 	char tuned[ENGINE_TUNED_MAX + 1], tuned_build[64];
+	/* From the keeper only (not in engine_params): the disk tier. */
+	uint64_t disk_bytes;     /* its limit; 0: there is none, and the fields below say nothing */
+	int cache_fd;            /* read and write; owned by the struct's holder */
+	uint8_t cache_key[KEY_LEN]; /* of this model's file; to be wiped after use */
 };
 struct engine_info {             /* borrowed strings: valid while the message is */
 	uint32_t n_ctx;          /* tokens of prompt and answer that one request may have */
@@ -121,10 +126,14 @@ struct engine_stats {
 };
 
 void gen_sampling_defaults(struct gen_sampling *s);
+/* The number that stands for a person, group or conversation in gen_request and engine_purge: the
+ * same for the same id everywhere and always, never 0. FNV-1a, 64 bits. */
+uint64_t gen_number(struct str id);
 
 /* Each pair: put appends the fields, get reads them and checks the end. Errors of get:
  * ERR_PROTOCOL (also for values out of range: every float finite, counts within limits). */
-void engine_load_put(struct ipc_out *m, struct engine_load *v); /* takes model_fd */
+/* Takes both descriptors. */
+void engine_load_put(struct ipc_out *m, struct engine_load *v);
 enum err engine_load_get(struct ipc_in *m, struct engine_load *v);
 /* The same without the descriptor, in the middle of a message (ASK_ENGINE): check ipc_end(). */
 void engine_params_put(struct ipc_out *m, const struct engine_load *v);

@@ -46,6 +46,32 @@ TEST(load_comes_through_with_its_descriptor)
 	CHECK(fcntl(got.model_fd, F_GETFD) >= 0);
 	CHECK(got.gpu && got.n_ctx == 4096 && got.n_seq == 8 && got.n_threads == 2 &&
 	      got.n_batch == 512 && got.n_ubatch == 256 && got.n_gpu_layers == -1);
+	CHECK(got.disk_bytes == 0 && got.cache_fd == -1);
+}
+
+TEST(load_brings_the_cache_its_limit_and_its_key)
+{
+	struct engine_load l = { .model_fd = dup(2), .cache_fd = dup(2), .disk_bytes = 1 << 30 }, got;
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	memset(l.cache_key, 7, sizeof l.cache_key);
+	ipc_out_init(&o, ENGINE_LOAD, 0);
+	engine_load_put(&o, &l);
+	CHECK(l.model_fd == -1 && l.cache_fd == -1);
+	pass(&o, &i);
+	CHECK_OK(engine_load_get(&i, &got));
+	CHECK(fcntl(got.cache_fd, F_GETFD) >= 0 && got.cache_fd != got.model_fd);
+	CHECK(got.disk_bytes == 1 << 30 && memcmp(got.cache_key, l.cache_key, KEY_LEN) == 0);
+}
+
+TEST(a_number_stands_for_an_id_and_is_never_none)
+{
+	/* FNV-1a, 64 bits: test vectors of draft-eastlake-fnv */
+	CHECK(gen_number(STR("")) == 0xcbf29ce484222325);
+	CHECK(gen_number(STR("a")) == 0xaf63dc4c8601ec8c);
+	CHECK(gen_number(STR("foobar")) == 0x85944171f73967e8);
+	/* the input of 8 bytes whose hash is 0, from the same source */
+	CHECK(gen_number(STR("\xd5\x6b\xb9\x53\x42\x87\x08\x36")) == 1);
 }
 
 TEST(a_bad_load_closes_the_descriptor)

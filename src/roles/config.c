@@ -44,6 +44,7 @@ static const struct field fields[] = {
 	NUMBER(context, 0, 1 << 22),
 	NUMBER(sequences, 0, 64),
 	NUMBER(keep_alive_s, -1, 31536000),
+	NUMBER(disk_cache_mib, 0, 16 << 20),
 };
 
 static const struct config_doc docs[] = {
@@ -73,6 +74,11 @@ static const struct config_doc docs[] = {
 		false },
 	{ "sequences", "0", "answers made together by one model; 0: chosen by the engine", false },
 	{ "keep_alive_s", "300", "a model unused so long is unloaded; -1: never", false },
+	{ "disk_cache_mib", "4096",
+		"what a model has read already is kept on disk, sealed, so that it is not read "
+		"again after a restart: at most so many MiB a model, and a quarter of what is "
+		"free; 0: not at all",
+		false },
 	{ NULL, NULL, NULL, false },
 };
 

@@ -20,7 +20,7 @@ struct config {
 	char gpu[8];                       /* auto, off */
 	char name[CONFIG_TEXT];            /* of the installation, shown on the page */
 	int64_t http_threads, workers, max_connections, max_engines, context, sequences;
-	int64_t keep_alive_s;
+	int64_t keep_alive_s, disk_cache_mib;
 	bool local_only; /* only the socket in the data directory; not in the file */
 };
 void config_defaults(struct config *c);

@@ -167,7 +167,32 @@ static enum err ask_delete(struct keeper *k, struct child *server, struct ipc_in
 {
 	struct str digest = ipc_get_str(m);
 	TRY(ipc_end(m));
-	return answer_plain(server, m->id, blobdir_delete(k->blobs, digest));
+	enum err e = blobdir_delete(k->blobs, digest);
+	return answer_plain(server, m->id, e ? e : cache_delete(k, digest));
+}
+
+static enum err ask_cache_purge(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct engine_purge p;
+	TRY(engine_purge_get(m, &p));
+	return answer_plain(server, m->id, cache_purge(k, &p));
+}
+
+static enum err ask_cache(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	uint64_t files = 0, bytes = 0;
+	TRY(ipc_end(m));
+	enum err e = cache_usage(k, &files, &bytes);
+	if (e)
+		return answer_plain(server, m->id, e);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	ipc_put_u64(&out, files);
+	ipc_put_u64(&out, bytes);
+	ipc_put_u64(&out, (uint64_t)k->config.disk_cache_mib << 20);
+	(void)ipc_send(server->chan, &out);
+	return OK;
 }
 
 static enum err ask_audit(struct keeper *k, struct child *server, struct ipc_in *m)
@@ -297,6 +322,8 @@ static const struct {
 	{ ASK_SIGN, ask_sign },
 	{ ASK_KEY_INFO, ask_key_info },
 	{ ASK_RECOVERY, ask_recovery },
+	{ ASK_CACHE_PURGE, ask_cache_purge },
+	{ ASK_CACHE, ask_cache },
 };
 
 enum err keeper_ask(struct keeper *k, struct child *server, struct ipc_in *m)

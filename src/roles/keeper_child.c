@@ -240,6 +240,8 @@ void child_exited(struct keeper *k, struct child *c)
 		log_warn("a role ended", KV_Z("role", role_names[c->role]),
 			KV_I64("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0),
 			KV_I64("code", WIFEXITED(status) ? WEXITSTATUS(status) : 0));
+	if (c->role == ROLE_ENGINE)
+		cache_engine_ended(k, c);
 	if (c->writes)
 		writer_exited(k, c, WIFEXITED(status) && !WEXITSTATUS(status));
 	if (c->role == ROLE_ENGINE)

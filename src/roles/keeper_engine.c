@@ -90,9 +90,11 @@ enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wis
 	(void)str_copy(str_from(w->digest), c->digest, sizeof c->digest);
 	struct engine_load load = w->load;
 	load.model_fd = TAKE_FD(model_fd);
+	cache_open(k, w->digest, &load);
 	AUTO_IPC_OUT struct ipc_out m;
 	ipc_out_init(&m, ENGINE_LOAD, 0);
 	engine_load_put(&m, &load);
+	wipe(load.cache_key, sizeof load.cache_key);
 	e = ipc_send(c->chan, &m);
 	if (!e)
 		e = child_attach(c, ROLE_SERVER, &c->server_end);

@@ -27,6 +27,7 @@ enum {
 	KEEPER_ORPHAN_MS = 60000, /* an engine nobody asked for after the server's restart */
 	KEEPER_USES_MS = 3000,    /* between two measurements of what engines use */
 	KEEPER_WHOLE_MAX = 16,
+	KEEPER_PURGED_MAX = 16,   /* purges during an engine's life before all it wrote goes */
 	KEEPER_RESTART_BURST = 5, /* restarts within KEEPER_RESTART_WINDOW_MS without a pause */
 	KEEPER_RESTART_WINDOW_MS = 10000,
 };
@@ -48,6 +49,8 @@ struct child {
 	struct engine_info info; /* strings in the arrays below */
 	char build[64], template_hash[65], architecture[64], description[128],
 		tuned[ENGINE_TUNED_MAX + 1];
+	struct engine_purge purged[KEEPER_PURGED_MAX]; /* to walk again when it has ended */
+	unsigned n_purged;
 };
 
 struct keeper {
@@ -88,6 +91,14 @@ enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t
 	unsigned nfds, int *ret_channel);
 bool writer_was_whole(struct keeper *k, struct str digest); /* and forgets it */
 
+/* keeper_cache.c */
+/* Fills disk_bytes, cache_fd and cache_key; without a cache (warned of) disk_bytes is 0. */
+void cache_open(struct keeper *k, const char *digest, struct engine_load *load);
+/* In every file, durable; and passed on to the engines. Errors: from errno: something may stay. */
+enum err cache_purge(struct keeper *k, const struct engine_purge *p);
+void cache_engine_ended(struct keeper *k, struct child *c); /* its process is gone */
+enum err cache_delete(struct keeper *k, struct str digest);  /* missing is OK */
+enum err cache_usage(struct keeper *k, uint64_t *ret_files, uint64_t *ret_bytes);
 /* keeper_engine.c */
 struct engine_wish { /* ASK_ENGINE */
 	char digest[65];

@@ -30,6 +30,7 @@ static const struct rule rules[] = {
 	{ ACTION_CHAT_READ,        OBJECT_MESSAGE,      OWN,   OWN,   OWN,   NO,    true },
 	{ ACTION_CHAT_CHANGE,      OBJECT_CONVERSATION, OWN,   OWN,   OWN,   NO,    true },
 	{ ACTION_CHAT_CHANGE,      OBJECT_MESSAGE,      OWN,   OWN,   OWN,   NO,    true },
+	{ ACTION_CACHE_SHARE,      OBJECT_NONE,         NO,    ANY,   ANY,   ANY,   true },
 	{ ACTION_MODELS_READ,      OBJECT_NONE,         ANY,   ANY,   ANY,   ANY,   true },
 	{ ACTION_MODELS_CHANGE,    OBJECT_NONE,         NO,    ANY,   ANY,   ANY,   true },
 	{ ACTION_PEOPLE_READ,      OBJECT_NONE,         NO,    ANY,   ANY,   ANY,   true },

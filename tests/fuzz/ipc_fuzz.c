@@ -20,8 +20,10 @@ static void close_if_open(int fd)
 static void read_load(struct ipc_in *m)
 {
 	struct engine_load v = { .model_fd = -1 };
-	if (engine_load_get(m, &v) == OK)
+	if (engine_load_get(m, &v) == OK) {
 		close_if_open(v.model_fd);
+		close_if_open(v.cache_fd);
+	}
 }
 
 static void read_info(struct ipc_in *m) { (void)engine_info_get(m, &(struct engine_info){ 0 }); }

@@ -89,7 +89,8 @@ ALLOWED = {
     "server": [r"^socket:", r"/db/tresor\.db(-wal|-shm)?$", r"^/proc/meminfo$", r"eventfd", r"eventpoll", r"^/memfd:", r"/db$",
                r"^pipe:", r"timerfd"],
     "egress": [r"^socket:", r"^/memfd:ca ", r"eventfd", r"eventpoll", r"^pipe:", r"timerfd"],
-    "engine": [r"^socket:", r"/models/blobs/sha256-[0-9a-f]{64}$", r"eventfd", r"eventpoll", r"^/memfd:", r"timerfd"],
+    "engine": [r"^socket:", r"/models/blobs/sha256-[0-9a-f]{64}$", r"/cache/[0-9a-f]{64}\.kv$", r"eventfd", r"eventpoll",
+               r"^/memfd:", r"timerfd"],
 }
 
 

@@ -119,6 +119,20 @@ static void check_disk(struct call *c, struct check *k)
 			"more room");
 }
 
+static void check_cache(struct call *c, struct check *k)
+{
+	uint64_t files, bytes, limit;
+	if (keeper_cache(c, &files, &bytes, &limit))
+		say(k, CHECK_WARN, "the size of the models' cache on disk is not known");
+	else if (!limit)
+		say(k, CHECK_OK, "what models have read is not kept on disk");
+	else
+		snprintf(k->text, sizeof k->text,
+			"what %" PRIu64 " models have read takes %.1f GiB on disk, sealed; at most "
+			"%.1f GiB a model",
+			files, (double)bytes / GIB, (double)limit / GIB);
+}
+
 static void check_database(struct call *c, struct check *k)
 {
 	AUTO_BUF struct buf report = BUF(64 * 1024);
@@ -261,6 +275,7 @@ static const struct {
 	{ "recovery", check_recovery },
 	{ "tls", check_tls },
 	{ "disk", check_disk },
+	{ "cache", check_cache },
 	{ "database", check_database },
 	{ "audit", check_audit },
 	{ "sandbox", check_sandbox },

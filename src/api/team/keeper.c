@@ -51,6 +51,21 @@ enum err keeper_key_info(struct call *c, bool fresh, struct key_info *ret)
 	return OK;
 }
 
+enum err keeper_cache(
+	struct call *c, uint64_t *ret_files, uint64_t *ret_bytes, uint64_t *ret_limit)
+{
+	AUTO_IPC_OUT struct ipc_out m;
+	AUTO_IPC_IN struct ipc_in in = { .type = 0 };
+	ipc_out_init(&m, ASK_CACHE, 0);
+	TRY(ask(c, &m, ASK_MS, &in));
+	uint64_t files = ipc_get_u64(&in), bytes = ipc_get_u64(&in), limit = ipc_get_u64(&in);
+	TRY(ipc_end(&in));
+	*ret_files = files;
+	*ret_bytes = bytes;
+	*ret_limit = limit;
+	return OK;
+}
+
 enum err keeper_recovery(struct call *c, struct buf *ret_code)
 {
 	AUTO_IPC_OUT struct ipc_out m;

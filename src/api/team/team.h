@@ -11,6 +11,9 @@ struct key_info {
 };
 /* Cached for some seconds: the log-in page asks it without a log-in. `fresh` asks now. */
 enum err keeper_key_info(struct call *c, bool fresh, struct key_info *ret);
+/* The prefix cache's disk tier; *ret_limit: bytes a model may have, 0: it is off. */
+enum err keeper_cache(
+	struct call *c, uint64_t *ret_files, uint64_t *ret_bytes, uint64_t *ret_limit);
 enum err keeper_recovery(struct call *c, struct buf *ret_code);
 enum err keeper_sign(struct call *c, struct str bytes, uint8_t ret[SHA256_LEN]);
 enum err keeper_audit_verify(

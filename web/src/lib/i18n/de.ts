@@ -364,6 +364,7 @@ export const de: Record<Key, Text> = {
 	"check.recovery": "Wiederherstellungsblatt",
 	"check.tls": "Verschlüsselte Verbindung",
 	"check.disk": "Plattenplatz",
+	"check.cache": "Zwischenspeicher der Modelle",
 	"check.database": "Datenbank",
 	"check.audit": "Protokoll",
 	"check.sandbox": "Abgeriegelte Prozesse",

@@ -362,6 +362,7 @@ export const en = {
 	"check.recovery": "Recovery sheet",
 	"check.tls": "Encrypted connection",
 	"check.disk": "Disk space",
+	"check.cache": "Cache of the models",
 	"check.database": "Database",
 	"check.audit": "Audit log",
 	"check.sandbox": "Locked-down processes",
