@@ -434,6 +434,21 @@ export function sharedTests(w) {
 		check(!(await page.content()).includes(code), "the code is not shown again");
 	});
 
+	test("the page on load shows what is loaded, and a model can be kept loaded", async () => {
+		await page.goto(`${w.url}/admin/load`);
+		const card = page.locator("article").first();
+		await card.getByText("loaded", { exact: true }).waitFor();
+		check((await page.locator("svg.bar rect").count()) >= 2, "memory is drawn in parts");
+		check((await card.locator("dl > div").count()) >= 4, "figures of the model");
+		const menu = card.getByRole("button", { name: /^Actions for/ });
+		const pinned = (await card.getByText("always loaded", { exact: true }).count()) > 0;
+		for (const on of [!pinned, pinned]) {
+			await menu.click();
+			await page.getByRole("menuitem", { name: on ? "Keep it loaded" : "Let it be unloaded" }).click();
+			await until(async () => (await card.getByText("always loaded", { exact: true }).count()) > 0 === on, `pinned is shown as ${on}`, 30);
+		}
+	}, 90);
+
 	test("every page names its controls for screen readers", async () => {
 		for (const path of ["/", "/settings", "/settings/keys", "/admin/models", "/admin/load", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
 			await page.goto(w.url + path);

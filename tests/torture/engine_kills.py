@@ -22,9 +22,8 @@ import time
 from torture import Instance
 
 PROMPTS = ["List the months of the year.", "Count from one to thirty in words.",
-           "Write a short story about a lighthouse.", "Explain what a bicycle is.",
-           "Name ten animals and what they eat.", "Describe a rainy day in a town."]
-TOKENS = 60
+           "Explain what a bicycle is."]
+TOKENS = 32
 
 
 class Stream:
@@ -171,7 +170,7 @@ class World:
                 self.count["lost"] += 1
                 break
             kills += 1
-            if (i + 1) % 50 == 0:
+            if (i + 1) % 5 == 0:
                 print(f"# {i + 1} kills, {self.count}", file=sys.stderr, flush=True)
         self.done.set()
         for w in writers:
