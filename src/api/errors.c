@@ -163,7 +163,9 @@ static void retry_after(struct call *c, enum err e)
 	char text[16];
 	if (e != ERR_THROTTLED && e != ERR_BUSY && e != ERR_AGAIN && e != ERR_QUEUE)
 		return;
-	unsigned s = e == ERR_THROTTLED ? 5 : e == ERR_QUEUE ? fleet_retry_after_s(c->app->fleet) : 1;
+	unsigned s = e == ERR_THROTTLED ? 5 : 1;
+	if (e == ERR_QUEUE)
+		s = fleet_retry_after_s(c->app->fleet);
 	snprintf(text, sizeof text, "%u", s);
 	http_set_header(c->q, "Retry-After", str_from(text));
 }

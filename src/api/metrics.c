@@ -135,7 +135,8 @@ static void histogram(struct buf *b, const char *name, const char *model, int cl
 		sample(b, bucket, model);
 		(void)buf_addf(b, ",class=\"%s\",le=\"", classes[class]);
 		if (i < STATS_BUCKETS - 1)
-			(void)buf_addf(b, "%g\"} %" PRIu64 "\n", STATS_BOUNDS_MS[i] / 1000.0, so_far);
+			(void)buf_addf(b, "%g\"} %" PRIu64 "\n", STATS_BOUNDS_MS[i] / 1000.0,
+				so_far);
 		else
 			(void)buf_addf(b, "+Inf\"} %" PRIu64 "\n", so_far);
 	}

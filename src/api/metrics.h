@@ -1,5 +1,5 @@
-/* api/metrics.h - Prometheus text of /metrics; the names are a stable interface, docs/metrics.md lists
- * them. */
+/* api/metrics.h - Prometheus text of /metrics; the names are a stable interface: docs/metrics.md
+ * lists them. */
 #pragma once
 
 #include "api/call.h"

@@ -40,7 +40,8 @@ static void requests(struct call *c, struct buf *b)
 	for (size_t i = 0; i < sizeof apis / sizeof apis[0]; i++)
 		(void)buf_addf(b, "tresor_requests_total{api=\"%s\"} %" PRIu64 "\n", apis[i],
 			(uint64_t)s->requests[i]);
-	metric_head(b, "errors_total", "counter", "Requests that ended with an error, by its slug.");
+	metric_head(b, "errors_total", "counter",
+		"Requests that ended with an error, by its slug.");
 	for (int e = 1; e < ERR_COUNT_; e++)
 		if (s->errors[e])
 			(void)buf_addf(b, "tresor_errors_total{slug=\"%s\"} %" PRIu64 "\n",
@@ -55,7 +56,8 @@ static void connections(struct call *c, struct buf *b)
 	if (!c->app->http)
 		return;
 	http_stats(c->app->http, &st);
-	metric_one(b, "http_requests_total", "counter", "Requests whose head was read.", st.requests);
+	metric_one(b, "http_requests_total", "counter", "Requests whose head was read.",
+		st.requests);
 	metric_one(b, "http_sent_bytes_total", "counter", "Bytes of bodies sent.", st.bytes_out);
 	metric_one(b, "http_connections", "gauge", "Open connections.", st.connections);
 	metric_one(b, "http_streams", "gauge", "Open streams.", st.streams);

@@ -239,7 +239,7 @@ size_t fleet_status(struct fleet *f, struct fleet_status *ret, size_t max)
 		.expires_ms = -1,
 		.settings = "as chosen",
 		.tuned = "flash=off threads=2",
-		.stats = { .tokens_in = 100, .tokens_cached = 60, .tokens_out = 50, .cells = 4096 } };
+		.stats = { .tokens_in = 100, .tokens_cached = 60, .tokens_out = 50 } };
 	memset(ret[0].digest, 'b', 64);
 	/* first tokens: 4 within 25 ms, 4 within 100 ms, 2 beyond 30 s */
 	ret[0].stats.first[0].n[1] = 4;
@@ -285,7 +285,9 @@ enum err pin_remove(struct db *db, struct str name)
 void fleet_totals(struct fleet *f, struct fleet_totals *ret)
 {
 	(void)f;
-	*ret = (struct fleet_totals){ .tokens_in = 100, .tokens_out = 50, .requests = 3, .queue_max = 512 };
+	*ret = (struct fleet_totals){
+		.tokens_in = 100, .tokens_out = 50, .requests = 3, .queue_max = 512
+	};
 }
 
 /* ---- models ---- */

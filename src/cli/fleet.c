@@ -141,7 +141,8 @@ static enum err ps(struct client *c, const struct args *a, struct err_info *info
 		cli_bytes((uint64_t)number(m, "size"), size);
 		until_text(m, until);
 		printf("%-30s %-14.12s %-9s %-12s %-9lld %s\n", text_of(m, "name"),
-			text_of(m, "digest"), size, number(m, "size_vram") ? "100% GPU" : "100% CPU",
+			text_of(m, "digest"), size,
+			number(m, "size_vram") ? "100% GPU" : "100% CPU",
 			(long long)number(m, "context_length"), until);
 	}
 	return verbose ? print_all(c, info) : OK;

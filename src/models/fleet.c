@@ -306,8 +306,8 @@ static void leave_queue(struct fleet *f, size_t bytes)
 	atomic_fetch_sub(&f->queued_bytes, bytes);
 }
 
-/* The queue is bounded by number and by bytes: a request over either is refused at once, one that is
- * in is answered. A big one is let in when there is nothing else. */
+/* The queue is bounded by number and by bytes: a request over either is refused at once, one
+ * that is in is answered. A big one is let in when there is nothing else. */
 static bool enter_queue(struct fleet *f, size_t bytes)
 {
 	unsigned n = atomic_fetch_add(&f->queued, 1);

@@ -39,11 +39,11 @@ struct fleet_options {
 	int64_t stall_ms;      /* 0: FLEET_STALL_MS */
 	int64_t yield_ms;      /* a model waits so long for a busy one before that drains; 0: 5 s */
 	unsigned queue_max;    /* 0: FLEET_QUEUE_MAX */
-	/* What the fleet asks and tells; each may be NULL. memory, need and report are called on the
-	 * fleet's thread and must not block; the tuned_ ones on a thread that may. */
+	/* What the fleet asks and tells; each may be NULL. memory, need and report are called on
+	 * the fleet's thread and must not block; the tuned_ ones on a thread that may. */
 	void *arg;
 	void (*memory)(void *arg, struct fleet_memory *ret);
-	/* An estimate for a model that was never loaded here. False: not known, counts as nothing. */
+	/* An estimate for a model that was never loaded here. False: not known, counts as 0. */
 	bool (*need)(void *arg, const char *digest, struct plan_need *ret);
 	void (*report)(void *arg, const struct fleet_report *r);
 	/* `load`'s tuned and tuned_build, from what was stored. */
@@ -72,7 +72,7 @@ struct fleet_event {
 	int64_t estimate_ms;              /* QUEUED: until it begins; -1: not known */
 	bool loading;                     /* QUEUED: the model is being loaded */
 	const struct engine_info *engine; /* BEGUN: what answers */
-	bool gpu_missed;                  /* BEGUN: a card is there, but this runs on the processor */
+	bool gpu_missed;                  /* BEGUN: there is a card, but this runs without */
 	int64_t load_ns;                  /* BEGUN: time this request waited for loading */
 	union {
 		struct gen_begun begun;

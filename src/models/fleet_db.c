@@ -114,7 +114,9 @@ static enum err write_tuning(struct db_conn *c, void *arg)
 enum err tuning_store(
 	struct db *db, const char *digest, struct str build, struct str machine, struct str line)
 {
-	struct row a = { .name = str_from(digest), .build = build, .machine = machine, .line = line };
+	struct row a = {
+		.name = str_from(digest), .build = build, .machine = machine, .line = line
+	};
 	return db_write(db, write_tuning, &a);
 }
 

@@ -13,7 +13,8 @@ enum err pin_each(struct db *db, pin_fn fn, void *arg);
 
 /* The newest line measured for this model on this machine and the build that measured it; both stay
  * empty when there is none. Errors: the database's. */
-enum err tuning_read(struct db *db, const char *digest, struct str machine, struct engine_load *ret);
+enum err tuning_read(
+	struct db *db, const char *digest, struct str machine, struct engine_load *ret);
 enum err tuning_store(
 	struct db *db, const char *digest, struct str build, struct str machine, struct str line);
 /* Forgets it: the next load measures again. */

@@ -1,9 +1,9 @@
 /* The ends of engines: why, what is tried next, whose fault it was.
  *
- * A fault (abort, illegal instruction, bad access, no memory, no progress, an exit with an error) is
- * the engine's own: the next start is one step safer, and who was in the batch runs alone, oldest
- * first. A kill from outside is nobody's fault: the same settings, the same batch, unless it happens
- * again and again with nothing answered in between. */
+ * A fault (abort, illegal instruction, bad access, no memory, no progress, an exit with an error)
+ * is the engine's own: the next start is one step safer, and who was in the batch runs alone,
+ * oldest first. A kill from outside is nobody's fault: the same settings, the same batch, unless it
+ * happens again and again with nothing answered in between. */
 #include "models/fleet_int.h"
 
 #include <inttypes.h>
@@ -109,11 +109,12 @@ static void plan_restart(struct slot *s, const struct fleet_gone *g)
 	p->retry_ms = time_mono_ms() + (pause < FLEET_PAUSE_MAX_MS ? pause : FLEET_PAUSE_MAX_MS);
 	if (fault && g->signal == SIGILL)
 		p->cpu_less++; /* an instruction this machine only claims to have */
-	else if (fault && p->step + 1 < fleet_step_count)
+	if (fault && p->step + 1 < fleet_step_count)
 		p->step++;
 }
 
-static void judge_request(struct fleet *f, struct slot *s, struct request *r, bool fault, bool alone)
+static void judge_request(
+	struct fleet *f, struct slot *s, struct request *r, bool fault, bool alone)
 {
 	bool guilty = fault && alone && r->suspect;
 	if (fault)

@@ -158,7 +158,7 @@ static void start_load(struct fleet *f, struct slot *s, bool gpu)
 		DIE("the loaders' queue is full"); /* bounded by slots: a few jobs each */
 }
 
-/* Ends an engine for another's sake; its waiting requests stay and want it again, behind the rest. */
+/* Ends an engine for another's sake; its waiting requests stay and want it again, behind others. */
 static void put_away(struct fleet *f, struct slot *s)
 {
 	struct slot **at = &f->slots;
@@ -281,7 +281,7 @@ void slot_loaded(struct fleet *f, struct command *c)
 			r->load_ns = now - r->arrived_ns;
 		if (r->model.require_gpu && !s->info.gpu)
 			request_fail(f, unlink_request(s, r), ERR_UNSUPPORTED,
-				STR("a GPU is required, but the model was loaded on the processor"));
+				STR("a GPU is required, but the model runs on the processor"));
 		else if (r->load_only)
 			request_done_empty(f, unlink_request(s, r), GEN_STOP);
 	}
@@ -363,7 +363,7 @@ void slot_run_all(struct fleet *f)
 	for (struct slot *s = f->slots; s;) {
 		bool changed = s->state == SLOT_WANTED && s->past->retry_ms <= now &&
 			       try_load(f, s, now);
-		s = changed ? f->slots : s->next; /* each change ends one WANTED: it comes to an end */
+		s = changed ? f->slots : s->next; /* each change ends one WANTED */
 	}
 	for (struct slot *s = f->slots; s; s = s->next)
 		if (s->state == SLOT_READY)

@@ -114,7 +114,8 @@ TEST(a_strict_request_does_not_go_on_under_other_settings)
 TEST(a_model_that_cannot_fit_is_refused_with_figures)
 {
 	struct world w;
-	struct fleet *f = world_with(&w, &(struct fleet_options){ .need = world_need, .memory = world_memory });
+	struct fleet *f = world_with(
+		&w, &(struct fleet_options){ .need = world_need, .memory = world_memory });
 	struct seen a = SEEN, b = SEEN, c = SEEN;
 	w.free_bytes = 2ull << 30;
 	ask(f, "huge", "ok", &a);
@@ -136,7 +137,8 @@ TEST(a_model_that_cannot_fit_is_refused_with_figures)
 TEST(three_models_that_fit_answer_in_turn_with_three_loads)
 {
 	struct world w;
-	struct fleet *f = world_with(&w, &(struct fleet_options){ .need = world_need, .memory = world_memory });
+	struct fleet *f = world_with(
+		&w, &(struct fleet_options){ .need = world_need, .memory = world_memory });
 	w.free_bytes = 3500;
 	for (int round = 0; round < 3; round++)
 		for (int m = 0; m < 3; m++) {
@@ -286,7 +288,8 @@ TEST(what_an_engine_measured_is_stored_and_given_back)
 {
 	struct world w;
 	struct fleet *f = world_with(
-		&w, &(struct fleet_options){ .tuned_get = world_tuned_get, .tuned_put = world_tuned_put });
+		&w, &(struct fleet_options){
+			    .tuned_get = world_tuned_get, .tuned_put = world_tuned_put });
 	struct seen a = SEEN, b = SEEN;
 	ask(f, "m1", "ok", &a);
 	wait_end(&a);

@@ -13,7 +13,7 @@ static bool in_use(const struct fleet *f, const struct past *p)
 	return false;
 }
 
-/* The model's, or the place of the one that was used longest ago: there are more places than slots. */
+/* The model's, or the place of the one used longest ago: there are more places than slots. */
 struct past *past_of(struct fleet *f, const struct fleet_model *m)
 {
 	struct past *oldest = NULL;

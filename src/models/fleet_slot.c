@@ -164,7 +164,7 @@ static void tell_queued(const struct slot *s, const struct request *r)
 		r->arg);
 }
 
-/* The newest name and what it says of keeping count; where it says nothing, what was said before. */
+/* The newest name and what it says of keeping count; if it says nothing, what was said before. */
 static void take_model(struct slot *s, const struct fleet_model *m)
 {
 	int64_t keep = m->keep_alive_ms == FLEET_KEEP_AS_IS ? s->model.keep_alive_ms

@@ -223,7 +223,8 @@ static void *pump_main(void *arg)
 void world_memory(void *arg, struct fleet_memory *ret)
 {
 	struct world *w = arg;
-	*ret = (struct fleet_memory){ .total = 16 * w->free_bytes, .free_bytes = 2 * w->free_bytes };
+	ret->total = 16 * w->free_bytes;
+	ret->free_bytes = 2 * w->free_bytes;
 	/* a sixteenth of the total is kept: w->free_bytes are left */
 }
 

@@ -42,7 +42,8 @@ static bool fits(const struct plan_room *room, const struct plan_engine *e, size
 /* Reload time for each ms nobody asked: the loss to expect from ending it. */
 static double worth(const struct plan_engine *e)
 {
-	int64_t idle = e->idle_ms > 0 ? e->idle_ms : 0, reload = e->reload_ms > 1 ? e->reload_ms : 1;
+	int64_t idle = e->idle_ms > 0 ? e->idle_ms : 0,
+		reload = e->reload_ms > 1 ? e->reload_ms : 1;
 	return (double)reload / (double)(idle + 1);
 }
 
@@ -57,9 +58,10 @@ static int cheapest(const struct plan_engine *e, size_t n, const bool *gone, boo
 	return best;
 }
 
-/* Takes engines away until `need` fits; then gives back those that were not needed, dearest first. */
-static bool evict(const struct plan_room *room, const struct plan_engine *e, size_t n, bool busy_too,
-	const uint64_t *need, bool *gone)
+/* Takes engines away until `need` fits; then gives back those that were not needed, dearest
+ * first. */
+static bool evict(const struct plan_room *room, const struct plan_engine *e, size_t n,
+	bool busy_too, const uint64_t *need, bool *gone)
 {
 	size_t order[2 * PLAN_ENGINES_MAX], taken = 0;
 	memset(gone, 0, PLAN_ENGINES_MAX * sizeof *gone);

@@ -1,4 +1,4 @@
-/* Engines: started, adopted after the server's restart, measured, and what their end is reported as. */
+/* Engines: started, adopted after the server's restart, measured, and how their end is told. */
 #include "roles/keeper_int.h"
 
 #include <inttypes.h>
@@ -57,8 +57,8 @@ static enum err engine_adopt(struct keeper *k, struct child *c, uint64_t ask_id)
 	return OK;
 }
 
-/* The engine's environment says to leave out the best instruction sets; only a build that has several
- * looks at it (engine/llama/shim.cpp). */
+/* The engine's environment says to leave out the best instruction sets; it is for
+ * builds that have several (GGML_CPU_ALL_VARIANTS), in whose loader it has yet to be read. */
 static enum err spawn_engine(struct keeper *k, uint64_t cpu_less, struct child **ret)
 {
 	char less[40];

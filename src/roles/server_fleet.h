@@ -1,4 +1,4 @@
-/* roles/server_fleet.h - what the fleet asks of the server: memory, estimates, the database, audit. */
+/* roles/server_fleet.h - what the fleet asks of the server: memory, estimates, database, audit. */
 #pragma once
 
 #include "models/advise.h"

@@ -212,7 +212,7 @@ export function sharedTests(w) {
 		const phone = await watch.device(w.browser, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
 		const p = await phone.newPage();
 		await person.logIn(p, w.url, w.owner.email, w.owner.password);
-		for (const path of ["/", "/settings", "/settings/keys", "/admin/models", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
+		for (const path of ["/", "/settings", "/settings/keys", "/admin/models", "/admin/load", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
 			await p.goto(w.url + path);
 			await p.waitForSelector("#main > *");
 			await p.waitForTimeout(250);
@@ -434,8 +434,23 @@ export function sharedTests(w) {
 		check(!(await page.content()).includes(code), "the code is not shown again");
 	});
 
+	test("the page on load shows what is loaded, and a model can be kept loaded", async () => {
+		await page.goto(`${w.url}/admin/load`);
+		const card = page.locator("article").first();
+		await card.getByText("loaded", { exact: true }).waitFor();
+		check((await page.locator("svg.bar rect").count()) >= 2, "memory is drawn in parts");
+		check((await card.locator("dl > div").count()) >= 4, "figures of the model");
+		const menu = card.getByRole("button", { name: /^Actions for/ });
+		const pinned = (await card.getByText("always loaded", { exact: true }).count()) > 0;
+		for (const on of [!pinned, pinned]) {
+			await menu.click();
+			await page.getByRole("menuitem", { name: on ? "Keep it loaded" : "Let it be unloaded" }).click();
+			await until(async () => (await card.getByText("always loaded", { exact: true }).count()) > 0 === on, `pinned is shown as ${on}`, 30);
+		}
+	}, 90);
+
 	test("every page names its controls for screen readers", async () => {
-		for (const path of ["/", "/settings", "/settings/keys", "/admin/models", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
+		for (const path of ["/", "/settings", "/settings/keys", "/admin/models", "/admin/load", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
 			await page.goto(w.url + path);
 			await page.waitForTimeout(300);
 			equal(await unnamed(page), [], path);

@@ -91,3 +91,25 @@ export function seed(mock) {
 	return ada;
 }
 seed.password = "ein guter langer Satz";
+
+/* Three models at work, one that restarts, one that was used; the machine has 64 GB. */
+export function mockFleet(mock) {
+	const none = { interactive: 0, workflow: 0, batch: 0 };
+	const model = (name, more) => ({
+		name, digest: name, state: "ready", pinned: mock.pins.has(name), processor: "cpu", gpu_missed: false, context: 8192, sequences: 8,
+		model_bytes: 0, kv_bytes: 0, resident_bytes: 0, running: none, waiting: none, requests: 0, failed: 0, loads: 1, crashes: 0, quarantined: 0,
+		load_ms: 2100, expires_ms: Date.now() + 240_000, settings: "as chosen", tuned: "", cache_bytes: 0, disk_bytes: 0, cells: 24576, cells_used: 0,
+		tokens_in: 0, tokens_cached: 0, tokens_out: 0, drafted: 0, accepted: 0, preempted: 0, first_p50_ms: -1, first_p95_ms: -1, gap_p50_ms: -1, gap_p95_ms: -1, ...more,
+	});
+	return {
+		machine: { memory: 64e9, memory_free: 33.2e9, cpu: "AMD EPYC 9354", cores: 16, gpu: "", disk_free: 800e9 },
+		queue: { running: 6, waiting: 3, limit: 512, bytes: 41_000, refused: 0 },
+		models: [
+			model("mistral-small:24b", { resident_bytes: 17.1e9, running: { interactive: 4, workflow: 0, batch: 1 }, waiting: { interactive: 0, workflow: 0, batch: 3 }, requests: 1284, failed: 2, tokens_in: 812_400, tokens_cached: 2_411_000, tokens_out: 604_112, cache_bytes: 3.1e9, disk_bytes: 11.4e9, first_p50_ms: 420, first_p95_ms: 1900, gap_p50_ms: 61, gap_p95_ms: 140, tuned: "flash=off ubatch=256 threads=16" }),
+			model("qwen2.5-coder:7b", { resident_bytes: 6.2e9, running: { interactive: 1, workflow: 0, batch: 0 }, requests: 402, tokens_in: 310_000, tokens_cached: 95_000, tokens_out: 118_000, first_p50_ms: 260, first_p95_ms: 800, gap_p50_ms: 32, gap_p95_ms: 70 }),
+			model("gemma3:4b", { state: "restarting", crashes: 1, requests: 9, failed: 1, settings: "safer: flash attention off, micro-batches of 128" }),
+			model("bge-m3:latest", { state: "unloaded", requests: 31, tokens_in: 9000 }),
+		],
+		quarantine: [{ request: "6108eb14afa276fd57670839a7658dfd1b6ffc862bdc9ca0751c1f1197de3b43", model: "gemma3:4b", at_ms: Date.now() - 600_000 }],
+	};
+}

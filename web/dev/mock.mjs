@@ -8,7 +8,7 @@ import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { answerFor, seed } from "./mock-data.mjs";
+import { answerFor, mockFleet, seed } from "./mock-data.mjs";
 
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2" };
 export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -33,6 +33,7 @@ export class Mock {
 		this.messages = new Map();
 		this.keys = [];
 		this.pulls = [];
+		this.pins = new Set(["mistral-small:24b"]);
 		this.audit = [];
 		this.streams = new Set();
 		this.streamsMax = 0;
@@ -298,6 +299,9 @@ const ROUTES = [
 		timer.unref();
 		return { ...pull };
 	}],
+	["GET", /^\/fleet$/, function ({ me }) { admin(me); return mockFleet(this); }],
+	["PUT", /^\/pins\/([^/]+)$/, function ({ me, param }) { admin(me); this.pins.add(param); return {}; }],
+	["DELETE", /^\/pins\/([^/]+)$/, function ({ me, param }) { admin(me); this.pins.delete(param); return {}; }],
 	["GET", /^\/advise$/, function ({ me }) { admin(me); return JSON.parse(readFileSync(join(import.meta.dirname, "mock-advise.json"), "utf8")); }],
 	["GET", /^\/conversations$/, function ({ me, query }) {
 		const all = [...this.conversations.values()].filter((c) => c.owner === me.id).sort((a, b) => b.changed_ms - a.changed_ms);

@@ -219,8 +219,8 @@ static void engine_text(const struct fleet_status *s, struct check *k, size_t *a
 			strcmp(s->settings, "as chosen") ? ", safer settings after crashes" : "");
 	if (s->gpu_missed) {
 		k->state = CHECK_WARN;
-		cure(k, "a model runs on the processor for want of room on the GPU: unload another, "
-			"or ask with require: gpu to be refused instead");
+		cure(k, "a model runs on the processor for want of room on the GPU: unload "
+			"another, or ask with require: gpu to be refused instead");
 	}
 }
 

@@ -18,8 +18,8 @@ static void by_class(struct jw *w, const char *key, const unsigned *n)
 	jw_end(w);
 }
 
-/* The time that `part` of all stay under, straight between a bucket's bounds; -1: none measured. What
- * lies beyond the last bound is told as that bound. */
+/* The time that `part` of all stay under, straight between a bucket's bounds; -1: none measured.
+ * What lies beyond the last bound is told as that bound. */
 static int64_t quantile_ms(const struct stats_times *t, double part)
 {
 	double all = 0, before = 0;

@@ -4,7 +4,7 @@ export type Route =
 	| { page: "settings"; tab: "profile" | "keys" }
 	| { page: "admin"; tab: AdminTab }
 	| { page: "link"; token: string };
-export const ADMIN_TABS = ["models", "people", "network", "audit", "system"] as const;
+export const ADMIN_TABS = ["models", "load", "people", "network", "audit", "system"] as const;
 export type AdminTab = (typeof ADMIN_TABS)[number];
 
 export function parseRoute(path: string, hash: string): Route {
