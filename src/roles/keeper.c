@@ -136,6 +136,7 @@ static void loop(struct keeper *k)
 		if (k->stopping && stopped(k))
 			return;
 		engines_sweep(k);
+		keeper_tls_daily(k);
 		size_t n = gather(k, fds, owners);
 		if (poll(fds, n, k->stopping ? 50 : 5000) < 0 && errno != EINTR)
 			DIE("poll");

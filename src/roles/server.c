@@ -36,7 +36,7 @@ struct server {
 	struct machine machine;
 	struct app app;
 	struct pool *chores; /* sweeping, pruning: what may block and nobody waits for */
-	bool stopping;
+	bool stopping, told_damaged;
 	int64_t next_sweep_ms;
 };
 
@@ -184,8 +184,7 @@ static void fill_config(struct server *s)
 		.local_only = s->config.local_only,
 		.sandboxed = r.seccomp && r.landlock_abi > 0,
 		.sandbox_report = report };
-	if (s->hello.tls_cert.len)
-		(void)str_dup(s->hello.tls_cert, (char **)&a->config.tls_cert);
+	a->tls_expires_ms = s->config.tls_expires_ms;
 }
 
 static enum err open_http(struct server *s, struct err_info *info)
@@ -226,8 +225,11 @@ static void on_keeper(struct ipc_in *m, void *arg)
 			log_error("egress cannot be attached");
 	} else if (m->type == TLS_NEW) {
 		struct str cert = ipc_get_str(m), key = ipc_get_str(m);
+		int64_t expires_ms = ipc_get_i64(m);
 		if (ipc_end(m) || http_tls_set(s->app.http, cert, key, &why))
 			log_error("the new certificate is not used", KV_Z("why", why.detail));
+		else
+			s->app.tls_expires_ms = expires_ms;
 	}
 }
 
@@ -250,6 +252,16 @@ static void recover(void *arg)
 		log_error("unfinished answers were not taken up", KV_ERR(e));
 }
 
+/* Once: the log is where an administrator looks first, and where alarms are made from. */
+static void tell_damage(struct server *s)
+{
+	if (s->told_damaged || !db_damaged(s->app.db))
+		return;
+	s->told_damaged = true;
+	log_error("a damaged page was found in the database: nothing is written any more; run "
+		  "`tresor doctor`, stop the service, restore the last backup");
+}
+
 static enum err loop(struct server *s)
 {
 	while (!s->stopping) {
@@ -267,6 +279,7 @@ static enum err loop(struct server *s)
 		if (e && e != ERR_AGAIN)
 			return e;
 		egress_client_pump(s->app.egress);
+		tell_damage(s);
 		if (time_mono_ms() >= s->next_sweep_ms) {
 			s->next_sweep_ms = time_mono_ms() + SWEEP_EVERY_MS;
 			(void)pool_run(s->chores, sweep, s);
@@ -303,10 +316,12 @@ static enum err open_all(struct server *s, struct err_info *info)
 static void close_all(struct server *s)
 {
 	struct app *a = &s->app;
+	keeper_link_unpump(a->keeper);
 	if (a->http)
 		http_stop(a->http, STOP_GRACE_MS);
 	pulls_free(a->pulls);
 	chats_free(a->chats);
+	keeper_link_close(a->keeper); /* nobody waits for a model that is still being loaded */
 	fleet_free(a->fleet);
 	pool_free(s->chores);
 	chat_hub_free(a->hub);

@@ -158,6 +158,27 @@ def test_the_others_end_with_the_keeper():
         assert i.run("audit", "verify")[0] == 0
 
 
+def test_a_stop_while_a_model_is_being_loaded_waits_for_nobody():
+    with Instance() as i:
+        i.start()
+        i.with_model()
+        i.add_user("ada@example.org", "owner")
+        key = i.key("ada@example.org")
+        asked = threading.Thread(target=lambda: i.api("POST", "/api/generate", {"model": "smollm2"}, key=key))
+        asked.start()
+        end = time.monotonic() + 20
+        while time.monotonic() < end and "engine" not in roles(i):
+            time.sleep(0.002)
+        server, begun = roles(i)["server"], time.monotonic()
+        i.process.terminate()
+        assert i.process.wait(20) == 0
+        seconds = time.monotonic() - begun
+        asked.join()
+        assert not os.path.exists(f"/proc/{server}")
+        assert seconds < 6, f"the server was waited for {seconds:.1f} s and then killed"
+        assert not os.path.exists(os.path.join(i.data, "db/tresor.db-wal")), "the database was not closed"
+
+
 def test_egress_comes_back(loaded):
     before = roles(loaded)["egress"]
     os.kill(before, signal.SIGKILL)

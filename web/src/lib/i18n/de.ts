@@ -360,6 +360,7 @@ export const de: Record<Key, Text> = {
 	doctor: "Zustand des Systems",
 	"doctor.text": "Was Tresor über sich und diesen Rechner herausgefunden hat.",
 	"doctor.again": "Neu prüfen",
+	damaged: "Gespeicherte Daten sind beschädigt. Bis eine Sicherung wiederhergestellt ist, wird nichts Neues gespeichert; bitte der Administration Bescheid geben.",
 	"check.key": "Schlüssel",
 	"check.recovery": "Wiederherstellungsblatt",
 	"check.tls": "Verschlüsselte Verbindung",

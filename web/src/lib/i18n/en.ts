@@ -358,6 +358,7 @@ export const en = {
 	doctor: "State of the system",
 	"doctor.text": "What Tresor found out about itself and this machine.",
 	"doctor.again": "Check again",
+	damaged: "Stored data is damaged. Nothing new is saved until a backup is restored; please tell the administrators.",
 	"check.key": "Key",
 	"check.recovery": "Recovery sheet",
 	"check.tls": "Encrypted connection",
