@@ -14,8 +14,8 @@ TEST(what_is_written_is_taken_and_the_rest_is_by_default)
 {
 	struct config c;
 	struct err_info why;
-	CHECK_OK(parse("# the office\n\n  listen = 0.0.0.0:443, [::1]:7070 \nkey=tpm\nmax_engines = 2\n"
-		       "keep_alive_s = -1", &c, &why));
+	CHECK_OK(parse("# the office\n\n  listen = 0.0.0.0:443, [::1]:7070 \nkey=tpm\n"
+		       "max_engines = 2\nkeep_alive_s = -1", &c, &why));
 	CHECK_EQ_STR(str_from(c.listen), STR("0.0.0.0:443, [::1]:7070"));
 	CHECK_EQ_STR(str_from(c.key), STR("tpm"));
 	CHECK_EQ_INT(c.max_engines, 2);

@@ -295,8 +295,8 @@ static enum err load_tls(struct keeper *k, struct err_info *info)
 static enum err renew_tls(struct keeper *k, struct err_info *info)
 {
 	struct child *server = child_find(k, ROLE_SERVER);
-	AUTO_IPC_OUT struct ipc_out m;
 	TRY(load_tls(k, info));
+	AUTO_IPC_OUT struct ipc_out m;
 	ipc_out_init(&m, TLS_NEW, 0);
 	ipc_put_str(&m, buf_str(&k->tls.cert_pem));
 	ipc_put_str(&m, buf_str(&k->tls.key_pem));

@@ -1,5 +1,5 @@
-/* tests/backup/newer_schema.c - upgrades a stopped data directory as a later release would: the real
- * keys, the real database, the schema of this build and one migration more.
+/* tests/backup/newer_schema.c - upgrades a stopped data directory as a later release would: the
+ * real keys, the real database, the schema of this build and one migration more.
  *
  *	newer_schema DATA_DIR */
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* tresor.conf: whatever it holds, every text stays terminated and every number inside its limits. */
+/* tresor.conf: whatever it holds, each text stays terminated, each number inside its limits. */
 #include <string.h>
 
 #include "base/err.h"
