@@ -1,7 +1,10 @@
 """The table of rights in docs/architecture.md against /proc of the running program."""
+import glob
+import hashlib
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -70,9 +73,52 @@ def test_every_role_of_the_table_runs_but_the_jail(loaded):
     assert set(roles(loaded)) == set(table()) - {"jail"}
 
 
+@pytest.fixture
+def jail(loaded):
+    """A jail in the middle of its job: it receives a blob that comes slowly."""
+    body = os.urandom(3_000_000)
+    key = loaded.key("ada@example.org", "models.change")
+    with socket.create_connection(("127.0.0.1", loaded.port)) as s:
+        s.sendall(f"POST /api/blobs/sha256:{hashlib.sha256(body).hexdigest()} HTTP/1.1\r\n"
+                  f"Host: 127.0.0.1:{loaded.port}\r\nAuthorization: Bearer {key}\r\n"
+                  f"Content-Length: {len(body)}\r\nContent-Type: application/octet-stream\r\n\r\n".encode())
+        s.sendall(body[:1_000_000])
+        end = time.monotonic() + 20
+        while "jail" not in roles(loaded) and time.monotonic() < end:
+            time.sleep(0.02)
+        while status(roles(loaded)["jail"])["Seccomp"] != "2" and time.monotonic() < end:
+            time.sleep(0.02)
+        yield roles(loaded)["jail"]
+        s.sendall(body[1_000_000:])
+        assert b" 201 " in s.recv(100)
+
+
+def test_the_jail_has_the_rights_of_the_table(loaded, jail):
+    check_rights(table()["jail"], jail)
+    check_descriptors("jail", jail)
+    assert status(jail)["Threads"] == "1"
+    assert all(line.split()[4] == "0" for line in open(f"/proc/{jail}/limits") if line.startswith("Max core file"))
+
+
+def test_the_gpu_profile_on_a_real_card():
+    cuda = glob.glob(os.path.join(os.environ.get("TRESOR_DEPS", ""), "lib/libggml-cuda*"))
+    if not (os.path.exists("/dev/nvidiactl") and cuda):
+        pytest.skip("not run: no NVIDIA card with its driver here, or a build without CUDA")
+    with Instance() as i:
+        i.start()
+        i.with_model()
+        i.must("run", "smollm2", "Say yes.")
+        assert "GPU" in i.must("ps")
+        check_rights(table()["engine"], roles(i)["engine"])
+        check_descriptors("engine", roles(i)["engine"], [r"^/dev/nvidia", r"^pipe:", r"^/dev/dri/"])
+
+
 @pytest.mark.parametrize("role", ["keeper", "server", "egress", "engine"])
 def test_rights_are_as_the_table_says(loaded, role):
-    row, pid = table()[role], roles(loaded)[role]
+    check_rights(table()[role], roles(loaded)[role])
+
+
+def check_rights(row, pid):
     s = status(pid)
     assert s["Seccomp"] == ("2" if row["seccomp"] == "filter" else "0")
     assert s["NoNewPrivs"] == ("1" if row["no_new_privs"] == "yes" else "0")
@@ -90,15 +136,20 @@ ALLOWED = {
                r"^pipe:", r"timerfd"],
     "egress": [r"^socket:", r"^/memfd:ca ", r"eventfd", r"eventpoll", r"^pipe:", r"timerfd"],
     "engine": [r"^socket:", r"/models/blobs/sha256-[0-9a-f]{64}$", r"eventfd", r"eventpoll", r"^/memfd:", r"timerfd"],
+    "jail": [r"^socket:", r"/models/blobs/sha256-[0-9a-f]{64}-partial(\.journal)?$"],
 }
 
 
 @pytest.mark.parametrize("role", ["keeper", "server", "egress", "engine"])
 def test_descriptors_are_those_of_the_table(loaded, role):
-    for fd, link in descriptors(roles(loaded)[role]).items():
+    check_descriptors(role, roles(loaded)[role])
+
+
+def check_descriptors(role, pid, more=()):
+    for fd, link in descriptors(pid).items():
         if fd <= 2:
             continue
-        assert any(re.search(p, link) for p in ALLOWED[role]), f"{role} has {fd} -> {link}"
+        assert any(re.search(p, link) for p in [*ALLOWED[role], *more]), f"{role} has {fd} -> {link}"
 
 
 # ---- ends ----
