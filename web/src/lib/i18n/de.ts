@@ -153,6 +153,7 @@ export const de: Record<Key, Text> = {
 	"steps.sheet.text": "Ohne das Blatt lässt sich eine Sicherung auf keinem anderen Rechner öffnen.",
 	"steps.model": "Ein Modell auswählen",
 	"steps.model.text": "Welche Modelle passen auf diesen Rechner?",
+	"steps.model.best": "Modelle, die hier am besten passen: {names}",
 	"steps.people": "Personen einladen",
 	"steps.people.text": "Über einen Link, mit einer Rolle.",
 	"link.title": "Seite außerhalb öffnen?",

@@ -151,6 +151,7 @@ export const en = {
 	"steps.sheet.text": "Without it, a backup cannot be opened on another machine.",
 	"steps.model": "Choose a model",
 	"steps.model.text": "See which models fit this machine.",
+	"steps.model.best": "Best models for this machine: {names}",
 	"steps.people": "Invite people",
 	"steps.people.text": "By a link, with a role.",
 	"link.title": "Open a page outside?",
