@@ -128,6 +128,11 @@ def check_rights(row, pid):
         assert int(s["CapEff"], 16) == 0
 
 
+def test_the_engine_may_use_what_the_library_was_built_for(loaded):
+    """A library built for AMX (a probe ran it here) asks the kernel for it, out of the sandbox."""
+    assert "AMX is not ready" not in loaded.log_text()
+
+
 # What a descriptor may point to, by role: words of the table's last column to patterns of /proc links.
 ALLOWED = {
     "keeper": [r"/lock$", r"^socket:", r"/audit/\d+\.log$", r"/tresor$", r"pidfd", r"signalfd", r"/data/audit$",
