@@ -22,6 +22,7 @@
 #include "roles/server_config.h"
 #include "roles/version.h"
 #include "store/db.h"
+#include "store/upgrade.h"
 #include "vault/audit.h"
 #include "vault/vault.h"
 
@@ -242,6 +243,7 @@ static void sweep(void *arg)
 		e = model_store_prune(s->app.models, &removed);
 	if (e)
 		log_warn("sweeping failed", KV_ERR(e));
+	store_sweep_copies(s->snapshots, time_now_ms());
 }
 
 static void recover(void *arg)
