@@ -1,5 +1,7 @@
 """tools/bootstrap, tools/preflight and tools/run.py."""
 import fcntl
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -54,6 +56,37 @@ def test_preflight_says_when_the_proxy_is_dead():
         s.bind(("127.0.0.1", 0))
         done = tool(ROOT / "tools/preflight", "--port", "0", HTTPS_PROXY=f"http://127.0.0.1:{s.getsockname()[1]}")
     assert "proxy" in done.stdout and "does not answer" in done.stdout
+
+
+@pytest.fixture
+def preflight():
+    loader = importlib.machinery.SourceFileLoader("preflight", str(ROOT / "tools/preflight"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("preflight", loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_preflight_gives_one_line_and_one_cure_for_each_lack(preflight, monkeypatch, capsys, tmp_path):
+    class Args:
+        data, port = str(tmp_path), 0
+    report = preflight.Report(False)
+    monkeypatch.setattr(preflight, "NEED_DISK", 1 << 60)
+    monkeypatch.setattr(preflight, "NEED_MEMORY", 1 << 60)
+    monkeypatch.setattr(preflight.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(preflight.shutil, "which", lambda _: None)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://nowhere")
+    preflight.disk(report, Args, str(tmp_path))
+    preflight.memory(report)
+    preflight.cpu(report)
+    preflight.proxy(report)
+    preflight.kernel(report)
+    preflight.compiler(report)
+    lines = capsys.readouterr().out.splitlines()
+    said = {line.split()[1].rstrip(":"): line for line in lines}
+    assert set(said) == {"disk", "memory", "CPU", "proxy", "namespaces", "compiler"} and len(lines) == 7, lines
+    for line in lines:
+        assert re.match(r"(BAD|note)  +[^:]+: .+: .{10,}$", line), line
+    assert report.bad == 6  # two disks; without namespaces it works, less well
 
 
 def address(*argv):

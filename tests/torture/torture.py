@@ -16,6 +16,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,11 +27,17 @@ import uuid
 ROLES = ["server", "server", "engine", "egress", "keeper"]
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Instance:
     """One data directory and the process that serves it."""
 
     def __init__(self, binary, port):
-        self.binary, self.port = binary, port
+        self.binary, self.port = binary, port or free_port()
         self.home = tempfile.mkdtemp(prefix="tresor-torture-")
         self.data = os.path.join(self.home, "data")
         self.env = dict(os.environ, HOME=self.home, XDG_CONFIG_HOME=os.path.join(self.home, "config"))
@@ -273,7 +280,7 @@ def main():
     p.add_argument("--pause", type=float, default=0.4, help="longest pause between kills, seconds")
     p.add_argument("--check", type=int, default=200, help="check every so many kills")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--port", type=int, default=17870)
+    p.add_argument("--port", type=int, default=0, help="default: a free one")
     world = World(p.parse_args())
     try:
         writers, seconds = world.run()
