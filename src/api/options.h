@@ -13,6 +13,7 @@ struct gen_options {
 	uint32_t num_ctx;                 /* 0: as loaded */
 	struct str stop[OPTION_STOPS];    /* borrowed from the JSON, or in the arena */
 	unsigned n_stop;
+	bool require_gpu;                 /* `require`: "gpu"; else "any" */
 };
 void options_init(struct gen_options *o);
 /* Ollama's `options` object. Unknown and load-time ones are ignored with a warning in `c`.

@@ -39,6 +39,7 @@ struct fakes {
 	struct gen_request last; /* scalars; strings below */
 	char input[65536], schema[4096], stops[512];
 	int64_t keep_alive_ms;
+	bool pinned;
 	_Atomic int started, cancelled, loads, unloads, ended;
 	/* audit */
 	_Atomic int audits;

@@ -1,29 +1,44 @@
 /* engine/backend.h - what the scheduler needs from a model, so that it knows no library.
  *
  * Two backends: engine/llama (libllama) and engine/fake (a virtual clock, for tests). One thread
- * calls all of it. The memory of a model is cells; a sequence id names the cells of one text. The
- * caller keeps to the capabilities: positions of a sequence are added without gaps, a decode
- * carries at most n_batch tokens, partial removal and copying only where the caps say so. Kept
- * leaves (texts not running, held for reuse) are ordinary sequences: max_seqs counts both. */
+ * calls all of it. The memory of a model is cells; a sequence id names the cells of one text.
+ *
+ * Sequences live in one of two pools. In POOL_SHARED all cells are one pool: a copied prefix takes
+ * no cells, but every token pays for every cell in use, its own or not. In POOL_OWN each sequence
+ * has cells of its own (a stream): nothing is shared and nobody pays for others. So texts with a
+ * common beginning run in the first, the rest in the second. A pool's memory is taken when it is
+ * opened; texts move between pools, and to and from RAM, as states.
+ *
+ * The caller keeps to the capabilities: positions of a sequence are added without gaps, a decode
+ * carries at most n_batch tokens of one pool, partial removal and copying only where the caps say
+ * so. */
 #pragma once
 
 #include "engine/vec.h"
 #include "proto/engine.h"
 
+enum engine_pool { POOL_SHARED, POOL_OWN, POOLS };
+struct engine_pool_caps {
+	uint32_t n_cells; /* in all; 0: the backend has no such pool */
+	uint32_t n_ctx;   /* positions one sequence may hold */
+	uint32_t n_seq;   /* sequence ids 0..n_seq-1, kept leaves included */
+};
 struct engine_caps {
-	uint32_t n_ctx;       /* cells in all */
-	uint32_t n_ctx_seq;   /* positions one sequence may hold */
+	struct engine_pool_caps pool[POOLS];
+	uint32_t n_ctx;       /* positions the longest request may have: the larger pool's */
 	uint32_t n_ctx_train; /* what the model was trained for */
 	uint32_t n_batch;     /* tokens a decode may carry */
 	uint32_t n_ubatch;    /* tokens computed at a time */
+	uint32_t n_outputs;   /* tokens of a batch whose logits may be wanted */
 	uint32_t n_vocab;
-	uint32_t n_seq;      /* sequences decoded together */
-	uint32_t max_seqs;   /* sequence ids in all, 0..max_seqs-1 */
-	uint32_t swa_window; /* positions a sliding window sees; 0: no window */
-	bool shared_cells;   /* one pool for all sequences; else n_ctx_seq cells belong to each */
-	bool partial_rm;     /* kv_rm of the end of a sequence works */
-	bool partial_cp;     /* kv_cp of the start of a sequence works and shares the cells */
-	bool can_shift;
+	uint32_t n_run;       /* requests worth running together */
+	uint32_t swa_window;  /* positions a sliding window sees; 0: no window */
+	uint64_t cell_bytes;  /* of K and V, about */
+	bool partial_rm; /* kv_rm of a part of a sequence works */
+	bool partial_cp; /* POOL_SHARED: kv_cp of a range works and shares the cells */
+	bool state;      /* state_get and state_set work; also from one pool to the other */
+	bool state_part; /* a state of a part of a text (after kv_rm of its beginning) is of use; if
+			    not, states are of whole texts */
 };
 struct engine_token {
 	int32_t token, pos, seq;
@@ -32,6 +47,9 @@ struct engine_token {
 struct engine_prompt {
 	struct tokens tokens;
 	bool thinking; /* the prompt ends inside the reasoning part */
+	/* The first so many tokens come from messages that everybody in the company, or the
+	 * group (the company's included), may share: n_company <= n_group. */
+	uint32_t n_company, n_group;
 };
 void engine_prompt_done(struct engine_prompt *p);
 struct engine_think {
@@ -56,19 +74,35 @@ struct engine_backend_ops {
 	enum err (*piece)(void *b, int32_t token, struct buf *out);
 	bool (*is_end)(void *b, int32_t token);
 
+	/* Takes or gives back the memory of a pool; all its sequences are empty after that. A closed
+	 * pool takes no other call. Errors: ERR_NOMEM, ERR_ENGINE; then it is closed. */
+	enum err (*pool_open)(void *b, enum engine_pool p);
+	void (*pool_close)(void *b, enum engine_pool p);
+
 	/* Computes a batch. Errors: ERR_AGAIN (no cells; nothing changed: free some or send less),
 	 * ERR_INVALID (refused; nothing changed), ERR_ENGINE (the state is lost: the engine
 	 * ends). */
-	enum err (*decode)(void *b, const struct engine_token *v, size_t n);
+	enum err (*decode)(
+		void *b, enum engine_pool p, const struct engine_token *v, size_t n);
 	/* The row of the i-th token of the last batch, n_vocab values; the caller may change it.
 	 * Valid until the next decode; NULL if it was not wanted. */
 	float *(*logits)(void *b, size_t i);
 	/* Removes positions [from, to) of a sequence; to < 0: to its end. False: a part cannot be
 	 * removed and nothing was. Removing all (from 0, to -1) always works. */
-	bool (*kv_rm)(void *b, int32_t seq, int32_t from, int32_t to);
+	bool (*kv_rm)(void *b, enum engine_pool p, int32_t seq, int32_t from, int32_t to);
+	/* POOL_SHARED: lets `to_seq` share positions [from, to) of `from_seq`; it must hold none
+	 * of them. */
 	void (*kv_cp)(void *b, int32_t from_seq, int32_t to_seq, int32_t from, int32_t to);
-	int32_t (*kv_first)(void *b, int32_t seq); /* smallest position still held; -1: none */
-	void (*kv_clear)(void *b);                 /* forgets every sequence */
+	int32_t (*kv_first)(void *b, enum engine_pool p, int32_t seq); /* smallest position; -1: none */
+	void (*kv_clear)(void *b, enum engine_pool p); /* forgets every sequence */
+
+	/* Bytes of the state of all that a sequence holds; 0: it cannot be saved. */
+	size_t (*state_size)(void *b, enum engine_pool p, int32_t seq);
+	/* Bytes written, at most `size`; 0: failed. */
+	size_t (*state_get)(void *b, enum engine_pool p, int32_t seq, void *to, size_t size);
+	/* Into an empty sequence. The bytes must be what state_get() gave to the same build and
+	 * model. False: no cells for it; the sequence is empty. */
+	bool (*state_set)(void *b, enum engine_pool p, int32_t seq, const void *from, size_t size);
 
 	/* A grammar from a JSON schema; "json" allows any object. Never one that allows everything.
 	 * Errors: ERR_INVALID (detail says why), ERR_LIMIT, ERR_NOMEM. */

@@ -1,9 +1,12 @@
 /* engine/fake.h - a backend without a model: bytes are tokens, time is virtual, memory is checked.
  *
- * The "model": the next token is a hash of all tokens in the sequence's cells, so a scheduler that
- * mixes up cells gives other answers than fake_answer() computes from the prompt alone. Every
- * misuse that would reach an assert in libllama (a gap in positions, too many tokens, a sequence id
- * out of range, removal the caps forbid) ends the program. */
+ * The "model": the next token is a hash of all tokens before it. Each cell keeps the hash of its
+ * text so far, as real cells keep what they have seen, so a scheduler that mixes up cells gives
+ * other answers than fake_next() computes from the text alone. Every misuse that would reach an
+ * assert in libllama (a gap in positions, too many tokens, a sequence id out of range, removal or
+ * copying the caps forbid, a closed pool) ends the program.
+ * Messages: a JSON array of plain strings' objects is not parsed; each "share":"company" or
+ * "group" is looked for in the text, and what is before the end of its object is shared. */
 #pragma once
 
 #include "engine/backend.h"
@@ -11,13 +14,18 @@
 enum { FAKE_END = 256, FAKE_VOCAB = 257 }; /* token ids: 0..255 bytes, then the end */
 
 struct fake_options {
-	uint32_t n_ctx, n_seq, n_batch;
-	bool shared_cells, no_partial_rm;
+	uint32_t n_shared;        /* cells of the shared pool; 0: none */
+	uint32_t n_shared_seq;    /* 0: 40 */
+	uint32_t n_own, n_seq;    /* positions of a stream, streams; n_seq 0: no own pool */
+	uint32_t n_run;           /* 0: all that fit */
+	uint32_t n_batch;
+	bool no_partial, no_state; /* no removal, copy or state of parts; no states at all */
 	uint32_t swa_window;
-	uint32_t end_every;       /* about one token in so many is the end; 0: never */
-	int64_t step_ns, token_ns; /* what a decode costs in virtual time */
-	unsigned again_every;     /* every n-th decode says ERR_AGAIN; 0: never */
-	unsigned broken_at;       /* the n-th decode says ERR_ENGINE; 0: never */
+	uint32_t end_every;        /* about one token in so many is the end; 0: never */
+	int64_t step_ns, token_ns; /* what a decode costs in virtual time, and a token in it */
+	int64_t cell_ns;           /* and each cell in use, for each token */
+	unsigned again_every;      /* every n-th decode says ERR_AGAIN; 0: never */
+	unsigned broken_at;        /* the n-th decode says ERR_ENGINE; 0: never */
 	struct str think_start, think_end; /* borrowed */
 };
 struct fake;
@@ -29,5 +37,6 @@ int64_t fake_now_ns(const struct fake *f);
 void fake_sleep_ns(struct fake *f, int64_t ns);
 uint64_t fake_decodes(const struct fake *f);
 uint64_t fake_tokens(const struct fake *f); /* computed in all */
+uint32_t fake_cells(const struct fake *f, enum engine_pool p); /* in use */
 /* The model's greedy answer: next token after `v`, by the same rule but from the text alone. */
 int32_t fake_next(uint32_t end_every, const int32_t *v, size_t n);

@@ -107,7 +107,7 @@ static enum err prepare_prompt(struct request *r, const struct gen_request *g, b
 {
 	AUTO_PROMPT struct engine_prompt p = { 0 };
 	const struct engine_caps *caps = r->ops->caps(r->backend);
-	r->limit = caps->n_ctx_seq;
+	r->limit = caps->n_ctx;
 	if (g->max_context && g->max_context < r->limit)
 		r->limit = g->max_context;
 	TRY(r->ops->prompt(r->backend, g, &p, &why->info));
@@ -118,6 +118,8 @@ static enum err prepare_prompt(struct request *r, const struct gen_request *g, b
 	if (p.tokens.n >= r->limit)
 		return context_error(why, p.tokens.n, r->limit);
 	r->prompt_tokens = (uint32_t)p.tokens.n;
+	r->n_company = p.n_company;
+	r->n_group = p.n_group;
 	*ret_thinking = p.thinking;
 	r->feed = p.tokens;
 	p.tokens = (struct tokens){ 0 };
@@ -179,11 +181,14 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	r->person = g->person;
 	r->priority = g->priority;
 	r->strict = g->strict;
+	r->temporary = g->temporary;
+	r->group = g->group;
+	r->object = g->object;
 	r->sampling = g->sampling;
 	const struct engine_caps *caps = ops->caps(backend);
 	bool thinking = false;
 	TRY(prepare_seed(r));
-	TRY(sampler_new(&r->sampling, caps->n_vocab, caps->n_ctx_seq, &r->sampler, &why->info));
+	TRY(sampler_new(&r->sampling, caps->n_vocab, caps->n_ctx, &r->sampler, &why->info));
 	TRY(prepare_prompt(r, g, &thinking, why));
 	TRY(prepare_text(r, g, thinking, &why->info));
 	if (g->schema.len)

@@ -10,11 +10,17 @@
 #include "engine/sampler.h"
 #include "engine/text.h"
 
+enum { REQUEST_DRAFTS = 7 };
+
 struct request {
 	struct request *next; /* the scheduler's lists */
 	uint64_t id, person, order;
 	uint8_t priority;
-	bool strict, begun, cancelled;
+	bool strict, begun, cancelled, temporary;
+	uint64_t group, object;
+	uint32_t n_company, n_group; /* leading tokens that may be shared, see engine_prompt */
+	int64_t deadline_ns;         /* 0: none */
+	uint32_t place;              /* in the queue, as told last; 0: not yet */
 	struct gen_sampling sampling; /* seed is the one in use */
 	struct tokens feed;
 	uint32_t prompt_tokens, truncated_tokens, cached_tokens;
@@ -23,7 +29,11 @@ struct request {
 	struct sampler *sampler;
 	struct text *text;
 	struct engine_grammar *grammar;
-	int64_t added_ns, admitted_ns, first_ns; /* 0: not yet */
+	int64_t added_ns, admitted_ns, first_ns, last_ns; /* 0: not yet */
+	int32_t draft[REQUEST_DRAFTS]; /* guessed tokens in the batch being made */
+	unsigned n_draft;
+	float accepts; /* of drafted tokens so far, smoothed; below a limit nothing is drafted */
+	uint32_t draft_pause; /* tokens until the next try */
 	/* owned by: */
 	const struct engine_backend_ops *ops;
 	void *backend;

@@ -299,7 +299,7 @@ TEST(options_out_of_range_are_named)
 TEST(a_grammar_rules_the_draw)
 {
 	AUTO(fake) struct fake *f = NULL;
-	CHECK_OK(fake_new(&(struct fake_options){ .n_ctx = 16, .n_seq = 1, .n_batch = 4 }, &f));
+	CHECK_OK(fake_new(&(struct fake_options){ .n_own = 16, .n_seq = 1, .n_batch = 4 }, &f));
 	struct sampler_grammar g = { &FAKE_OPS, f, NULL };
 	CHECK_OK(FAKE_OPS.grammar_new(f, STR("abc"), &g.grammar, NULL));
 	for (int t = 0; t < 2; t++)

@@ -89,6 +89,21 @@ void engine_params_put(struct ipc_out *m, const struct engine_load *v)
 	ipc_put_u64(m, v->n_batch);
 	ipc_put_u64(m, v->n_ubatch);
 	ipc_put_i64(m, v->n_gpu_layers);
+	ipc_put_u64(m, v->n_ctx_own);
+	ipc_put_i64(m, v->flash);
+	ipc_put_u64(m, v->cache_bytes);
+	ipc_put_str(m, str_from(v->tuned));
+	ipc_put_str(m, str_from(v->tuned_build));
+}
+
+/* One line of text for people and for an array of `size` bytes. */
+static void get_line(struct ipc_in *m, char *dst, size_t size)
+{
+	struct str s = ipc_get_str(m);
+	bool ok = str_is_utf8(s) && !str_has_control(s) && !str_copy(s, dst, size);
+	refuse_unless(m, ok);
+	if (!ok)
+		dst[0] = '\0';
 }
 
 void engine_params_get(struct ipc_in *m, struct engine_load *v)
@@ -101,6 +116,11 @@ void engine_params_get(struct ipc_in *m, struct engine_load *v)
 	v->n_batch = get_u32(m, N_CTX_MAX);
 	v->n_ubatch = get_u32(m, N_CTX_MAX);
 	v->n_gpu_layers = get_i32(m, -1, INT32_MAX);
+	v->n_ctx_own = get_u32(m, N_CTX_MAX);
+	v->flash = (int8_t)get_i32(m, -1, 1);
+	v->cache_bytes = ipc_get_u64(m);
+	get_line(m, v->tuned, sizeof v->tuned);
+	get_line(m, v->tuned_build, sizeof v->tuned_build);
 }
 
 enum err engine_load_get(struct ipc_in *m, struct engine_load *v)
@@ -134,6 +154,7 @@ void engine_info_put(struct ipc_out *m, const struct engine_info *v)
 	ipc_put_str(m, v->template_hash);
 	ipc_put_str(m, v->architecture);
 	ipc_put_str(m, v->description);
+	ipc_put_str(m, v->tuned);
 }
 
 enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
@@ -152,6 +173,8 @@ enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
 	got.template_hash = get_text(m, LIMIT_NAME);
 	got.architecture = get_text(m, LIMIT_NAME);
 	got.description = get_text(m, LIMIT_NAME);
+	got.tuned = get_text(m, ENGINE_TUNED_MAX);
+	refuse_unless(m, str_is_utf8(got.tuned) && !str_has_control(got.tuned));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -212,7 +235,11 @@ void gen_request_put(struct ipc_out *m, const struct gen_request *v)
 	ipc_put_bool(m, v->raw);
 	ipc_put_i32s(m, v->resume, v->n_resume);
 	ipc_put_u64(m, v->person);
+	ipc_put_u64(m, v->group);
+	ipc_put_u64(m, v->object);
+	ipc_put_bool(m, v->temporary);
 	ipc_put_u64(m, v->priority);
+	ipc_put_i64(m, v->deadline_ms);
 }
 
 static const int32_t *get_tokens(struct ipc_in *m, size_t *ret_n)
@@ -243,7 +270,11 @@ enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
 	got.raw = ipc_get_bool(m);
 	got.resume = get_tokens(m, &got.n_resume);
 	got.person = ipc_get_u64(m);
+	got.group = ipc_get_u64(m);
+	got.object = ipc_get_u64(m);
+	got.temporary = ipc_get_bool(m);
 	got.priority = (uint8_t)get_u32(m, 2);
+	got.deadline_ms = get_duration(m);
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -264,6 +295,39 @@ enum err gen_begun_get(struct ipc_in *m, struct gen_begun *v)
 	got.cached_tokens = get_u32(m, UINT32_MAX);
 	got.truncated_tokens = get_u32(m, UINT32_MAX);
 	got.seed = ipc_get_i64(m);
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
+
+void gen_queued_put(struct ipc_out *m, const struct gen_queued *v)
+{
+	ipc_put_u64(m, v->position);
+	ipc_put_i64(m, v->estimate_ms);
+}
+
+enum err gen_queued_get(struct ipc_in *m, struct gen_queued *v)
+{
+	struct gen_queued got = { 0 };
+	got.position = get_u32(m, UINT32_MAX);
+	got.estimate_ms = ipc_get_i64(m);
+	refuse_unless(m, got.estimate_ms >= -1);
+	TRY(ipc_end(m));
+	*v = got;
+	return OK;
+}
+
+void engine_purge_put(struct ipc_out *m, const struct engine_purge *v)
+{
+	ipc_put_u64(m, v->person);
+	ipc_put_u64(m, v->object);
+}
+
+enum err engine_purge_get(struct ipc_in *m, struct engine_purge *v)
+{
+	struct engine_purge got = { 0 };
+	got.person = ipc_get_u64(m);
+	got.object = ipc_get_u64(m);
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -337,6 +401,23 @@ enum err gen_failed_get(struct ipc_in *m, struct gen_failed *v)
 	return OK;
 }
 
+const uint32_t STATS_BOUNDS_MS[STATS_BUCKETS - 1] = { 10, 25, 50, 100, 150, 250, 500, 1000, 2500,
+	10000, 30000 };
+
+static void times_put(struct ipc_out *m, const struct stats_times *t)
+{
+	for (int i = 0; i < STATS_BUCKETS; i++)
+		ipc_put_u64(m, t->n[i]);
+	ipc_put_u64(m, t->sum_us);
+}
+
+static void times_get(struct ipc_in *m, struct stats_times *t)
+{
+	for (int i = 0; i < STATS_BUCKETS; i++)
+		t->n[i] = ipc_get_u64(m);
+	t->sum_us = ipc_get_u64(m);
+}
+
 void engine_stats_put(struct ipc_out *m, const struct engine_stats *v)
 {
 	ipc_put_u64(m, v->active);
@@ -345,6 +426,16 @@ void engine_stats_put(struct ipc_out *m, const struct engine_stats *v)
 	ipc_put_u64(m, v->cells);
 	ipc_put_u64(m, v->tokens_in);
 	ipc_put_u64(m, v->tokens_out);
+	ipc_put_u64(m, v->tokens_cached);
+	ipc_put_u64(m, v->cache_bytes);
+	ipc_put_u64(m, v->disk_bytes);
+	ipc_put_u64(m, v->drafted);
+	ipc_put_u64(m, v->accepted);
+	ipc_put_u64(m, v->preempted);
+	for (int i = 0; i < STATS_CLASSES; i++) {
+		times_put(m, &v->first[i]);
+		times_put(m, &v->between[i]);
+	}
 }
 
 enum err engine_stats_get(struct ipc_in *m, struct engine_stats *v)
@@ -356,6 +447,16 @@ enum err engine_stats_get(struct ipc_in *m, struct engine_stats *v)
 	got.cells = get_u32(m, UINT32_MAX);
 	got.tokens_in = ipc_get_u64(m);
 	got.tokens_out = ipc_get_u64(m);
+	got.tokens_cached = ipc_get_u64(m);
+	got.cache_bytes = ipc_get_u64(m);
+	got.disk_bytes = ipc_get_u64(m);
+	got.drafted = ipc_get_u64(m);
+	got.accepted = ipc_get_u64(m);
+	got.preempted = ipc_get_u64(m);
+	for (int i = 0; i < STATS_CLASSES; i++) {
+		times_get(m, &got.first[i]);
+		times_get(m, &got.between[i]);
+	}
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;

@@ -5,7 +5,10 @@
  * engine -> keeper   ENGINE_READY or ENGINE_REFUSED, once.
  * server -> engine   GEN_START, GEN_CANCEL, ENGINE_COUNT
  * engine -> server   GEN_BEGUN, GEN_DELTA.., then exactly one of GEN_DONE or GEN_FAILED;
- *                    ENGINE_COUNTED; ENGINE_STATS every second while busy and once when idle.
+ *                    ENGINE_COUNTED; ENGINE_STATS every second while busy and once when idle;
+ *                    GEN_QUEUED while a request waits and its place changes; ENGINE_TUNED (one str:
+ *                    engine_info.tuned) when it measured what suits the model here.
+ * server -> engine   ENGINE_PURGE: what a person or a conversation left in the prefix cache goes.
  * The message header's id is the request's id, chosen by the server, unique per engine. */
 #pragma once
 
@@ -15,8 +18,10 @@ enum engine_msg {
 	ENGINE_LOAD = 0x200, ENGINE_READY, ENGINE_REFUSED,
 	GEN_START, GEN_CANCEL, GEN_BEGUN, GEN_DELTA, GEN_DONE, GEN_FAILED,
 	ENGINE_COUNT, ENGINE_COUNTED, ENGINE_STATS,
+	GEN_QUEUED, ENGINE_PURGE, ENGINE_TUNED,
 };
 
+enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
 /* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
 struct engine_load {
 	int model_fd;            /* read-only; owned by the struct's holder */
@@ -25,6 +30,13 @@ struct engine_load {
 	uint32_t n_seq;          /* sequences decoded together */
 	uint32_t n_threads, n_batch, n_ubatch;
 	int32_t n_gpu_layers;    /* -1 all */
+	uint32_t n_ctx_own;      /* positions of a stream of the second pool (requests that share
+				    nothing); 0: chosen */
+	int8_t flash;            /* -1: chosen, 0 off, 1 on */
+	uint64_t cache_bytes;    /* RAM tier of the prefix cache; 0: chosen */
+	/* What an engine measured here before (engine_info.tuned) and its build; an engine of
+	 * another build measures again. Empty: nothing is known. */
+	char tuned[ENGINE_TUNED_MAX + 1], tuned_build[64];
 };
 struct engine_info {             /* borrowed strings: valid while the message is */
 	uint32_t n_ctx;          /* tokens of prompt and answer that one request may have */
@@ -34,6 +46,9 @@ struct engine_info {             /* borrowed strings: valid while the message is
 	struct str build;        /* engine build: llama.cpp's version and tree hash */
 	struct str template_hash;/* hex SHA-256 of the chat template in use */
 	struct str architecture, description;
+	/* The settings it measured for this model and machine, one line of text that the server
+	 * stores and gives back in engine_load; empty: it measured nothing. */
+	struct str tuned;
 };
 
 enum gen_kind { GEN_CHAT, GEN_PROMPT };    /* messages through the template | raw text */
@@ -46,7 +61,10 @@ struct gen_sampling {            /* Ollama's options and defaults (map serving.m
 };
 struct gen_request {             /* strings are borrowed */
 	enum gen_kind kind;
-	struct str input;        /* GEN_CHAT: JSON array of {role, content}; GEN_PROMPT: text */
+	/* GEN_CHAT: JSON array of {role, content}; "share": "group" or "company" beside them says
+	 * who may start from what was read for this message (default: the person alone; the
+	 * server has checked the right). GEN_PROMPT: text. */
+	struct str input;
 	struct str tools;        /* JSON array or empty */
 	struct str schema; /* JSON schema the answer must follow, or empty; "json" = any object */
 	struct str stop[16];
@@ -61,9 +79,19 @@ struct gen_request {             /* strings are borrowed */
 	 * it has: text held back at the crash is neither lost nor doubled. */
 	const int32_t *resume;
 	size_t n_resume;
-	uint64_t person;         /* for fairness: a stable number per person */
+	uint64_t person;         /* for fairness and the cache's scope: a stable number per person */
+	uint64_t group;          /* scope of messages shared with a group; 0: none */
+	uint64_t object;         /* conversation or document it belongs to, for ENGINE_PURGE; 0 none */
+	bool temporary;          /* never to the disk tier */
 	uint8_t priority;        /* 0 interactive, 1 workflow, 2 batch */
+	int64_t deadline_ms;     /* from arrival; 0: none. Past it a waiting request fails */
 };
+struct gen_queued {              /* a request waits: how many are before it, and an estimate */
+	uint32_t position;
+	int64_t estimate_ms;     /* -1: unknown */
+};
+/* ENGINE_PURGE: `object` 0 means everything of the person; `person` 0 and `object` 0: everything. */
+struct engine_purge { uint64_t person, object; };
 struct gen_begun { uint32_t prompt_tokens, cached_tokens, truncated_tokens; int64_t seed; };
 struct gen_delta {
 	const int32_t *tokens;   /* accepted since the last delta; may be held back in text */
@@ -78,9 +106,18 @@ struct gen_done {
 	int64_t queue_ns, prompt_ns, answer_ns;
 };
 struct gen_failed { enum err code; struct str detail; uint32_t prompt_tokens, context_tokens; };
+enum { STATS_CLASSES = 3, STATS_BUCKETS = 12 };
+/* Upper bounds of the buckets in ms; the last one has none. */
+extern const uint32_t STATS_BOUNDS_MS[STATS_BUCKETS - 1];
+struct stats_times { uint64_t n[STATS_BUCKETS], sum_us; };
 struct engine_stats {
 	uint32_t active, waiting, cells_used, cells;
 	uint64_t tokens_in, tokens_out;
+	uint64_t tokens_cached;          /* of prompts, not read again */
+	uint64_t cache_bytes, disk_bytes; /* RAM and disk tier, in use */
+	uint64_t drafted, accepted;      /* speculation */
+	uint64_t preempted;
+	struct stats_times first[STATS_CLASSES], between[STATS_CLASSES];
 };
 
 void gen_sampling_defaults(struct gen_sampling *s);
@@ -98,6 +135,10 @@ void gen_request_put(struct ipc_out *m, const struct gen_request *v);
 enum err gen_request_get(struct ipc_in *m, struct gen_request *v);
 void gen_begun_put(struct ipc_out *m, const struct gen_begun *v);
 enum err gen_begun_get(struct ipc_in *m, struct gen_begun *v);
+void gen_queued_put(struct ipc_out *m, const struct gen_queued *v);
+enum err gen_queued_get(struct ipc_in *m, struct gen_queued *v);
+void engine_purge_put(struct ipc_out *m, const struct engine_purge *v);
+enum err engine_purge_get(struct ipc_in *m, struct engine_purge *v);
 void gen_delta_put(struct ipc_out *m, const struct gen_delta *v);
 enum err gen_delta_get(struct ipc_in *m, struct gen_delta *v);
 void gen_done_put(struct ipc_out *m, const struct gen_done *v);

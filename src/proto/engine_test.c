@@ -249,7 +249,11 @@ TEST(answers_come_through)
 		CHECK_EQ_STR(got.detail, v.detail);
 	}
 	{
-		struct engine_stats v = { 1, 2, 3, 4, 5, 6 }, got;
+		struct engine_stats v = { .active = 1, .waiting = 2, .cells_used = 3, .cells = 4,
+			.tokens_in = 5, .tokens_out = 6, .tokens_cached = 7, .cache_bytes = 8,
+			.disk_bytes = 9, .drafted = 10, .accepted = 11, .preempted = 12 }, got;
+		v.first[2].n[STATS_BUCKETS - 1] = 13;
+		v.between[0].sum_us = 14;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		ipc_out_init(&o, ENGINE_STATS, 1);
 		engine_stats_put(&o, &v);
@@ -257,6 +261,27 @@ TEST(answers_come_through)
 		CHECK_OK(engine_stats_get(&i, &got));
 		CHECK(got.active == 1 && got.waiting == 2 && got.cells_used == 3 &&
 			got.cells == 4 && got.tokens_in == 5 && got.tokens_out == 6);
+		CHECK(got.tokens_cached == 7 && got.cache_bytes == 8 && got.disk_bytes == 9 &&
+			got.drafted == 10 && got.accepted == 11 && got.preempted == 12);
+		CHECK(got.first[2].n[STATS_BUCKETS - 1] == 13 && got.between[0].sum_us == 14);
+	}
+	{
+		struct gen_queued v = { 3, -1 }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, GEN_QUEUED, 1);
+		gen_queued_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(gen_queued_get(&i, &got));
+		CHECK(got.position == 3 && got.estimate_ms == -1);
+	}
+	{
+		struct engine_purge v = { 1ull << 63, 5 }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, ENGINE_PURGE, 0);
+		engine_purge_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(engine_purge_get(&i, &got));
+		CHECK(got.person == v.person && got.object == 5);
 	}
 }
 

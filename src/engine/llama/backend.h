@@ -11,34 +11,37 @@ extern const struct engine_backend_ops LLAMA_OPS;
 /* Trusted parts: backends, CPU features. Once a process, before the sandbox, with one thread; it
  * has one again on return. Returns the number of physical cores. */
 uint32_t llama_backend_prepare(void);
-struct llama_backend_options {
-	uint32_t n_ctx, n_seq, n_threads, n_batch,
-		n_ubatch; /* 0: chosen; see llama_backend_new() */
+struct llama_backend_options { /* 0: chosen */
+	uint32_t n_ctx;     /* positions of the longest request: cells of the shared pool */
+	uint32_t n_ctx_own; /* positions of a stream of the own pool */
+	uint32_t n_seq;     /* streams of the own pool */
+	uint32_t n_threads, n_batch, n_ubatch;
 	int32_t n_gpu_layers;
 	bool gpu;
-	int flash;             /* -1 as the library chooses, 0 off, 1 on */
-	bool unified;          /* one pool of cells for all sequences */
+	int flash;             /* -1 chosen, 0 off, 1 on; the same in both pools */
 	uint32_t poll;         /* how long idle compute threads spin, 0 to 100 */
 	uint64_t memory_bytes; /* what may be used in all; 0: no limit */
 	uint32_t cores;        /* used when n_threads is 0 */
 	/* Called around work whose length a foreign text decides (template, schema) with the
-	 * seconds
-	 * it may take, then with 0; may be NULL. */
+	 * seconds it may take, then with 0; may be NULL. */
 	void (*guard)(unsigned seconds);
 };
-/* Loads the model from an open file (takes it) and makes a context. Without n_ctx: 4096 cells for
- * each of n_seq (4) sequences, less when the model was trained for less or memory is short.
- * Errors: ERR_MODEL_BAD (info's detail says why), ERR_NOMEM. */
+/* Loads the model from an open file (takes it); both pools are closed. Without sizes: 8,192
+ * positions shared and 8 streams of 2,048, less when the model was trained for less or memory is
+ * short. Flash attention: off on a CPU (many texts over one prefix are one matrix product then;
+ * measured in bench/serving), on where a GPU computes. Errors: ERR_MODEL_BAD (info's detail says
+ * why), ERR_NOMEM. */
 enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	struct llama_backend **ret, struct err_info *info);
 struct llama_backend *llama_backend_free_all(struct llama_backend *b);
-/* Computes a few tokens, so that the first request finds warm pages. Errors: ERR_ENGINE. */
+/* Opens the own pool and computes a few tokens, so that the first request finds warm pages.
+ * Errors: ERR_ENGINE, ERR_NOMEM. */
 enum err llama_backend_warm_up(struct llama_backend *b);
 
 struct llama_backend_facts {
 	uint32_t n_threads;
 	uint64_t model_bytes, kv_bytes;
-	bool has_template, gpu;
+	bool has_template, gpu, flash;
 	char build[128], architecture[64], description[128];
 	char template_hash[65]; /* SHA-256 of the template's source, hex */
 };
