@@ -54,6 +54,7 @@ def build(args) -> int:
         if (BUILD / "build.ninja").exists():
             setup.insert(2, "--wipe")
         steps.insert(0, ("configure", setup))
+    print(f"run: what the compiler says goes to {log}", file=sys.stderr)
     with open(log, "w", encoding="utf-8") as f:
         for name, cmd in steps:
             progress.begin(name)

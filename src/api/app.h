@@ -27,7 +27,6 @@ struct app_config {
 	const char *build;   /* build id */
 	const char *data_dir;
 	const char *public_url; /* "https://ki.firma.de:7070", no slash at the end; for links */
-	const char *tls_cert;   /* PEM in use, NULL: plain; doctor reads its expiry */
 	const char *hosts; /* further names the Host header may carry, comma-separated, or NULL */
 	int64_t start_ms;  /* wall time of the server's start */
 	bool trial;        /* made by ./run: defaults of a trial */
@@ -51,6 +50,7 @@ struct app {
 	struct egress_client *egress;
 	struct advice_table *advice;
 	struct machine *machine;
+	_Atomic int64_t tls_expires_ms; /* of the certificate in use; 0: plain HTTP */
 	struct http_server *http; /* set after http_start(); for /metrics; may be NULL */
 	struct api_state *state;  /* api_state_new(): what src/api counts */
 };

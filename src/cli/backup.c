@@ -40,21 +40,22 @@ static enum err backup(struct client *c, const struct args *a, struct err_info *
 	struct backup_options o = { .target = to, .build = TRESOR_VERSION };
 	if (!snapshot || !key || hex_decode(str_from(key), o.hmac_key, KEY_LEN))
 		return err_set(info, ERR_UPSTREAM, "the server's answer is not as expected");
-	static const char *const names[] = { "keys.json", "audit", "blobs", "models/manifests",
-		"tls", "tresor.conf" };
-	struct backup_item items[9] = { { .path = snapshot, .name = "db/tresor.db" } };
+	/* The audit log grows meanwhile: its checkpoint first, so that the records copied after it
+	 * reach at least as far. */
+	static const struct backup_item parts[] = { { .name = "keys.json" },
+		{ .name = "audit/head" }, { .name = "audit", .leave_out = "head" },
+		{ .name = "blobs", .optional = true, .immutable = true },
+		{ .name = "models/manifests", .optional = true },
+		{ .name = "tls", .optional = true }, { .name = "tresor.conf", .optional = true },
+		{ .name = "models/blobs", .optional = true, .immutable = true } };
+	enum { PARTS = sizeof parts / sizeof *parts };
+	struct backup_item items[PARTS + 1] = { { .path = snapshot, .name = "db/tresor.db" } };
 	o.n_items = 1;
-	for (size_t i = 0; i < 6; i++) {
-		TRY(path_join(path[i], sizeof path[i], dir, names[i]));
-		items[o.n_items++] = (struct backup_item){
-			.path = path[i], .name = names[i], .optional = i > 1, .immutable = i == 2
-		};
-	}
-	if (args_get(a, "--with-models")) {
-		TRY(path_join(path[6], sizeof path[6], dir, "models/blobs"));
-		items[o.n_items++] = (struct backup_item){
-			.path = path[6], .name = "models/blobs", .optional = true, .immutable = true
-		};
+	size_t wanted = args_get(a, "--with-models") ? PARTS : PARTS - 1;
+	for (size_t i = 0; i < wanted; i++) {
+		TRY(path_join(path[i], sizeof path[i], dir, parts[i].name));
+		items[o.n_items] = parts[i];
+		items[o.n_items++].path = path[i];
 	}
 	o.items = items;
 	struct backup_result r = { 0 };

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/time.h"
 #include "models/pull_int.h"
+#include "net/header.h"
 
 enum { REQUEST_MS = 60000, STREAM_CONNECT_MS = 15000 };
 
@@ -221,48 +222,6 @@ static enum err ask_patiently(
 	}
 }
 
-/* realm="..", of a Bearer challenge (RFC 6750, Docker's token scheme). */
-static bool challenge_value(struct str challenge, struct str key, struct str *ret)
-{
-	size_t at = 0;
-	while ((at = str_find(challenge, key, at)) != SIZE_MAX) {
-		size_t open = at + key.len;
-		bool starts =
-			at == 0 || challenge.ptr[at - 1] == ' ' || challenge.ptr[at - 1] == ',';
-		if (starts && open + 1 < challenge.len && challenge.ptr[open] == '=' &&
-			challenge.ptr[open + 1] == '"') {
-			size_t end = str_find_byte(challenge, '"', open + 2);
-			if (end == SIZE_MAX)
-				return false;
-			*ret = str_sub(challenge, open + 2, end - open - 2);
-			return true;
-		}
-		at = open;
-	}
-	return false;
-}
-
-static enum err token_url(struct str challenge, struct buf *out, struct err_info *info)
-{
-	static const char *const keys[] = { "service", "scope" };
-	struct str realm, v;
-	struct url u;
-	if (!str_eq_nocase(str_sub(challenge, 0, 7), STR("Bearer ")) ||
-		!challenge_value(challenge, STR("realm"), &realm) || url_parse(realm, &u, NULL))
-		return err_set(info, ERR_UPSTREAM,
-			"the registry asks for a kind of log-in we do not know");
-	TRY(url_add(&u, out));
-	char sep = u.query.ptr ? '&' : '?';
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-		if (!challenge_value(challenge, str_from(keys[i]), &v))
-			continue;
-		TRY(buf_addf(out, "%c%s=", sep, keys[i]));
-		TRY(url_add_encoded(out, v));
-		sep = '&';
-	}
-	return OK;
-}
-
 enum err pull_get_token(struct pull *p, const char *challenge, struct err_info *info)
 {
 	AUTO_BUF struct buf url = BUF(URL_MAX);
@@ -271,7 +230,9 @@ enum err pull_get_token(struct pull *p, const char *challenge, struct err_info *
 	struct str token = STR_NONE;
 	char copy[PULL_AUTH_MAX]; /* the mailbox is used again by the question below */
 	(void)snprintf(copy, sizeof copy, "%s", challenge);
-	TRY(token_url(str_from(copy), &url, info));
+	enum err e = header_token_url(str_from(copy), &url);
+	if (e)
+		return err_set(info, e, "the registry asks for a kind of log-in we do not know");
 	TRY(str_copy(buf_str(&url), p->stream[0].url, sizeof p->stream[0].url));
 	p->token[0] = '\0';
 	TRY(ask_patiently(p, 64 * 1024, &m, info));

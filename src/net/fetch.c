@@ -9,6 +9,7 @@
 
 #include "base/fault.h"
 #include "base/time.h"
+#include "net/header.h"
 #include "proto/sink.h"
 
 enum {
@@ -75,41 +76,12 @@ static void send_done(struct fetch *f)
 }
 
 /* ---- the answer's head ---- */
-static bool header_line(struct str line, struct egress_header *h)
-{
-	size_t colon = str_find_byte(line, ':', 0);
-	if (colon == SIZE_MAX || !colon)
-		return false;
-	h->name = str_sub(line, 0, colon);
-	h->value = str_trim(str_sub(line, colon + 1, line.len));
-	return str_is_utf8(h->name) && str_is_utf8(h->value) && !str_has_control(h->value);
-}
-
 static struct str head_value(const struct egress_head *h, const char *name)
 {
 	for (unsigned i = 0; i < h->n_headers; i++)
 		if (str_eq(h->header[i].name, str_from(name)))
 			return h->header[i].value;
 	return STR_NONE;
-}
-
-/* "bytes FROM-TO/WHOLE", where WHOLE may be an asterisk. */
-static bool content_range(struct str v, uint64_t *from, uint64_t *to, int64_t *whole)
-{
-	struct str rest = v, unit, a, b;
-	uint64_t n = 0;
-	if (!str_next(&rest, ' ', &unit) || !str_eq_nocase(unit, STR("bytes")) ||
-		!str_next(&rest, '-', &a) || !str_next(&rest, '/', &b) || str_to_u64(a, from) ||
-		str_to_u64(b, to) || *to == UINT64_MAX || *from > *to)
-		return false;
-	*to += 1;
-	*whole = -1;
-	if (str_eq(rest, STR("*")))
-		return true;
-	if (str_to_u64(rest, &n) || n > INT64_MAX)
-		return false;
-	*whole = (int64_t)n;
-	return true;
 }
 
 /* Decides where a 2xx body goes. A server that answers another part than asked for would put bytes
@@ -119,8 +91,8 @@ static enum err place_body(struct fetch *f, struct egress_head *h)
 	uint64_t from = 0, to = 0;
 	f->to_sink = f->sink_fd >= 0 && h->status >= 200 && h->status < 300;
 	if (h->status == 206) {
-		if (!f->has_range ||
-			!content_range(head_value(h, "content-range"), &from, &to, &h->whole) ||
+		struct str range = head_value(h, "content-range");
+		if (!f->has_range || !header_content_range(range, &from, &to, &h->whole) ||
 			from != f->from || to > f->to) {
 			(void)stop(f, ERR_UPSTREAM,
 				"the server sent another part than it was asked for");
@@ -143,7 +115,8 @@ static enum err send_head(struct fetch *f)
 	struct str rest = buf_str(&f->head), line;
 	uint64_t n = 0;
 	while (h.n_headers < EGRESS_HEADERS_MAX && str_next(&rest, '\n', &line))
-		if (header_line(line, &h.header[h.n_headers]))
+		if (header_line_read(
+			    line, &h.header[h.n_headers].name, &h.header[h.n_headers].value))
 			h.n_headers++;
 	struct str length = head_value(&h, "content-length");
 	if (length.ptr && !str_to_u64(length, &n) && n <= INT64_MAX)

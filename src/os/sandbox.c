@@ -135,6 +135,8 @@ enum {
 			 CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET,
 	SOCK_TYPE = 0xf,
 	PR_SET_VMA_ = 0x53564d41,
+	REQ_XCOMP_PERM = 0x1023, /* ARCH_REQ_XCOMP_PERM of asm/prctl.h */
+	XFEATURE_XTILEDATA = 18,
 };
 
 static const struct special specials[] = {
@@ -178,6 +180,9 @@ static const struct special specials[] = {
 	{ "prctl", ALL, SCMP_ACT_ALLOW, 1, { IS(0, PR_GET_NAME) } },
 	{ "prctl", ALL, SCMP_ACT_ALLOW, 1, { IS(0, PR_SET_VMA_) } },
 	{ "prctl", C | G, SCMP_ACT_ALLOW, 1, { IS(0, PR_SET_NO_NEW_PRIVS) } },
+	/* the kernel lets a process use AMX only after it asked; the library asks when it loads */
+	{ "arch_prctl", C | G, SCMP_ACT_ALLOW, 2,
+		{ IS(0, REQ_XCOMP_PERM), IS(1, XFEATURE_XTILEDATA) } },
 	{ "ioctl", ALL, SCMP_ACT_ERRNO(ENOTTY), 1, { IS(1, TCGETS) } },
 	{ "ioctl", S | E, SCMP_ACT_ALLOW, 1, { IS(1, FIONREAD) } },
 	{ "ioctl", S | E, SCMP_ACT_ALLOW, 1, { IS(1, FIONBIO) } },

@@ -185,6 +185,26 @@ TEST_TIMEOUT(each_profile_refuses_what_it_must, 120)
 		}
 }
 
+#ifdef __x86_64__
+static int ask_amx(void) { return syscall(SYS_arch_prctl, 0x1023, 18) ? -1 : 0; }
+static int ask_other(void) { return syscall(SYS_arch_prctl, 0x1023, 17) ? -1 : 0; }
+static int set_fs(void) { return syscall(SYS_arch_prctl, 0x1002, 0) ? -1 : 0; }
+
+TEST(engines_alone_may_ask_for_the_matrix_unit_and_for_nothing_else)
+{
+	for (size_t p = 0; p < 5; p++) {
+		bool engine = every[p] == SANDBOX_ENGINE_CPU || every[p] == SANDBOX_ENGINE_GPU;
+		int got = try_in(every[p], ask_amx);
+		if (engine) /* the kernel decides: whether this processor has one */
+			CHECK(got == 0 || got == EOPNOTSUPP || got == EINVAL);
+		else
+			CHECK_EQ_INT(got, ENOSYS);
+		CHECK_EQ_INT(try_in(every[p], ask_other), ENOSYS);
+		CHECK_EQ_INT(try_in(every[p], set_fs), ENOSYS);
+	}
+}
+#endif
+
 /* ---- what each role needs must still work ---- */
 
 static struct ipc *chan;

@@ -75,6 +75,11 @@ enum err keeper_link_new(struct ipc *c, struct keeper_link **ret); /* takes c */
 struct keeper_link *keeper_link_free(struct keeper_link *k);
 DEFINE_AUTO(keeper_link)
 int keeper_link_fd(const struct keeper_link *k);
+/* For the end, in this order: nobody pumps any more, so each caller reads for itself; then everyone
+ * who still waits (an engine may load for minutes) gets ERR_CLOSED, and so does every later
+ * call. */
+void keeper_link_unpump(struct keeper_link *k);
+void keeper_link_close(struct keeper_link *k);
 /* Reads what is there: wakes callers whose ANSWER came; other messages go to `on`.
  * Errors: ERR_CLOSED (the keeper is gone: the role must end), ERR_PROTOCOL (fatal too). */
 enum err keeper_link_pump(struct keeper_link *k, void (*on)(struct ipc_in *m, void *arg),

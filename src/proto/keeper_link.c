@@ -158,6 +158,21 @@ enum err keeper_link_pump(struct keeper_link *k, void (*on)(struct ipc_in *m, vo
 	return e;
 }
 
+void keeper_link_unpump(struct keeper_link *k)
+{
+	(void)pthread_mutex_lock(&k->lock);
+	k->pumped = false;
+	(void)pthread_cond_broadcast(&k->answered);
+	(void)pthread_mutex_unlock(&k->lock);
+}
+
+void keeper_link_close(struct keeper_link *k)
+{
+	(void)pthread_mutex_lock(&k->lock);
+	(void)break_link(k, ERR_CLOSED);
+	(void)pthread_mutex_unlock(&k->lock);
+}
+
 /* Takes m's content. */
 static enum err keep(struct keeper_link *k, struct ipc_in *m)
 {

@@ -284,6 +284,55 @@ TEST(callers_wake_when_the_keeper_is_gone)
 	link_ = keeper_link_free(link_);
 }
 
+static void *long_call(void *ret_err)
+{
+	struct ipc_out o;
+	struct ipc_in i = { 0 };
+	ipc_out_init(&o, ASK_KEY_INFO, 0);
+	*(enum err *)ret_err = keeper_call(link_, &o, 60000, &i, NULL);
+	ipc_in_done(&i);
+	return NULL;
+}
+
+static void wait_asked(struct ipc_in *ret)
+{
+	enum err e = ERR_AGAIN;
+	for (int n = 0; n < 500 && e == ERR_AGAIN; n++) {
+		e = ipc_recv(keeper_end, ret);
+		(void)usleep(10000);
+	}
+	CHECK_OK(e);
+}
+
+TEST(at_the_end_callers_read_for_themselves_and_then_nobody_waits)
+{
+	pthread_t t;
+	struct ipc_out o;
+	struct ipc_in asked = { 0 };
+	enum err got = ERR_INTERNAL;
+	set_up();
+	CHECK_OK(keeper_link_pump(link_, on_message, &notices));
+	CHECK_OK(thread_start("long", 0, long_call, &got, &t));
+	wait_asked(&asked);
+	keeper_link_unpump(link_);
+	ipc_out_init(&o, ANSWER, asked.id);
+	answer_put(&o, OK, STR(""));
+	CHECK_OK(ipc_send(keeper_end, &o)); /* nobody pumps: the caller finds it */
+	CHECK(pthread_join(t, NULL) == 0);
+	CHECK_OK(got);
+	ipc_in_done(&asked);
+	int64_t start = time_mono_ms();
+	CHECK_OK(thread_start("long", 0, long_call, &got, &t));
+	wait_asked(&asked);
+	keeper_link_close(link_);
+	CHECK(pthread_join(t, NULL) == 0);
+	CHECK_ERR(got, ERR_CLOSED);
+	CHECK(time_mono_ms() - start < 5000);
+	ipc_in_done(&asked);
+	link_ = keeper_link_free(link_);
+	ipc_free(keeper_end);
+}
+
 TEST(an_answer_that_is_no_answer_is_a_protocol_error)
 {
 	struct ipc_out o;

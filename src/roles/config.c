@@ -65,7 +65,7 @@ static const struct config_doc docs[] = {
 	{ "passphrase_file", "", "file or pipe with the passphrase; empty: asked on the terminal",
 		false },
 	{ "gpu", "auto", "auto or off", false },
-	{ "name", "Tresor", "of this installation, shown on the page", true },
+	{ "name", "Tresor", "of this installation, shown on the page", false },
 	{ "http_threads", "1", "threads that serve sockets", false },
 	{ "workers", "8", "threads that handle requests", false },
 	{ "max_connections", "4096", "open connections", false },
@@ -105,7 +105,8 @@ enum err config_set(struct config *c, struct str key, struct str value, struct e
 		}
 		char choice[CONFIG_TEXT];
 		snprintf(choice, sizeof choice, "|%.*s|", STR_ARG(str_sub(value, 0, 64)));
-		if (f->choices && !strstr(f->choices, choice))
+		bool one = str_find_byte(value, '|', 0) == SIZE_MAX;
+		if (f->choices && !(one && strstr(f->choices, choice)))
 			return err_set(
 				info, ERR_INVALID, "%s must be one of %s", f->key, f->choices);
 		if (str_has_control(value) || str_copy(value, at, f->size))
@@ -122,6 +123,20 @@ void config_defaults(struct config *c)
 	for (const struct config_doc *d = docs; d->key; d++)
 		if (config_set(c, str_from(d->key), str_from(d->value), NULL))
 			DIE("a default in the table is not valid");
+}
+
+const char *config_needs_restart(const struct config *a, const struct config *b, size_t *at)
+{
+	for (; docs[*at].key; (*at)++) {
+		const struct field *f = &fields[*at]; /* both tables have the same order */
+		const char *was = (const char *)a + f->offset, *is = (const char *)b + f->offset;
+		if (strcmp(f->key, docs[*at].key))
+			DIE("the two tables of tresor.conf differ");
+		bool same = f->size ? !strcmp(was, is) : !memcmp(was, is, sizeof(int64_t));
+		if (!docs[*at].reload && !same)
+			return docs[(*at)++].key;
+	}
+	return NULL;
 }
 
 static enum err set_line(
@@ -150,6 +165,15 @@ static enum err set_line(
 	return OK;
 }
 
+enum err config_parse(struct config *c, struct str text, struct err_info *info)
+{
+	struct str line;
+	uint32_t seen = 0;
+	for (unsigned n = 1; str_next(&text, '\n', &line); n++)
+		TRY(set_line(c, line, n, &seen, info));
+	return OK;
+}
+
 enum err config_load(struct config *c, const char *dir, struct err_info *info)
 {
 	char path[4096];
@@ -160,9 +184,5 @@ enum err config_load(struct config *c, const char *dir, struct err_info *info)
 		return OK;
 	if (e)
 		return err_set(info, e, "cannot read tresor.conf");
-	struct str rest = buf_str(&text), line;
-	uint32_t seen = 0;
-	for (unsigned n = 1; str_next(&rest, '\n', &line); n++)
-		TRY(set_line(c, line, n, &seen, info));
-	return OK;
+	return config_parse(c, buf_str(&text), info);
 }

@@ -26,11 +26,16 @@ struct config {
 void config_defaults(struct config *c);
 /* Sets one key from text. Errors: ERR_INVALID (unknown key or bad value; info says which). */
 enum err config_set(struct config *c, struct str key, struct str value, struct err_info *info);
+/* The text of a tresor.conf. Errors: ERR_INVALID; info names the line. */
+enum err config_parse(struct config *c, struct str text, struct err_info *info);
 /* Reads DIR/tresor.conf; a missing file is fine. Errors: ERR_INVALID with the line, ERR_IO. */
 enum err config_load(struct config *c, const char *dir, struct err_info *info);
 struct config_doc {
 	const char *key, *value, *doc;
 	bool reload;
 };
+/* The next key after *at (0 at first; moved on) whose value differs and that is read at the start
+ * only; NULL: no more. Both were made by config_defaults(). */
+const char *config_needs_restart(const struct config *a, const struct config *b, size_t *at);
 /* One row a key, for `tresor help` and the man page; NULL at the end. */
 const struct config_doc *config_docs(void);

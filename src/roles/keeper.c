@@ -137,6 +137,7 @@ static void loop(struct keeper *k)
 			return;
 		engines_sweep(k);
 		engines_measure(k);
+		keeper_tls_daily(k);
 		size_t n = gather(k, fds, owners);
 		if (poll(fds, n, k->stopping ? 50 : 5000) < 0 && errno != EINTR)
 			DIE("poll");

@@ -28,6 +28,7 @@ enum {
 	KEEPER_USES_MS = 3000,    /* between two measurements of what engines use */
 	KEEPER_WHOLE_MAX = 16,
 	KEEPER_PURGED_MAX = 16,   /* purges during an engine's life before all it wrote goes */
+	KEEPER_TLS_EVERY_MS = 24 * 3600 * 1000,
 	KEEPER_RESTART_BURST = 5, /* restarts within KEEPER_RESTART_WINDOW_MS without a pause */
 	KEEPER_RESTART_WINDOW_MS = 10000,
 };
@@ -56,6 +57,7 @@ struct child {
 struct keeper {
 	const char *dir; /* absolute */
 	struct config config;
+	struct config file; /* tresor.conf as last read, without the command line */
 	int lock_fd, local_fd, signal_fd;
 	int listen_fd[KEEPER_LISTEN_MAX];
 	unsigned n_listen;
@@ -66,6 +68,7 @@ struct keeper {
 	struct tls_pair tls; /* in force; empty without TLS */
 	struct child *children;
 	uint64_t next_engine;
+	int64_t next_tls_ms; /* monotonic */
 	int64_t stop_deadline_ms, restarts_ms[KEEPER_RESTART_BURST];
 	unsigned next_restart;
 	char whole[KEEPER_WHOLE_MAX][65]; /* blobs whose writer ended well, not yet committed */
@@ -123,3 +126,6 @@ void answer_error(struct child *to, uint64_t id, enum err e, const char *detail)
 enum err keeper_open(struct keeper *k, struct err_info *info); /* lock, keys, audit, TLS, sockets */
 void keeper_close(struct keeper *k);
 enum err keeper_reload(struct keeper *k, struct err_info *info); /* SIGHUP: certificate */
+/* Once a day: an own certificate is renewed before it ends, a given one is read again (whoever
+ * renewed it need not tell us), and one that ends within 30 days is warned of. */
+void keeper_tls_daily(struct keeper *k);

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "base/time.h"
 #include "os/fd.h"
 #include "os/tty.h"
 
@@ -290,11 +291,29 @@ static enum err load_tls(struct keeper *k, struct err_info *info)
 	return OK;
 }
 
+/* Reads the certificate again and hands it to the server: connections that are open stay. */
+static enum err renew_tls(struct keeper *k, struct err_info *info)
+{
+	struct child *server = child_find(k, ROLE_SERVER);
+	TRY(load_tls(k, info));
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, TLS_NEW, 0);
+	ipc_put_str(&m, buf_str(&k->tls.cert_pem));
+	ipc_put_str(&m, buf_str(&k->tls.key_pem));
+	ipc_put_i64(&m, k->tls.expires_ms);
+	return server ? ipc_send(server->chan, &m) : OK;
+}
+
 enum err keeper_reload(struct keeper *k, struct err_info *info)
 {
 	struct config fresh;
+	size_t at = 0;
+	const char *key;
 	config_defaults(&fresh);
 	TRY(config_load(&fresh, k->dir, info));
+	while ((key = config_needs_restart(&k->file, &fresh, &at)))
+		log_warn("changed in tresor.conf, needs a restart", KV_Z("key", key));
+	k->file = fresh;
 	if (!k->tls_needed)
 		return OK;
 	if (fresh.hosts[0])
@@ -303,13 +322,19 @@ enum err keeper_reload(struct keeper *k, struct err_info *info)
 		memcpy(k->config.tls_cert, fresh.tls_cert, sizeof fresh.tls_cert);
 		memcpy(k->config.tls_key, fresh.tls_key, sizeof fresh.tls_key);
 	}
-	TRY(load_tls(k, info));
-	struct child *server = child_find(k, ROLE_SERVER);
-	AUTO_IPC_OUT struct ipc_out m;
-	ipc_out_init(&m, TLS_NEW, 0);
-	ipc_put_str(&m, buf_str(&k->tls.cert_pem));
-	ipc_put_str(&m, buf_str(&k->tls.key_pem));
-	return server ? ipc_send(server->chan, &m) : OK;
+	return renew_tls(k, info);
+}
+
+void keeper_tls_daily(struct keeper *k)
+{
+	struct err_info why = { 0 };
+	if (!k->tls_needed || time_mono_ms() < k->next_tls_ms)
+		return;
+	bool first = !k->next_tls_ms; /* read a moment ago */
+	k->next_tls_ms = time_mono_ms() + KEEPER_TLS_EVERY_MS;
+	if (!first && renew_tls(k, &why))
+		log_error("the certificate cannot be read again; the one before stays in use",
+			KV_Z("why", why.detail));
 }
 
 /* ---- all of it ---- */
@@ -340,6 +365,8 @@ enum err keeper_open(struct keeper *k, struct err_info *info)
 		return err_set(info, e, "process %ld uses this data directory", holder);
 	if (e)
 		return err_set(info, e, "cannot lock the data directory");
+	config_defaults(&k->file);
+	TRY(config_load(&k->file, k->dir, info));
 	TRY(open_keys(k, info));
 	TRY(open_audit(k, info));
 	TRY(blobdir_open(k->dir, &k->blobs));

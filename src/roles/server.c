@@ -23,6 +23,7 @@
 #include "roles/server_fleet.h"
 #include "roles/version.h"
 #include "store/db.h"
+#include "store/upgrade.h"
 #include "vault/audit.h"
 #include "vault/vault.h"
 
@@ -38,7 +39,7 @@ struct server {
 	struct app app;
 	struct server_fleet of_fleet;
 	struct pool *chores; /* sweeping, pruning: what may block and nobody waits for */
-	bool stopping;
+	bool stopping, told_damaged;
 	int64_t next_sweep_ms;
 };
 
@@ -191,8 +192,7 @@ static void fill_config(struct server *s)
 		.local_only = s->config.local_only,
 		.sandboxed = r.seccomp && r.landlock_abi > 0,
 		.sandbox_report = report };
-	if (s->hello.tls_cert.len)
-		(void)str_dup(s->hello.tls_cert, (char **)&a->config.tls_cert);
+	a->tls_expires_ms = s->config.tls_expires_ms;
 }
 
 static enum err open_http(struct server *s, struct err_info *info)
@@ -235,8 +235,11 @@ static void on_keeper(struct ipc_in *m, void *arg)
 		return;
 	} else if (m->type == TLS_NEW) {
 		struct str cert = ipc_get_str(m), key = ipc_get_str(m);
+		int64_t expires_ms = ipc_get_i64(m);
 		if (ipc_end(m) || http_tls_set(s->app.http, cert, key, &why))
 			log_error("the new certificate is not used", KV_Z("why", why.detail));
+		else
+			s->app.tls_expires_ms = expires_ms;
 	}
 }
 
@@ -249,6 +252,7 @@ static void sweep(void *arg)
 		e = model_store_prune(s->app.models, &removed);
 	if (e)
 		log_warn("sweeping failed", KV_ERR(e));
+	store_sweep_copies(s->snapshots, time_now_ms());
 }
 
 static void recover(void *arg)
@@ -257,6 +261,16 @@ static void recover(void *arg)
 	enum err e = chats_recover(s->app.chats);
 	if (e)
 		log_error("unfinished answers were not taken up", KV_ERR(e));
+}
+
+/* Once: the log is where an administrator looks first, and where alarms are made from. */
+static void tell_damage(struct server *s)
+{
+	if (s->told_damaged || !db_damaged(s->app.db))
+		return;
+	s->told_damaged = true;
+	log_error("a damaged page was found in the database: nothing is written any more; run "
+		  "`tresor doctor`, stop the service, restore the last backup");
 }
 
 static enum err loop(struct server *s)
@@ -276,6 +290,7 @@ static enum err loop(struct server *s)
 		if (e && e != ERR_AGAIN)
 			return e;
 		egress_client_pump(s->app.egress);
+		tell_damage(s);
 		if (time_mono_ms() >= s->next_sweep_ms) {
 			s->next_sweep_ms = time_mono_ms() + SWEEP_EVERY_MS;
 			(void)pool_run(s->chores, sweep, s);
@@ -313,10 +328,12 @@ static enum err open_all(struct server *s, struct err_info *info)
 static void close_all(struct server *s)
 {
 	struct app *a = &s->app;
+	keeper_link_unpump(a->keeper);
 	if (a->http)
 		http_stop(a->http, STOP_GRACE_MS);
 	pulls_free(a->pulls);
 	chats_free(a->chats);
+	keeper_link_close(a->keeper); /* nobody waits for a model that is still being loaded */
 	fleet_free(a->fleet);
 	pool_free(s->chores);
 	chat_hub_free(a->hub);

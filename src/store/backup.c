@@ -107,7 +107,8 @@ static enum err add_folder(struct run *r, const struct backup_item *it, const ch
 	enum err e = OK;
 	for (int i = 0; i < n; i++) {
 		const char *leaf = list[i]->d_name;
-		if (!e && leaf[0] != '.') { /* dots: half-written files, and . and .. */
+		bool taken = depth == 0 && it->leave_out && strcmp(leaf, it->leave_out) == 0;
+		if (!e && !taken && leaf[0] != '.') { /* dots: half-written files, and . and .. */
 			e = path_join(below, sizeof below, path, leaf);
 			if (!e)
 				e = path_join(as, sizeof as, name, leaf);

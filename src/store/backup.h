@@ -23,6 +23,7 @@ struct backup_item {
 	const char *path;     /* on disk: a file, or a folder taken with everything in it */
 	const char *name;     /* in the backup, relative to the data directory: "tresor.db" */
 	uint64_t max_bytes;   /* take only the first bytes (an append-only log); 0 = all of it */
+	const char *leave_out; /* one file of the folder that is another item; NULL: none */
 	bool optional;        /* not there: fine */
 	bool immutable;       /* content never changes under a name (blobs): an earlier manifest's
 	                       * digest is trusted and the file is not read again */

@@ -97,6 +97,27 @@ TEST(what_was_backed_up_comes_back)
 	CHECK(e.hint[0]);
 }
 
+TEST(a_file_may_be_taken_before_the_rest_of_its_folder)
+{
+	struct backup_result r = { 0 }, back = { 0 };
+	char folder[700], first[700];
+	set_up();
+	put("audit/head", STR("3 abc"));
+	put("audit/old/head", STR("deeper"));
+	snprintf(folder, sizeof folder, "%s/audit", data);
+	snprintf(first, sizeof first, "%s/audit/head", data);
+	struct backup_item items[] = { { .path = first, .name = "audit/head" },
+		{ .path = folder, .name = "audit", .leave_out = "head" } };
+	struct backup_options o = { .target = target, .items = items, .n_items = 2, .build = "test",
+		.hmac_key = { 9, 9, 9 } };
+	CHECK_OK(backup_run(&o, &r, NULL));
+	CHECK_EQ_INT(r.files, 3);
+	CHECK_OK(backup_restore(target, NULL, key, dest, &back, NULL, NULL));
+	restored_is("audit/head", STR("3 abc"));
+	restored_is("audit/audit.log", STR("one\ntwo\nhalf a li"));
+	restored_is("audit/old/head", STR("deeper"));
+}
+
 TEST(the_second_backup_copies_only_what_changed)
 {
 	struct backup_result r = { 0 }, back = { 0 };

@@ -226,3 +226,18 @@ void store_prune_snapshots(const char *snapshot_dir)
 		mem_free(names[i]);
 	}
 }
+
+void store_sweep_copies(const char *snapshot_dir, int64_t now_ms)
+{
+	enum { DAY_S = 24 * 3600 };
+	DIR *d = opendir(snapshot_dir);
+	struct dirent *e;
+	struct stat st;
+	while (d && (e = readdir(d)))
+		if (str_starts(str_from(e->d_name), STR(STORE_COPY_PREFIX)) &&
+			!fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+			S_ISREG(st.st_mode) && st.st_mtime < now_ms / 1000 - DAY_S)
+			(void)unlinkat(dirfd(d), e->d_name, 0); /* the next sweep tries again */
+	if (d)
+		closedir(d);
+}

@@ -23,3 +23,7 @@ enum err store_undo_upgrade(const char *db_path, const char *snapshot_dir,
 enum err store_undo_finish(const char *db_path, struct err_info *info);
 /* Removes all but the newest UPGRADE_KEEP snapshots. db_open() calls it after an upgrade. */
 void store_prune_snapshots(const char *snapshot_dir);
+/* The database's copy for a backup lies in the snapshot folder under this name and an id. Whoever
+ * asked for it removes it; a copy older than a day was left by one that was killed. */
+#define STORE_COPY_PREFIX "backup-"
+void store_sweep_copies(const char *snapshot_dir, int64_t now_ms);

@@ -177,3 +177,24 @@ TEST(old_snapshots_are_cleared_away)
 	CHECK_EQ_INT(count_files(snapshots, "before-"), UPGRADE_KEEP);
 	CHECK_EQ_INT(count_files(snapshots, "before-0002-"), 1);
 }
+
+TEST(copies_that_a_killed_backup_left_are_cleared_away_after_a_day)
+{
+	static const char *const names[] = { "backup-01ABC.db", "backup-01ABC.db.part",
+		"before-0002-1.db" };
+	char folder[640], file[3][700];
+	struct stat st;
+	snprintf(folder, sizeof folder, "%s/copies", test_dir());
+	CHECK_OK(dir_make(folder, 0700));
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(file[i], sizeof file[i], "%s/%s", folder, names[i]);
+		CHECK_OK(file_write_atomic(file[i], STR("x"), 0600));
+	}
+	CHECK(stat(file[0], &st) == 0);
+	int64_t then = (int64_t)st.st_mtime * 1000;
+	store_sweep_copies(folder, then + INT64_C(23) * 3600 * 1000);
+	CHECK(!access(file[0], F_OK) && !access(file[1], F_OK) && !access(file[2], F_OK));
+	store_sweep_copies(folder, then + INT64_C(25) * 3600 * 1000);
+	CHECK(access(file[0], F_OK) && access(file[1], F_OK) && !access(file[2], F_OK));
+	store_sweep_copies("/nowhere/at/all", then);
+}

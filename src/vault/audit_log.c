@@ -26,6 +26,7 @@ struct audit_log {
 	int fd;                      /* of the last file */
 	uint64_t size;               /* of the last file */
 	enum err broken;
+	bool appended;               /* by us: closing brings the checkpoint up to date */
 	bool opened;                 /* loaded: on disk, what is behind size is not ours */
 	/* Offsets of the lines of one file, for reading backwards. */
 	struct { unsigned file; uint64_t *at; size_t n, cap; uint64_t end; } index;
@@ -214,7 +215,6 @@ static enum err load(struct audit_log *l, bool may_create, struct err_info *info
 	cut = l->size - end;
 	if (cut)
 		TRY(cut_at(l, end));
-	struct audit_head head = audit_chain_head(l->chain);
 	if (cut) {
 		char text[128];
 		(void)snprintf(text, sizeof text, "{\"action\":\"audit.torn\",\"outcome\":\"ok\","
@@ -222,12 +222,9 @@ static enum err load(struct audit_log *l, bool may_create, struct err_info *info
 		struct str event = str_from(text);
 		uint64_t seq;
 		TRY(audit_log_append(l, &event, 1, &seq));
-		head = audit_chain_head(l->chain);
 	}
-	if (head.seq != l->checkpoint.seq) {
-		TRY(audit_head_write(l->dir, &l->keys, &head));
-		l->checkpoint = head;
-	}
+	/* A checkpoint that a crash left behind catches up when something is written: whoever opens
+	 * only to refuse (a damaged database) has changed nothing. */
 	return OK;
 }
 
@@ -273,7 +270,7 @@ struct audit_log *audit_log_close(struct audit_log *l)
 	 * found there by the next start and built upon. */
 	if (l->broken && l->opened)
 		(void)cut_at(l, l->size);
-	if (!l->broken)
+	if (!l->broken && l->appended)
 		(void)checkpoint(l);
 	if (l->fd >= 0)
 		(void)close(l->fd);
@@ -359,6 +356,7 @@ enum err audit_log_append(struct audit_log *l, const struct str *events, size_t 
 		return e;
 	}
 	*ret_first_seq = before.seq + 1;
+	l->appended = true;
 	/* The records are durable; if their checkpoint cannot be, the next append says so. */
 	if (audit_chain_head(l->chain).seq - l->checkpoint.seq >= AUDIT_CHECKPOINT_EVERY)
 		l->broken = checkpoint(l);

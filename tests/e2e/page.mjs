@@ -75,6 +75,22 @@ function pageOnly(w, mock, { page: get }) {
 		await person.finished(page);
 	});
 
+	test("a damaged database is told on every page", async () => {
+		const page = get();
+		mock.instance = { ...mock.instance, damaged: true };
+		for (const path of ["/", "/admin/models"]) {
+			await page.goto(w.url + path);
+			const told = page.getByRole("alert").filter({ hasText: "Stored data is damaged." });
+			await told.waitFor();
+			const box = await told.boundingBox();
+			check(box.x >= 0 && box.x + box.width <= 1280 && box.height < 100, "it stands in the window");
+		}
+		mock.instance = { ...mock.instance, damaged: false };
+		await page.goto(w.url);
+		await page.waitForSelector("#composer");
+		equal(await page.getByText("Stored data is damaged.").count(), 0, "notices");
+	});
+
 	test("waiting is shown with the position", async () => {
 		const page = get();
 		await page.goto(w.url);

@@ -27,6 +27,7 @@ export function sharedTests(w) {
 		check(!watch.urls.some((u) => u.includes(token)), "the token was in an address that went to the server");
 		check(!page.url().includes(token), "the token is still in the address bar");
 		equal(await page.locator("html").getAttribute("lang"), "en", "language");
+		await page.locator(".steps").getByText(/^Best models for this machine: \S/).waitFor();
 		await page.goto(link);
 		await page.getByRole("heading", { name: "This link no longer works" }).waitFor();
 		await page.goto(w.url);

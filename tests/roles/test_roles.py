@@ -1,7 +1,11 @@
 """The table of rights in docs/architecture.md against /proc of the running program."""
+import glob
+import hashlib
+import http.client
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -70,9 +74,52 @@ def test_every_role_of_the_table_runs_but_the_jail(loaded):
     assert set(roles(loaded)) == set(table()) - {"jail"}
 
 
+@pytest.fixture
+def jail(loaded):
+    """A jail in the middle of its job: it receives a blob that comes slowly."""
+    body = os.urandom(3_000_000)
+    key = loaded.key("ada@example.org", "models.change")
+    with socket.create_connection(("127.0.0.1", loaded.port)) as s:
+        s.sendall(f"POST /api/blobs/sha256:{hashlib.sha256(body).hexdigest()} HTTP/1.1\r\n"
+                  f"Host: 127.0.0.1:{loaded.port}\r\nAuthorization: Bearer {key}\r\n"
+                  f"Content-Length: {len(body)}\r\nContent-Type: application/octet-stream\r\n\r\n".encode())
+        s.sendall(body[:1_000_000])
+        end = time.monotonic() + 20
+        while "jail" not in roles(loaded) and time.monotonic() < end:
+            time.sleep(0.02)
+        while status(roles(loaded)["jail"])["Seccomp"] != "2" and time.monotonic() < end:
+            time.sleep(0.02)
+        yield roles(loaded)["jail"]
+        s.sendall(body[1_000_000:])
+        assert b" 201 " in s.recv(100)
+
+
+def test_the_jail_has_the_rights_of_the_table(loaded, jail):
+    check_rights(table()["jail"], jail)
+    check_descriptors("jail", jail)
+    assert status(jail)["Threads"] == "1"
+    assert all(line.split()[4] == "0" for line in open(f"/proc/{jail}/limits") if line.startswith("Max core file"))
+
+
+def test_the_gpu_profile_on_a_real_card():
+    cuda = glob.glob(os.path.join(os.environ.get("TRESOR_DEPS", ""), "lib/libggml-cuda*"))
+    if not (os.path.exists("/dev/nvidiactl") and cuda):
+        pytest.skip("not run: no NVIDIA card with its driver here, or a build without CUDA")
+    with Instance() as i:
+        i.start()
+        i.with_model()
+        i.must("run", "smollm2", "Say yes.")
+        assert "GPU" in i.must("ps")
+        check_rights(table()["engine"], roles(i)["engine"])
+        check_descriptors("engine", roles(i)["engine"], [r"^/dev/nvidia", r"^pipe:", r"^/dev/dri/"])
+
+
 @pytest.mark.parametrize("role", ["keeper", "server", "egress", "engine"])
 def test_rights_are_as_the_table_says(loaded, role):
-    row, pid = table()[role], roles(loaded)[role]
+    check_rights(table()[role], roles(loaded)[role])
+
+
+def check_rights(row, pid):
     s = status(pid)
     assert s["Seccomp"] == ("2" if row["seccomp"] == "filter" else "0")
     assert s["NoNewPrivs"] == ("1" if row["no_new_privs"] == "yes" else "0")
@@ -80,6 +127,11 @@ def test_rights_are_as_the_table_says(loaded, role):
     assert own == (row["own network namespace"] == "yes")
     if row["capabilities"] == "none":
         assert int(s["CapEff"], 16) == 0
+
+
+def test_the_engine_may_use_what_the_library_was_built_for(loaded):
+    """A library built for AMX (a probe ran it here) asks the kernel for it, out of the sandbox."""
+    assert "AMX is not ready" not in loaded.log_text()
 
 
 # What a descriptor may point to, by role: words of the table's last column to patterns of /proc links.
@@ -91,15 +143,20 @@ ALLOWED = {
     "egress": [r"^socket:", r"^/memfd:ca ", r"eventfd", r"eventpoll", r"^pipe:", r"timerfd"],
     "engine": [r"^socket:", r"/models/blobs/sha256-[0-9a-f]{64}$", r"/cache/[0-9a-f]{64}\.kv$", r"eventfd", r"eventpoll",
                r"^/memfd:", r"timerfd"],
+    "jail": [r"^socket:", r"/models/blobs/sha256-[0-9a-f]{64}-partial(\.journal)?$"],
 }
 
 
 @pytest.mark.parametrize("role", ["keeper", "server", "egress", "engine"])
 def test_descriptors_are_those_of_the_table(loaded, role):
-    for fd, link in descriptors(roles(loaded)[role]).items():
+    check_descriptors(role, roles(loaded)[role])
+
+
+def check_descriptors(role, pid, more=()):
+    for fd, link in descriptors(pid).items():
         if fd <= 2:
             continue
-        assert any(re.search(p, link) for p in ALLOWED[role]), f"{role} has {fd} -> {link}"
+        assert any(re.search(p, link) for p in [*ALLOWED[role], *more]), f"{role} has {fd} -> {link}"
 
 
 # ---- ends ----
@@ -157,6 +214,34 @@ def test_the_others_end_with_the_keeper():
         assert not any(os.path.exists(f"/proc/{p}") for p in others)
         i.start()  # and a restart finds everything
         assert i.run("audit", "verify")[0] == 0
+
+
+def test_a_stop_while_a_model_is_being_loaded_waits_for_nobody():
+    with Instance() as i:
+        i.start()
+        i.with_model()
+        i.add_user("ada@example.org", "owner")
+        key = i.key("ada@example.org")
+
+        def ask():
+            try:
+                i.api("POST", "/api/generate", {"model": "smollm2"}, key=key)
+            except (OSError, http.client.HTTPException):
+                pass  # the server left first
+
+        asked = threading.Thread(target=ask)
+        asked.start()
+        end = time.monotonic() + 20
+        while time.monotonic() < end and "engine" not in roles(i):
+            time.sleep(0.002)
+        server, begun = roles(i)["server"], time.monotonic()
+        i.process.terminate()
+        assert i.process.wait(20) == 0
+        seconds = time.monotonic() - begun
+        asked.join()
+        assert not os.path.exists(f"/proc/{server}")
+        assert seconds < 6, f"the server was waited for {seconds:.1f} s and then killed"
+        assert not os.path.exists(os.path.join(i.data, "db/tresor.db-wal")), "the database was not closed"
 
 
 def test_egress_comes_back(loaded):

@@ -43,7 +43,7 @@ export class Mock {
 			{ host: "huggingface.co", port: 443, purpose: "Hugging Face", plain: false },
 			{ host: "*.hf.co", port: 443, purpose: "Hugging Face", plain: false },
 		];
-		this.instance = { name: "Tresor", version: "0.1.0", key_protection: "file", recovery_sheet: false, tls: false, has_owner: false };
+		this.instance = { name: "Tresor", version: "0.1.0", key_protection: "file", recovery_sheet: false, tls: false, has_owner: false, damaged: false };
 		this.models = [
 			{ name: "smollm2", digest: "4d2396b16114669389d7555c15a1592aad584750310f648edad5ca8c4eccda17", size: 92_000_000, family: "llama", parameters: "135M", quantization: "Q4_1", context: 8192, loaded: true, starter: true, licence: "Apache-2.0" },
 		];

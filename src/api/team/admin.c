@@ -10,6 +10,7 @@
 #include "net/egress_client.h"
 #include "store/backup.h"
 #include "store/db.h"
+#include "store/upgrade.h"
 
 /* ---- audit ---- */
 
@@ -167,8 +168,8 @@ enum err team_backup_snapshot(struct call *c)
 	uint64_t records = 0;
 	struct jw w;
 	id_new(id);
-	char *path =
-		arena_printf(c->arena, "%s/snapshots/backup-%s.db", c->app->config.data_dir, id);
+	char *path = arena_printf(c->arena, "%s/snapshots/" STORE_COPY_PREFIX "%s.db",
+		c->app->config.data_dir, id);
 	if (!path)
 		return ERR_NOMEM;
 	TRY(keeper_audit_read(c, 0, 1, last_seq, &records));

@@ -1,7 +1,6 @@
 /* GET /team/v1/doctor: what an administrator should know before somebody else finds out. */
 #include "api/team/team.h"
 
-#include <gnutls/x509.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
@@ -68,38 +67,15 @@ static void check_recovery(struct call *c, struct check *k)
 	}
 }
 
-static int64_t cert_expires_ms(const char *pem)
-{
-	gnutls_datum_t d = { (unsigned char *)(uintptr_t)pem, (unsigned)strlen(pem) };
-	gnutls_x509_crt_t crt[8];
-	unsigned n = 8;
-	int64_t ms = -1;
-	int rc = gnutls_x509_crt_list_import(crt, &n, &d, GNUTLS_X509_FMT_PEM, 0);
-	for (int i = 0; i < rc; i++) {
-		if (i == 0)
-			ms = (int64_t)gnutls_x509_crt_get_expiration_time(crt[0]) * 1000;
-		gnutls_x509_crt_deinit(crt[i]);
-	}
-	return ms;
-}
-
 static void check_tls(struct call *c, struct check *k)
 {
-	const char *pem = c->app->config.tls_cert;
-	if (!pem || !pem[0]) {
+	int64_t ms = c->app->tls_expires_ms, left = (ms - time_now_ms()) / DAY_MS;
+	if (!ms) {
 		say(k, CHECK_OK, "plain HTTP on loopback only");
 		return;
 	}
-	int64_t ms = cert_expires_ms(pem), left = (ms - time_now_ms()) / DAY_MS;
-	if (ms < 0) {
-		say(k, CHECK_BAD, "the certificate cannot be read");
-	} else {
-		snprintf(k->text, sizeof k->text, "the certificate is good for %" PRId64 " days",
-			left);
-		k->state = left < TLS_BAD_DAYS    ? CHECK_BAD
-			   : left < TLS_WARN_DAYS ? CHECK_WARN
-						  : CHECK_OK;
-	}
+	snprintf(k->text, sizeof k->text, "the certificate is good for %" PRId64 " days", left);
+	k->state = left < TLS_BAD_DAYS ? CHECK_BAD : left < TLS_WARN_DAYS ? CHECK_WARN : CHECK_OK;
 	if (k->state != CHECK_OK)
 		cure(k, "put a new certificate in place and reload: systemctl reload tresor");
 }

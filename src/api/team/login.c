@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "store/db.h"
 #include "vault/links.h"
 #include "vault/login.h"
 #include "vault/session.h"
@@ -23,6 +24,7 @@ void instance_json(struct call *c, struct jw *w)
 	jw_kbool(w, "recovery_sheet", key.recovery);
 	jw_kbool(w, "tls", http_is_tls(c->q));
 	jw_kbool(w, "has_owner", has_owner);
+	jw_kbool(w, "damaged", db_damaged(c->app->db));
 	jw_end(w);
 }
 

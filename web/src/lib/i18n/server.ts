@@ -34,7 +34,6 @@ const doctor: readonly Rule[] = [
 	["there is no recovery sheet: if this machine is lost, backups cannot be opened", "es gibt kein Wiederherstellungsblatt: Geht dieser Rechner verloren, lassen sich Sicherungen nicht öffnen"],
 	["make one on the page, or with: tresor recovery-sheet", "hier auf der Seite erstellen oder mit: tresor recovery-sheet"],
 	["plain HTTP on loopback only", "unverschlüsseltes HTTP, nur auf diesem Rechner selbst"],
-	["the certificate cannot be read", "das Zertifikat ist nicht lesbar"],
 	["the certificate is good for (-?\\d+) days", "das Zertifikat gilt noch $1 Tage"],
 	["put a new certificate in place and reload: systemctl reload tresor", "ein neues Zertifikat einsetzen und neu laden: systemctl reload tresor"],
 	["the free space of the data directory is not known", "der freie Platz des Datenverzeichnisses ist nicht bekannt"],
