@@ -143,6 +143,8 @@ struct engine_backend_ops {
 	 * rule from the first call on, rather than from the first token? */
 	bool (*chat_whole)(void *b, struct engine_chat *c);
 	bool (*chat_lazy)(void *b, struct engine_chat *c);
+	/* Text with which the answer has to begin, behind its reasoning: a call was asked for. */
+	struct str (*chat_force)(void *b, struct engine_chat *c);
 	/* Must the text of this control token reach chat_split()? */
 	bool (*chat_shows)(void *b, struct engine_chat *c, int32_t token);
 	/* Adds what the answer's next characters turned out to be: text of the reasoning, text of the

@@ -29,7 +29,8 @@ struct request *request_free(struct request *r)
 	buf_wipe(&r->calls);
 	buf_wipe(&r->warnings);
 	buf_wipe(&r->logprobs_json);
-	tokens_done(&r->force);
+	tokens_done(&r->end_tag);
+	tokens_done(&r->call_start);
 	mem_free(r->row);
 	mem_free(r);
 	return NULL;
@@ -187,6 +188,16 @@ static enum err keep_schema(struct request *r, struct str schema, struct err_inf
 	return schema_check(r->schema, info);
 }
 
+static enum err tag_tokens(struct request *r, struct str tag, struct tokens *ret)
+{
+	AUTO_PROMPT struct engine_prompt p = { 0 };
+	struct gen_request g = { .kind = GEN_PROMPT, .raw = true, .input = tag };
+	TRY(r->ops->prompt(r->backend, &g, &p, NULL));
+	*ret = p.tokens;
+	p.tokens = (struct tokens){ 0 };
+	return OK;
+}
+
 static enum err prepare_grammar(struct request *r, const struct gen_request *g, struct err_info *info)
 {
 	const struct engine_backend_ops *ops = r->ops;
@@ -202,6 +213,9 @@ static enum err prepare_grammar(struct request *r, const struct gen_request *g, 
 		TRY(ops->chat_grammar(r->backend, r->chat, &r->grammar, info));
 		r->grammar_whole =
 			ops->chat_whole(r->backend, r->chat) && !ops->chat_lazy(r->backend, r->chat);
+		struct str begin = ops->chat_force(r->backend, r->chat);
+		if (begin.len)
+			TRY(tag_tokens(r, begin, &r->call_start));
 		if (!r->grammar && (r->cut_matters || r->needs_call))
 			return err_set(info, ERR_UNSUPPORTED,
 				"this model's template has no form that could be enforced");
@@ -217,16 +231,6 @@ static enum err prepare_grammar(struct request *r, const struct gen_request *g, 
 
 /* ---- reasoning ---- */
 
-static enum err tag_tokens(struct request *r, struct str tag, struct tokens *ret)
-{
-	AUTO_PROMPT struct engine_prompt p = { 0 };
-	struct gen_request g = { .kind = GEN_PROMPT, .raw = true, .input = tag };
-	TRY(r->ops->prompt(r->backend, &g, &p, NULL));
-	*ret = p.tokens;
-	p.tokens = (struct tokens){ 0 };
-	return OK;
-}
-
 static enum err prepare_think(struct request *r, const struct gen_request *g, struct err_info *info)
 {
 	const struct engine_think *tags = r->ops->think(r->backend);
@@ -240,13 +244,13 @@ static enum err prepare_think(struct request *r, const struct gen_request *g, st
 					"effect");
 		return OK;
 	}
-	if (g->think != THINK_OFF && r->grammar && !r->chat && tags->start.len) {
+	if (g->think != THINK_OFF && (r->grammar || r->call_start.n) && tags->start.len) {
 		TRY(tag_tokens(r, tags->start, &start));
 		r->think_token = start.n == 1 ? start.v[0] : -1;
 	}
 	r->has_budget = g->has_think_budget;
 	r->budget = g->think_budget;
-	return r->has_budget ? tag_tokens(r, tags->end, &r->force) : OK;
+	return r->has_budget ? tag_tokens(r, tags->end, &r->end_tag) : OK;
 }
 
 /* ---- text ---- */

@@ -33,9 +33,10 @@ struct request {
 	bool one_call, bad_calls;
 	struct buf answer;            /* all of it, while there is a schema */
 	struct buf calls, warnings;   /* filled at the end */
-	bool has_budget, forcing;
-	uint32_t budget, thought_tokens; /* of reasoning: allowed, accepted */
-	struct tokens force;             /* the end tag */
+	bool has_budget, call_begun;
+	uint32_t budget, thought_tokens;   /* of reasoning: allowed, accepted */
+	struct tokens end_tag, call_start; /* what may have to be written */
+	const struct tokens *force;        /* one of them is being written; NULL */
 	size_t force_at;
 	bool logprobs;
 	uint8_t top_logprobs;

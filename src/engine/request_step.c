@@ -30,18 +30,31 @@ static bool grammar_rules(const struct request *r)
 /* May the reasoning be opened here by its token, whatever the grammar says? */
 static int32_t also_allowed(const struct request *r)
 {
-	return r->think_token >= 0 && text_open(r->text) ? r->think_token : -1;
+	return !r->chat && r->think_token >= 0 && text_open(r->text) ? r->think_token : -1;
 }
 
-/* The budget is used up: the end tag comes, token by token, but never inside a character. */
-static bool must_end_thought(struct request *r)
+/* Must a text be written for the model now? The budget of reasoning is used up, or a call has to
+ * begin where the reasoning is over. Never inside a character. `token` -1: about to draw; else the
+ * token that was drawn or resumed, and the same is found out again. */
+static void begin_force(struct request *r, int32_t token)
 {
-	if (!r->forcing && r->has_budget && r->force.n && text_thinking(r->text) &&
-		r->thought_tokens >= r->budget && !text_pending(r->text)) {
-		r->forcing = true;
-		r->force_at = 0;
-	}
-	return r->forcing;
+	bool thinking = text_thinking(r->text);
+	if (r->force || text_pending(r->text))
+		return;
+	if (thinking && r->has_budget && r->end_tag.n && r->thought_tokens >= r->budget)
+		r->force = &r->end_tag;
+	else if (!thinking && r->call_start.n && !r->call_begun &&
+		 !(token >= 0 && token == r->think_token))
+		r->force = &r->call_start;
+	r->force_at = 0;
+	r->call_begun |= r->force == &r->call_start;
+}
+
+/* A call has to begin, but the model may think first if that is what it wants to. */
+static bool may_think_first(const struct request *r)
+{
+	return r->call_start.n && !r->call_begun && !text_thinking(r->text) && r->think_token >= 0 &&
+	       !request_answer_tokens(r);
 }
 
 static enum err add_probability(struct request *r, struct jw *w, int32_t token, double logprob)
@@ -91,13 +104,18 @@ enum err request_pick(struct request *r, float *logits, int32_t *ret)
 		also_allowed(r) };
 	uint32_t n_vocab = r->ops->caps(r->backend)->n_vocab;
 	bool told = r->logprobs && !text_thinking(r->text);
-	if (must_end_thought(r)) {
-		*ret = r->force.v[r->force_at];
+	bool first = may_think_first(r);
+	if (!first)
+		begin_force(r, -1);
+	if (r->force) {
+		*ret = r->force->v[r->force_at];
 		return OK;
 	}
 	if (told)
 		memcpy(r->row, logits, n_vocab * sizeof *logits);
 	TRY(sampler_pick(r->sampler, logits, request_answer_tokens(r), &g, ret));
+	if (first && *ret != r->think_token)
+		*ret = r->call_start.v[0];
 	if (told && !r->ops->is_end(r->backend, *ret))
 		TRY(add_logprobs(r, *ret, n_vocab));
 	return OK;
@@ -106,9 +124,10 @@ enum err request_pick(struct request *r, float *logits, int32_t *ret)
 enum err request_accept(struct request *r, int32_t token)
 {
 	sampler_accept(r->sampler, token);
+	begin_force(r, token);
 	r->thought_tokens += text_thinking(r->text);
-	if (r->forcing && token == r->force.v[r->force_at] && ++r->force_at == r->force.n)
-		r->forcing = false;
+	if (r->force && (token != r->force->v[r->force_at] || ++r->force_at == r->force->n))
+		r->force = NULL;
 	if (grammar_rules(r) && !r->ops->is_end(r->backend, token) && token != also_allowed(r))
 		return r->ops->grammar_accept(r->backend, r->grammar, token);
 	return OK;

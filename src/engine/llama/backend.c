@@ -476,6 +476,7 @@ const struct engine_backend_ops LLAMA_OPS = {
 	.chat_grammar = llama_op_chat_grammar,
 	.chat_whole = llama_op_chat_whole,
 	.chat_lazy = llama_op_chat_lazy,
+	.chat_force = llama_op_chat_force,
 	.chat_shows = llama_op_chat_shows,
 	.chat_split = llama_op_chat_split,
 };

@@ -75,6 +75,7 @@ enum err llama_op_chat_grammar(void *backend, struct engine_chat *c, struct engi
 	struct err_info *info);
 bool llama_op_chat_whole(void *b, struct engine_chat *c);
 bool llama_op_chat_lazy(void *b, struct engine_chat *c);
+struct str llama_op_chat_force(void *b, struct engine_chat *c);
 bool llama_op_chat_shows(void *b, struct engine_chat *c, int32_t token);
 enum err llama_op_chat_split(
 	void *b, struct engine_chat *c, struct str text, bool end, struct engine_parts *parts);

@@ -70,6 +70,12 @@ bool llama_op_chat_lazy(void *b, struct engine_chat *c)
 	return shim_chat_lazy(shim_of(c));
 }
 
+struct str llama_op_chat_force(void *b, struct engine_chat *c)
+{
+	(void)b;
+	return str_from(shim_chat_force(shim_of(c)));
+}
+
 bool llama_op_chat_shows(void *b, struct engine_chat *c, int32_t token)
 {
 	(void)b;

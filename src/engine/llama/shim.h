@@ -93,14 +93,15 @@ void shim_chat_free(struct shim_chat *c); /* NULL is fine */
 bool shim_chat_shows(const struct shim_chat *c, int32_t token);
 bool shim_chat_whole(const struct shim_chat *c); /* reads the reasoning as well */
 bool shim_chat_lazy(const struct shim_chat *c);  /* its grammar rules from the first call on */
+const char *shim_chat_force(const struct shim_chat *c); /* what begins the answer; "" nothing */
 /* *ret NULL: nothing to hold the answer to. */
 enum shim_result shim_chat_grammar(
 	const struct shim_chat *c, struct shim_grammar **ret, char why[SHIM_WHY]);
 enum shim_part { SHIM_THOUGHT, SHIM_ANSWER, SHIM_CALLS };
 /* Reads on. `part` gets new text, with `end` the calls as a JSON array of {id, name, arguments}
- * (arguments: an object). *stopped: the template says that the answer ends here. SHIM_INVALID:
- * with `end`, what was written does not follow the template; the text not given before went to
- * `part` as SHIM_ANSWER, as it is. */
+ * (arguments: an object). *stopped: the answer ends here, by the template or because the one call
+ * that was allowed is whole. SHIM_INVALID: with `end`, what was written does not follow the
+ * template; what could not be read went to `part` as SHIM_ANSWER, as it is. */
 enum shim_result shim_chat_split(struct shim_chat *c, const char *text, size_t len, bool end,
 	void (*part)(void *arg, enum shim_part kind, const char *text, size_t len), void *arg,
 	bool *stopped);

@@ -12,7 +12,8 @@ struct shim_chat {
 	std::string raw;             /* all that was written */
 	size_t parsed = 0;           /* length of raw at the last look */
 	std::string out_thought, out_answer; /* given out */
-	bool stopped = false, changed = false;
+	size_t called = 0;           /* length of raw when its calls were last whole ones */
+	bool one_call = false, stopped = false, changed = false;
 };
 
 namespace
@@ -22,6 +23,7 @@ enum {
 	CACHE_MAX = 16,
 	LOOK_ALWAYS = 4096, /* bytes; above, an answer is looked at again when it grew by a part */
 	LOOK_PART = 64,
+	CUTS_MAX = 64,
 };
 
 /* The form that models without one of their own have seen most often: Hermes 2 Pro's, with ChatML
@@ -71,6 +73,20 @@ std::shared_ptr<const answer> make(const shim_templates &s, const shim::tools &l
 	auto a = std::make_shared<answer>();
 	common_chat_params p = their_render(
 		own ? s.all.get() : s.general.get(), { user("Hello") }, list, h, s.add_bos, s.add_eos);
+	if (h.choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) {
+		/* Its grammar allows any text before the call, and a model may never come to it. So the
+		 * word that begins a call is written for it, and the grammar of free choice goes on. */
+		how free = h;
+		free.choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
+		common_chat_params q = their_render(own ? s.all.get() : s.general.get(),
+			{ user("Hello") }, list, free, s.add_bos, s.add_eos);
+		bool word = !q.grammar_triggers.empty() &&
+			    q.grammar_triggers[0].type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD;
+		if (q.grammar_lazy && word) {
+			p = q;
+			a->force = q.grammar_triggers[0].value;
+		}
+	}
 	a->whole = own;
 	a->grammar = p.grammar;
 	a->lazy = p.grammar_lazy;
@@ -162,13 +178,24 @@ bool lost(const shim_chat &c)
 	return !c.what->wraps && left.find_first_not_of(" \t\r\n") != std::string::npos;
 }
 
+/* The parser gives {} also where something else stood, at least in the general form, whose calls
+ * have {} as text when they have no arguments. */
+bool empty_by_mistake(const shim_chat &c, const json &args)
+{
+	std::string text = c.raw;
+	text.erase(std::remove_if(text.begin(), text.end(), [](char x) { return x == ' ' || x == '\n'; }),
+		text.end());
+	return !c.what->whole && args.empty() && text.find("{}") == std::string::npos;
+}
+
 /* "": a call's arguments are no object. */
-std::string calls_json(const common_chat_msg &m)
+std::string calls_json(const shim_chat &c, const common_chat_msg &m)
 {
 	json all = json::array();
 	for (const auto &t : m.tool_calls) {
 		json args = json::parse_no_throw(t.arguments);
-		if (args.is_discarded() || !args.is_object() || t.name.empty())
+		if (args.is_discarded() || !args.is_object() || t.name.empty() ||
+			empty_by_mistake(c, args))
 			return "";
 		json one = json::object({ { "name", t.name } });
 		if (!t.id.empty())
@@ -177,6 +204,16 @@ std::string calls_json(const common_chat_msg &m)
 		all.push_back(one);
 	}
 	return all.dump();
+}
+
+/* llama-common's own parse takes an answer that breaks off for a whole one. */
+bool complete(const shim_chat &c, const std::string &raw)
+{
+	const common_chat_parser_params &p = c.what->parser;
+	if (p.parser.empty())
+		return true;
+	common_peg_parse_context ctx(p.generation_prompt + raw);
+	return p.parser.parse(ctx).success();
 }
 
 void cut_at_stop(shim_chat &c, size_t from)
@@ -304,6 +341,7 @@ shim_result shim_chat_new(
 		how h(ask);
 		auto c = std::make_unique<shim_chat>();
 		c->vocab = t->vocab;
+		c->one_call = ask->one_call;
 		c->what = find(*t, ask, h);
 		*ret = c.release();
 		return SHIM_OK;
@@ -326,6 +364,11 @@ bool shim_chat_whole(const shim_chat *c)
 	return c->what->whole;
 }
 
+const char *shim_chat_force(const shim_chat *c)
+{
+	return c->what->force.c_str();
+}
+
 bool shim_chat_lazy(const shim_chat *c)
 {
 	return c->what->lazy;
@@ -345,6 +388,74 @@ shim_result shim_chat_grammar(const shim_chat *c, shim_grammar **ret, char why[S
 	});
 }
 
+namespace
+{
+
+/* Looks at what is there so far; false: it cannot be read (yet). */
+bool look(shim_chat &c, bool end, common_chat_msg &m)
+{
+	try {
+		m = common_chat_parse(c.raw, !end, c.what->parser);
+	} catch (const std::exception &) {
+		return false;
+	}
+	if (m.tool_calls.empty())
+		return true;
+	if (complete(c, c.raw)) {
+		c.called = c.raw.size();
+		c.stopped = c.stopped || c.one_call;
+		return true;
+	}
+	return !end;
+}
+
+/* Many characters came at once, so nobody looked while the calls were whole. */
+void find_called(shim_chat &c)
+{
+	size_t at = c.raw.size();
+	for (int tries = 0; tries < CUTS_MAX && at && at != std::string::npos; tries++) {
+		at = c.raw.find_last_of(">}]|", at - 1);
+		if (at == std::string::npos)
+			return;
+		std::string part = c.raw.substr(0, at + 1);
+		common_chat_msg m;
+		try {
+			m = common_chat_parse(part, false, c.what->parser);
+		} catch (const std::exception &) {
+			continue;
+		}
+		if (!m.tool_calls.empty() && complete(c, part)) {
+			c.called = part.size();
+			return;
+		}
+	}
+}
+
+/* The end: calls, and what is left over when it cannot be read. */
+shim_result finish(shim_chat &c, bool read, common_chat_msg &m,
+	void (*part)(void *, shim_part, const char *, size_t), void *arg)
+{
+	std::string calls, left;
+	if (!read && !c.called)
+		find_called(c);
+	if (!read && c.called) { /* broken off in a further call */
+		left = c.raw.substr(c.called);
+		m = common_chat_parse(c.raw.substr(0, c.called), false, c.what->parser);
+		calls = calls_json(c, m);
+	} else if (read && !c.changed && !m.tool_calls.empty()) {
+		calls = calls_json(c, m);
+	}
+	if (calls.empty() && (!read || c.changed || !m.tool_calls.empty() || lost(c)))
+		left = rest(c);
+	if (!calls.empty())
+		part(arg, SHIM_CALLS, calls.data(), calls.size());
+	if (!left.empty())
+		part(arg, SHIM_ANSWER, left.data(), left.size());
+	return left.empty() ? SHIM_OK : SHIM_INVALID;
+}
+
+} // namespace
+
 shim_result shim_chat_split(shim_chat *c, const char *text, size_t len, bool end,
 	void (*part)(void *arg, shim_part kind, const char *text, size_t len), void *arg,
 	bool *stopped)
@@ -357,33 +468,17 @@ shim_result shim_chat_split(shim_chat *c, const char *text, size_t len, bool end
 			cut_at_stop(*c, before);
 		}
 		*stopped = c->stopped;
-		if (!end && c->raw.size() > LOOK_ALWAYS &&
+		if (!end && !c->stopped && c->raw.size() > LOOK_ALWAYS &&
 			c->raw.size() - c->parsed < c->raw.size() / LOOK_PART)
 			return SHIM_OK;
 		c->parsed = c->raw.size();
 		common_chat_msg m;
-		std::string calls;
-		bool read = true;
-		try {
-			m = common_chat_parse(c->raw, !end, c->what->parser);
-		} catch (const std::exception &) {
-			read = false;
-		}
+		bool read = look(*c, end, m);
+		*stopped = c->stopped;
 		if (read && !c->changed) {
 			give(*c, c->out_thought, m.reasoning_content, SHIM_THOUGHT, part, arg);
 			give(*c, c->out_answer, m.content, SHIM_ANSWER, part, arg);
 		}
-		if (!end)
-			return SHIM_OK;
-		if (read && !c->changed && !m.tool_calls.empty())
-			calls = calls_json(m);
-		if (!read || c->changed || (calls.empty() && (!m.tool_calls.empty() || lost(*c)))) {
-			std::string left = rest(*c);
-			part(arg, SHIM_ANSWER, left.data(), left.size());
-			return SHIM_INVALID;
-		}
-		if (!calls.empty())
-			part(arg, SHIM_CALLS, calls.data(), calls.size());
-		return SHIM_OK;
+		return end ? finish(*c, read, m, part, arg) : SHIM_OK;
 	});
 }

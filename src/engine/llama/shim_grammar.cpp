@@ -40,6 +40,16 @@ std::string text_of(const llama_vocab *v, llama_token t)
 	return common_token_to_piece(v, t, true);
 }
 
+/* Only ASCII: a part of a character is allowed nowhere but after its beginning. */
+bool plain_text(const llama_vocab *v, llama_token t)
+{
+	std::string text = text_of(v, t);
+	for (char c : text)
+		if (c <= 0)
+			return false;
+	return !llama_vocab_is_eog(v, t) && !text.empty();
+}
+
 llama_sampler *compile(const answer &a, const llama_vocab *v)
 {
 	std::vector<std::string> p = a.patterns;
@@ -222,8 +232,7 @@ shim_result shim_grammar_probe(const shim_grammar *g, bool *ret_all, bool *ret_n
 			std::unique_ptr<llama_sampler, void (*)(llama_sampler *)> s(
 				llama_sampler_clone(g->s), llama_sampler_free);
 			if (round) {
-				while (next < n && (llama_vocab_is_eog(g->vocab, next) ||
-							   text_of(g->vocab, next).empty()))
+				while (next < n && !plain_text(g->vocab, next))
 					next++;
 				if (next >= n)
 					break;
@@ -234,8 +243,7 @@ shim_result shim_grammar_probe(const shim_grammar *g, bool *ret_all, bool *ret_n
 			for (int32_t from = 0; (*ret_all || *ret_none) && from < n; from += piece) {
 				c.clear();
 				for (int32_t i = from; i < n && i < from + piece; i++) {
-					std::string text = text_of(g->vocab, i);
-					if (!llama_vocab_is_eog(g->vocab, i) && !text.empty() && text[0])
+					if (plain_text(g->vocab, i))
 						c.push_back({ i, 1.0f, 0.0f });
 				}
 				llama_token_data_array a = { c.data(), c.size(), -1, false };

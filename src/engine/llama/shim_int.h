@@ -83,6 +83,7 @@ struct answer {
 	common_chat_parser_params parser;
 	std::vector<llama_token> shown; /* control tokens whose text the parser needs */
 	std::vector<std::string> stops; /* the answer ends before these */
+	std::string force;              /* what begins the answer, behind its reasoning */
 	std::vector<std::string> tags;  /* around reasoning */
 	bool wraps = false;
 	bool whole = true; /* the parser wants the reasoning too, not only what follows it */
