@@ -97,6 +97,8 @@ TEST(info_comes_through)
 
 static const int32_t resume[] = { 5, 0, 70000 };
 
+static const int32_t bias[] = { 4, -100000, 70000, 100000 };
+
 static struct gen_request request(void)
 {
 	struct gen_request r = { .kind = GEN_CHAT,
@@ -111,7 +113,18 @@ static struct gen_request request(void)
 		.resume = resume,
 		.n_resume = 3,
 		.person = 1234567890123,
-		.priority = 2 };
+		.priority = 2,
+		.grammar = STR("root ::= x"),
+		.tool_choice = STR("=f"),
+		.one_call = true,
+		.think = THINK_HIGH,
+		.think_required = true,
+		.has_think_budget = true,
+		.think_budget = 77,
+		.logprobs = true,
+		.top_logprobs = 20,
+		.bias = bias,
+		.n_bias = 2 };
 	r.stop[0] = STR("END");
 	r.stop[1] = STR("\n\n");
 	gen_sampling_defaults(&r.sampling);
@@ -145,6 +158,11 @@ TEST(request_comes_through)
 	CHECK(got.max_context == 99 && got.truncate && got.strict && got.raw);
 	CHECK(got.n_resume == 3 && memcmp(got.resume, resume, sizeof resume) == 0);
 	CHECK(got.person == 1234567890123 && got.priority == 2);
+	CHECK_EQ_STR(got.grammar, r.grammar);
+	CHECK_EQ_STR(got.tool_choice, r.tool_choice);
+	CHECK(got.one_call && got.think == THINK_HIGH && got.think_required && got.has_think_budget);
+	CHECK(got.think_budget == 77 && got.logprobs && got.top_logprobs == 20 && got.n_bias == 2);
+	CHECK(memcmp(got.bias, bias, sizeof bias) == 0);
 }
 
 TEST(defaults_are_ollamas)
@@ -160,10 +178,10 @@ TEST(defaults_are_ollamas)
 
 TEST(requests_out_of_range_are_refused)
 {
-	static const int32_t negative[] = { -1 };
+	static const int32_t negative[] = { -1 }, low_bias[] = { -1, 0 }, high_bias[] = { 0, 100001 };
 	char long_stop[LIMIT_STOP_STRING + 1];
 	memset(long_stop, 'x', sizeof long_stop);
-	for (int k = 0; k < 14; k++) {
+	for (int k = 0; k < 19; k++) {
 		struct gen_request r = request(), got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		switch (k) {
@@ -180,6 +198,11 @@ TEST(requests_out_of_range_are_refused)
 		case 10: r.sampling.repeat_last_n = -2; break;
 		case 11: r.max_context = UINT32_MAX; break;
 		case 12: r.resume = negative, r.n_resume = 1; break;
+		case 13: r.think = (enum gen_think)6; break;
+		case 14: r.top_logprobs = 21; break;
+		case 15: r.think_budget = UINT32_MAX; break;
+		case 16: r.bias = low_bias, r.n_bias = 1; break;
+		case 17: r.bias = high_bias, r.n_bias = 1; break;
 		default: r.sampling.frequency_penalty = NAN;
 		}
 		if (pass_request(&r, &got, &i) != ERR_PROTOCOL)
