@@ -10,7 +10,6 @@ Without --tresor the engine is driven over its IPC (engine_bench); with --tresor
 --name MODEL the whole stack is measured over HTTP, as llama-server always is.
 """
 import argparse
-import http.client
 import json
 import os
 import random
@@ -20,12 +19,11 @@ import sys
 import time
 import urllib.parse
 
-WORDS = ("time house river green letter bridge paper garden winter summer music stone table window road "
-         "market village forest island story number engine copper silver morning evening teacher doctor").split()
-
-
-def prompt_of(rng, words):
-    return " ".join([str(rng.randrange(10**6)), *(rng.choice(WORDS) for _ in range(words))])
+from cases import prompt_of
+from client import Ask, Failed, ask_all
+from machine import BUSY, Meter, wait_quiet
+from sides import LlamaServer
+from stats import interval, ratios, spread
 
 
 class Http:
@@ -42,40 +40,13 @@ class Http:
             path = "/v1/chat/completions"
             body["messages"] = [{"role": "user", "content": prompt}]
             body["model"] = self.name
+            body["stream_options"] = {"include_usage": True}
         else:
             path = "/completion"
             body.update({"prompt": prompt, "n_predict": n, "cache_prompt": True, "repeat_penalty": 1.1,
                          "repeat_last_n": 64, "top_k": 40, "top_p": 0.9, "min_p": 0})
-        head = {"Content-Type": "application/json"}
-        if self.key:
-            head["Authorization"] = "Bearer " + self.key
-        conn = http.client.HTTPConnection(*self.address, timeout=600)
-        conn.connect()
-        sent = time.perf_counter()
-        conn.request("POST", path, json.dumps(body), head)
-        r = conn.getresponse()
-        if r.status != 200:
-            raise SystemExit(f"{path}: {r.status} {r.read()[:300]!r}")
-        first = last = None
-        tokens = 0
-        text = []
-        while True:
-            line = r.readline()
-            if not line:
-                break
-            if not line.startswith(b"data: ") or line.startswith(b"data: [DONE]"):
-                continue
-            at = time.perf_counter()
-            d = json.loads(line[6:])
-            piece = d["choices"][0]["delta"].get("content") if self.chat and d.get("choices") else d.get("content")
-            if piece:
-                tokens += 1
-                text.append(piece)
-                first = first or at
-                last = at
-        conn.close()
-        return {"ttft": (first - sent) * 1e3, "rate": (tokens - 1) / (last - first) if tokens > 1 else 0,
-                "tokens": tokens, "text": "".join(text)}
+        answer, = ask_all([Ask(self.address, body, self.key, path)])
+        return {"ttft": answer.first_s * 1e3, "rate": answer.rate, "tokens": answer.tokens, "text": answer.text}
 
 
 class Engine:
@@ -98,64 +69,16 @@ class Engine:
                 "tokens": a["tokens"], "text": a["text"]}
 
 
-def jiffies(pids):
-    """CPU time of the machine that others used, by difference: (all busy, ours)."""
-    busy = sum(int(x) for i, x in enumerate(open("/proc/stat").readline().split()[1:9]) if i not in (3, 4))
-    own = 0
-    for pid in pids:
-        try:
-            f = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-            own += int(f[11]) + int(f[12])
-        except OSError:
-            pass
-    return busy - own
-
-
-def family(pid):
-    """A process and its descendants."""
-    try:
-        kids = open(f"/proc/{pid}/task/{pid}/children").read().split()
-    except OSError:
-        kids = []
-    return [pid] + [x for k in kids for x in family(int(k))]
-
-
-def measured(ask, pids, wait_s):
-    """One measurement on a quiet machine: repeated while others take more than 4 % of the CPUs."""
+def measured(ask, more, wait_s):
+    """One measurement on a quiet machine: repeated while others take more than BUSY of the CPUs."""
     until = time.time() + wait_s
-    per_s = os.sysconf("SC_CLK_TCK") * os.cpu_count()
     while True:
-        while True:  # look before asking
-            before, t = jiffies(pids), time.time()
-            time.sleep(0.3)
-            if (jiffies(pids) - before) / (per_s * (time.time() - t)) < 0.04 or time.time() > until:
-                break
-        before, t = jiffies(pids), time.time()
+        wait_quiet(until, more)
+        meter = Meter(more)
         got = ask()
-        got["others"] = max(0, jiffies(pids) - before) / (per_s * (time.time() - t))
-        if got["others"] < 0.04 or time.time() > until:
+        got["others"] = meter.share()
+        if got["others"] < BUSY or time.time() > until:
             return got
-
-
-def start_server(program, model, threads, port, extra):
-    args = [program, "-m", model, "--port", str(port), "--host", "127.0.0.1", "-t", str(threads)] + extra
-    p = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        try:
-            c = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-            c.request("GET", "/health")
-            if c.getresponse().status == 200:
-                return p
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise SystemExit("llama-server does not start")
-
-
-def interval(pairs):
-    rng = random.Random(1)
-    meds = sorted(statistics.median(rng.choices(pairs, k=len(pairs))) for _ in range(2000))
-    return meds[50], meds[1949]
 
 
 def main():
@@ -172,7 +95,6 @@ def main():
     ap.add_argument("--prompt-words", type=int, nargs="*", default=[8, 300])
     ap.add_argument("--n-seq", type=int, default=0)
     ap.add_argument("--n-ctx", type=int, default=0)
-    ap.add_argument("--port", type=int, default=18080)
     ap.add_argument("--server-args", default="", help="more arguments for llama-server")
     ap.add_argument("--json", help="write the figures to this file")
     ap.add_argument("--seed", type=int, default=7)
@@ -181,16 +103,15 @@ def main():
                     "CPU time is not taken for somebody else's")
     a = ap.parse_args()
 
-    server = start_server(a.llama_server, a.model, a.threads, a.port, a.server_args.split())
+    server = LlamaServer(a.llama_server, a.model, a.threads, a.server_args.split())
     try:
+        server.start()
         if a.tresor:
             ours = Http(a.tresor, a.name, a.key, chat=True)
         else:
             ours = Engine(a.engine_bench, a.model, a.threads, a.n_seq, a.n_ctx)
             print("engine:", json.dumps(ours.info))
-        pids = [os.getpid(), server.pid] + (family(ours.p.pid) if not a.tresor else
-                                            [x for p in a.pid for x in family(p)])
-        theirs = Http(f"http://127.0.0.1:{a.port}", "x", chat=bool(a.tresor))
+        theirs = Http(f"http://127.0.0.1:{server.port}", "x", chat=bool(a.tresor))
         result = {}
         for words in a.prompt_words:
             rng = random.Random(a.seed + words)
@@ -206,7 +127,7 @@ def main():
                     def once():  # a repeated try gets a prompt nobody has read
                         n = next(tries)
                         return client.ask(prompt if n == 1 else f"{n} {prompt}", a.tokens, i + 1 + 1000 * n)
-                    got = measured(once, pids, a.wait)
+                    got = measured(once, a.pid, a.wait)
                     if i:  # the first round warms both up
                         rows[name].append(got)
             print(f"\n{os.path.basename(a.model)}, prompt of {words} words, {a.tokens} tokens, {a.rounds} rounds,"
@@ -214,13 +135,12 @@ def main():
             print(f"{'':14}{'tokens/s':>10}{'min':>8}{'max':>8}{'first ms':>10}{'min':>8}{'max':>8}")
             for name, r in rows.items():
                 rate, ttft = [x["rate"] for x in r], [x["ttft"] for x in r]
-                print(f"{name:14}{statistics.median(rate):10.1f}{min(rate):8.1f}{max(rate):8.1f}"
-                      f"{statistics.median(ttft):10.2f}{min(ttft):8.2f}{max(ttft):8.2f}")
-            ratio = [x["rate"] / y["rate"] for x, y in zip(rows["tresor"], rows["llama-server"])]
+                print("{:14}{:10.1f}{:8.1f}{:8.1f}{:10.2f}{:8.2f}{:8.2f}".format(name, *spread(rate), *spread(ttft)))
+            ratio = ratios(*([x["rate"] for x in rows[k]] for k in ("tresor", "llama-server")))
             diff = [x["ttft"] - y["ttft"] for x, y in zip(rows["tresor"], rows["llama-server"])]
             lo, hi = interval(ratio)
             dlo, dhi = interval(diff)
-            noisy = sum(x["others"] > 0.04 for r in rows.values() for x in r)
+            noisy = sum(x["others"] > BUSY for r in rows.values() for x in r)
             if noisy:
                 print(f"{noisy} of {2 * a.rounds} measurements while other programs used the machine")
             same = sum(x["text"] == y["text"] for x, y in zip(rows["tresor"], rows["llama-server"]))
@@ -233,9 +153,11 @@ def main():
             with open(a.json, "w") as f:
                 json.dump(result, f, indent=1)
     finally:
-        server.terminate()
-        server.wait()
+        server.stop()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Failed as e:
+        sys.exit(f"compare.py: {e}")

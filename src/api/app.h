@@ -38,7 +38,7 @@ struct app_config {
 
 struct app {
 	struct app_config config;
-	int64_t keep_alive_ms; /* of a model nobody uses, by default; -1 for ever */
+	int64_t keep_alive_ms; /* where a request says nothing: FLEET_KEEP_AS_IS, or ms */
 	struct db *db;
 	struct vault *vault;
 	struct keeper_link *keeper;

@@ -2,7 +2,10 @@
 #include "api/errors.h"
 
 #include "api/call.h"
+
+#include <stdio.h>
 #include "http/route.h"
+#include "models/fleet.h"
 
 /* OpenAI: `type` by status; `code` is our slug, or theirs where clients look for it. */
 static const struct {
@@ -28,6 +31,7 @@ static const struct {
 	{ ERR_LOGIN, "invalid_api_key" },
 	{ ERR_CONTEXT, "context_length_exceeded" },
 	{ ERR_THROTTLED, "rate_limit_exceeded" },
+	{ ERR_QUEUE, "rate_limit_exceeded" },
 };
 static const struct {
 	int status;
@@ -154,6 +158,16 @@ void api_error_body(enum dialect d, const struct err_info *e, struct str request
 	(void)buf_addf(out, "%.*s\n", STR_ARG(text));
 }
 
+static void retry_after(struct call *c, enum err e)
+{
+	char text[16];
+	if (e != ERR_THROTTLED && e != ERR_BUSY && e != ERR_AGAIN && e != ERR_QUEUE)
+		return;
+	unsigned s = e == ERR_THROTTLED ? 5 : e == ERR_QUEUE ? fleet_retry_after_s(c->app->fleet) : 1;
+	snprintf(text, sizeof text, "%u", s);
+	http_set_header(c->q, "Retry-After", str_from(text));
+}
+
 void call_error(struct call *c, enum err e)
 {
 	AUTO_BUF struct buf out = BUF(16 * 1024);
@@ -170,7 +184,6 @@ void call_error(struct call *c, enum err e)
 	}
 	if (e == ERR_LOGIN)
 		http_set_header(c->q, "WWW-Authenticate", STR("Bearer"));
-	if (e == ERR_THROTTLED || e == ERR_BUSY || e == ERR_AGAIN)
-		http_set_header(c->q, "Retry-After", e == ERR_THROTTLED ? STR("5") : STR("1"));
+	retry_after(c, e);
 	http_reply(c->q, err_http_status(e), media_type, buf_str(&out));
 }

@@ -1,5 +1,7 @@
 #include "api/gen.h"
 
+#include "http/route.h"
+
 #include "base/limits.h"
 #include "base/time.h"
 
@@ -109,6 +111,8 @@ static void on_begun(struct gen *g, const struct fleet_event *e)
 	if (e->begun.truncated_tokens)
 		call_warn(g->c, "%u tokens of the oldest messages were left out to fit the context",
 			e->begun.truncated_tokens);
+	if (e->gpu_missed)
+		call_warn(g->c, "this model runs on the processor: the GPU has no room for it");
 	if (g->stream)
 		begin_stream(g);
 }
@@ -126,6 +130,19 @@ static enum err keep_logprobs(struct gen *g, const struct gen_delta *d)
 		jw_json(&w, json_array_get(list, i));
 	}
 	return g->logprobs.err;
+}
+
+/* Comments in a stream of events, which clients skip: only OpenAI's form has them. While a model is
+ * loaded nothing is sent, so that a failure still gets its status. */
+static void on_queued(struct gen *g, const struct fleet_event *e)
+{
+	AUTO_BUF struct buf out = BUF(256);
+	if (!g->stream || g->c->route->dialect != DIALECT_OPENAI || e->loading)
+		return;
+	begin_stream(g);
+	(void)buf_addf(&out, ": queued, position %u, estimate %lld ms\n\n", e->position,
+		(long long)e->estimate_ms);
+	send_piece(g, &out);
 }
 
 static void on_delta(struct gen *g, const struct gen_delta *d)
@@ -217,6 +234,8 @@ static void sink(const struct fleet_event *e, void *arg)
 	struct gen *g = arg;
 	switch (e->kind) {
 	case FLEET_QUEUED:
+		on_queued(g, e);
+		break;
 	case FLEET_REWIND: /* the fleet skips what was sent already */
 		break;
 	case FLEET_BEGUN:
@@ -246,6 +265,7 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	r->has_think_budget = g->options.think_budget >= 0;
 	r->think_budget = r->has_think_budget ? (uint32_t)g->options.think_budget : 0;
 	r->person = person_number(&c->who);
+	g->target.require_gpu = g->options.require_gpu;
 	http_hold(c->q); /* for the fleet, until DONE or FAILED */
 	http_later(c->q, on_gone, g);
 	enum err e = fleet_start(c->app->fleet, &g->target, r, sink, g, &id);

@@ -5,7 +5,9 @@
 
 #include "base/limits.h"
 #include "base/time.h"
+#include "models/advise.h"
 #include "models/fleet.h"
+#include "models/fleet_db.h"
 #include "models/store.h"
 
 enum { FLEET_LIST_MAX = 32 };
@@ -105,6 +107,7 @@ static void loaded(struct call *c, const struct fleet_loaded *l, struct jw *w)
 	jw_ki64(w, "active", l->active);
 	jw_ki64(w, "waiting", l->waiting);
 	jw_kstr(w, "engine_build", str_from(l->build));
+	jw_kbool(w, "pinned", fleet_is_pinned(c->app->fleet, l->digest));
 	jw_end(w);
 }
 
@@ -207,6 +210,18 @@ static void text_field(struct jw *w, const char *key, const struct buf *b)
 	jw_kstr(w, key, s.len ? s : STR(""));
 }
 
+/* What an engine measured for this model on this machine, as far as one did. */
+static void tuned(struct call *c, const struct model_entry *m, struct jw *w)
+{
+	struct engine_load known = { .model_fd = -1 };
+	char id[MACHINE_ID_MAX];
+	machine_id(c->app->machine, id);
+	if (tuning_read(c->app->db, m->model_digest, str_from(id), &known) || !known.tuned[0])
+		return;
+	jw_kstr(w, "tuned", str_from(known.tuned));
+	jw_kstr(w, "tuned_build", str_from(known.tuned_build));
+}
+
 enum err ollama_show(struct call *c)
 {
 	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY), tmpl = BUF(LIMIT_MANIFEST),
@@ -243,6 +258,8 @@ enum err ollama_show(struct call *c)
 	jw_ki64(&w, "size", (int64_t)m.size);
 	jw_kstr(&w, "licence_name", str_from(m.licence));
 	jw_kbool(&w, "starter", m.starter);
+	jw_kbool(&w, "pinned", fleet_is_pinned(c->app->fleet, m.model_digest));
+	tuned(c, &m, &w);
 	jw_end(&w);
 	if (m.go_template)
 		call_warn(c,

@@ -189,8 +189,8 @@ static void explain(struct gen *g, struct err_info *e)
 	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "does not support thinking"))
 		(void)err_set(
 			e, ERR_UNSUPPORTED, "\"%s\" does not support thinking", g->shown_model);
-	if (e->code == ERR_BUSY)
-		(void)err_set(e, ERR_BUSY,
+	if (e->code == ERR_BUSY || e->code == ERR_QUEUE)
+		(void)err_set(e, e->code,
 			"server busy, please try again.  maximum pending requests exceeded");
 	else if (e->code == ERR_ENGINE && !e->detail[0])
 		(void)err_set(e, ERR_ENGINE, "an error was encountered while running the model");
@@ -251,7 +251,10 @@ static void nobody_waits(void *arg)
 static enum err load_or_unload(struct gen *g)
 {
 	struct call *c = g->c;
+	g->target.require_gpu = g->options.require_gpu;
 	if (g->target.keep_alive_ms == 0) {
+		if (fleet_is_pinned(c->app->fleet, g->target.digest))
+			call_warn(c, "the model is pinned: it stays loaded");
 		fleet_unload(c->app->fleet, g->target.digest);
 		reply_loading(g, "unload");
 		return OK;

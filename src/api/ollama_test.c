@@ -207,7 +207,7 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		{ "/api/chat",
 			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
 				"\"content\":\"BUSY\"}]}",
-			503, "server busy, please try again.  maximum pending requests exceeded" },
+			429, "server busy, please try again.  maximum pending requests exceeded" },
 		{ "/api/chat",
 			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
 				"\"content\":\"CONTEXT\"}]}",

@@ -252,7 +252,7 @@ TEST(errors_name_their_field)
 			"invalid" },
 		{ ASK("a") ",\"stop\":[1]}", 400, "stop", "invalid" },
 		{ ASK("CONTEXT") "}", 400, "messages", "context_length_exceeded" },
-		{ ASK("BUSY") "}", 503, NULL, "busy" },
+		{ ASK("BUSY") "}", 429, NULL, "rate_limit_exceeded" },
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
 			"\"content\":[{\"type\":\"image_url\"}]}]}",
 			400, "messages", "unsupported" },

@@ -170,10 +170,21 @@ static bool warn_ignored(struct call *c, const char *name)
 	return false;
 }
 
+static enum err read_require(struct call *c, const json_t *v, struct gen_options *o)
+{
+	const char *s = json_string_value(v);
+	if (!s || (strcmp(s, "gpu") != 0 && strcmp(s, "any") != 0))
+		return err_set(&c->info, ERR_INVALID, "\"require\" must be \"gpu\" or \"any\"");
+	o->require_gpu = s[0] == 'g';
+	return OK;
+}
+
 static enum err apply(struct call *c, const char *name, const json_t *v, struct gen_options *o)
 {
 	if (strcmp(name, "stop") == 0)
 		return options_stop(c, v, o);
+	if (strcmp(name, "require") == 0)
+		return read_require(c, v, o);
 	if (find(name))
 		return options_number(c, name, name, v, o);
 	if (!warn_ignored(c, name))
@@ -202,7 +213,7 @@ void options_model(struct call *c, struct str json, struct gen_options *o)
 		return;
 	json_object_foreach(doc, name, v)
 	{
-		if (strcmp(name, "stop") != 0 && !find(name))
+		if (strcmp(name, "stop") != 0 && strcmp(name, "require") != 0 && !find(name))
 			/* load-time parameters of the model: not this request's business */
 			continue;
 		struct gen_options before = *o;

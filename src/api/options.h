@@ -14,6 +14,7 @@ struct gen_options {
 	int64_t think_budget;             /* tokens of reasoning; -1: no limit */
 	struct str stop[OPTION_STOPS];    /* borrowed from the JSON, or in the arena */
 	unsigned n_stop;
+	bool require_gpu;                 /* `require`: "gpu"; else "any" */
 };
 void options_init(struct gen_options *o);
 /* Ollama's `options` object. Unknown and load-time ones are ignored with a warning in `c`.

@@ -40,6 +40,7 @@ struct fakes {
 	char input[65536], schema[4096], stops[512], tools[4096], choice[128], grammar[512];
 	int32_t bias[8];
 	int64_t keep_alive_ms;
+	bool pinned;
 	_Atomic int started, cancelled, loads, unloads, ended;
 	/* audit */
 	_Atomic int audits;

@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "models/advise.h"
 #include "models/fleet.h"
+#include "models/fleet_db.h"
 #include "models/pull.h"
 #include "models/store.h"
 #include "net/egress_client.h"
@@ -140,7 +141,7 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 	struct job *j;
 	pthread_t t;
 	if (str_find(g->input, STR("BUSY"), 0) != SIZE_MAX)
-		return ERR_BUSY;
+		return ERR_QUEUE;
 	fakes.last = *g;
 	(void)!!str_copy(
 		str_sub(g->input, 0, sizeof fakes.input - 1), fakes.input, sizeof fakes.input);
@@ -221,10 +222,92 @@ size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max)
 	return 1;
 }
 
+unsigned fleet_retry_after_s(struct fleet *f)
+{
+	(void)f;
+	return 17;
+}
+
+enum err fleet_pin(struct fleet *f, const struct fleet_model *m, bool on)
+{
+	(void)f, (void)m;
+	fakes.pinned = on;
+	return OK;
+}
+
+bool fleet_is_pinned(struct fleet *f, const char *digest)
+{
+	(void)f, (void)digest;
+	return fakes.pinned;
+}
+
+size_t fleet_status(struct fleet *f, struct fleet_status *ret, size_t max)
+{
+	(void)f, (void)max;
+	ret[0] = (struct fleet_status){ .name = "tiny:latest",
+		.state = FLEET_READY,
+		.pinned = fakes.pinned,
+		.n_ctx = 4096,
+		.n_seq = 8,
+		.running = { 2, 0, 1 },
+		.waiting = { 3, 0, 0 },
+		.model_bytes = 1000,
+		.kv_bytes = 200,
+		.resident_bytes = 1300,
+		.loads = 2,
+		.crashes = 1,
+		.requests = 9,
+		.load_ms = 420,
+		.expires_ms = -1,
+		.settings = "as chosen",
+		.tuned = "flash=off threads=2",
+		.stats = { .tokens_in = 100, .tokens_cached = 60, .tokens_out = 50, .cells = 4096 } };
+	memset(ret[0].digest, 'b', 64);
+	/* first tokens: 4 within 25 ms, 4 within 100 ms, 2 beyond 30 s */
+	ret[0].stats.first[0].n[1] = 4;
+	ret[0].stats.first[0].n[3] = 4;
+	ret[0].stats.first[0].n[STATS_BUCKETS - 1] = 2;
+	ret[0].stats.first[0].sum_us = 61500000;
+	return 1;
+}
+
+size_t fleet_quarantine(struct fleet *f, struct fleet_quarantined *ret, size_t max)
+{
+	(void)f, (void)max;
+	ret[0] = (struct fleet_quarantined){ .model = "tiny:latest", .at_ms = 1700000000000 };
+	memset(ret[0].digest, 'c', 64);
+	return 1;
+}
+
+void machine_id(const struct machine *m, char ret[MACHINE_ID_MAX])
+{
+	(void)m;
+	ret[0] = '\0';
+}
+
+enum err tuning_read(struct db *db, const char *digest, struct str machine, struct engine_load *ret)
+{
+	(void)db, (void)digest, (void)machine;
+	snprintf(ret->tuned, sizeof ret->tuned, "flash=off threads=2");
+	return OK;
+}
+
+enum err pin_store(struct db *db, struct str name, const char *person)
+{
+	(void)db, (void)name, (void)person;
+	return OK;
+}
+
+enum err pin_remove(struct db *db, struct str name)
+{
+	(void)db, (void)name;
+	return OK;
+}
+
 void fleet_totals(struct fleet *f, struct fleet_totals *ret)
 {
 	(void)f;
-	*ret = (struct fleet_totals){ .tokens_in = 100, .tokens_out = 50, .requests = 3 };
+	*ret = (struct fleet_totals){ .tokens_in = 100, .tokens_out = 50, .requests = 3, .queue_max = 512 };
 }
 
 /* ---- models ---- */
@@ -430,6 +513,13 @@ enum err pulls_get(struct pulls *p, const char *id, struct pull_progress *ret)
 void machine_refresh(const char *data_dir, struct machine *m)
 {
 	(void)data_dir, (void)m;
+}
+enum err machine_json(const struct machine *m, struct jw *w)
+{
+	(void)m;
+	jw_obj(w);
+	jw_end(w);
+	return OK;
 }
 enum err advise_json(struct advice_table *t, const struct machine *m, struct buf *out)
 {

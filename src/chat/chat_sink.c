@@ -51,13 +51,15 @@ void tell_rewind(struct chats *c, const struct answer *a, uint64_t offset)
 	send_event(&w, c, a);
 }
 
-static void tell_queue(const struct answer *a, unsigned position, bool loading)
+static void tell_queue(const struct answer *a, const struct fleet_event *e)
 {
 	AUTO_BUF struct buf out = BUF(4096);
 	struct jw w;
 	begin_event(&w, &out, "queue", a);
-	jw_ki64(&w, "position", position);
-	jw_kbool(&w, "loading", loading);
+	jw_ki64(&w, "position", e->position);
+	jw_kbool(&w, "loading", e->loading);
+	if (e->estimate_ms >= 0)
+		jw_ki64(&w, "estimate_ms", e->estimate_ms);
 	send_event(&w, a->chats, a);
 }
 
@@ -200,7 +202,7 @@ static void on_event(const struct fleet_event *e, void *arg)
 	struct answer *a = arg;
 	switch (e->kind) {
 	case FLEET_QUEUED:
-		tell_queue(a, e->position, e->loading);
+		tell_queue(a, e);
 		break;
 	case FLEET_BEGUN:
 		on_begun(a, e);

@@ -16,7 +16,9 @@ void cli_bytes(uint64_t n, char ret[16]); /* "92 MB" */
 enum err cli_path(struct buf *out, const char *prefix, const char *segment);
 
 int cmd_people(const struct args *a);   /* user ..., owner-link, key new */
-int cmd_models(const struct args *a);   /* list, ps, show, stop, rm, advise */
+int cmd_ps(const struct args *a);
+int cmd_pin(const struct args *a);      /* pin, unpin */
+int cmd_models(const struct args *a);   /* list, show, stop, rm, advise */
 int cmd_pull(const struct args *a);
 int cmd_run(const struct args *a);
 int cmd_audit(const struct args *a);

@@ -1,4 +1,4 @@
-/* list, ps, show, stop, rm, advise, pull. */
+/* list, show, stop, rm, advise, pull. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,29 +44,6 @@ static enum err list(struct client *c, const struct args *a, struct err_info *in
 	return OK;
 }
 
-static enum err ps(struct client *c, const struct args *a, struct err_info *info)
-{
-	AUTO_JSON json_t *doc = NULL;
-	size_t i;
-	json_t *m;
-	if (a->json)
-		return print_json(c, "GET", "/api/ps", STR_NONE, info);
-	TRY(client_json(c, "GET", "/api/ps", STR_NONE, &doc, info));
-	printf("%-40s %-14s %-9s %-10s %-8s %s\n", "NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT",
-		"UNTIL");
-	json_array_foreach(json_object_get(doc, "models"), i, m)
-	{
-		char size[16];
-		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "size")), size);
-		printf("%-40s %-14.12s %-9s %-10s %-8lld %.19s\n", text_of(m, "name"),
-			text_of(m, "digest"), size,
-			json_integer_value(json_object_get(m, "size_vram")) ? "GPU" : "CPU",
-			(long long)json_integer_value(json_object_get(m, "context_length")),
-			text_of(m, "expires_at"));
-	}
-	return OK;
-}
-
 static enum err model_body(const char *model, const char *more, struct buf *out)
 {
 	TRY(buf_add(out, STR("{\"model\":")));
@@ -91,6 +68,10 @@ static enum err show(struct client *c, const struct args *a, struct err_info *in
 	json_object_foreach(json_object_get(doc, "model_info"), key, v) if (json_is_integer(v))
 		printf("  %-22s %lld\n", key, (long long)json_integer_value(v));
 	else if (json_is_string(v)) printf("  %-22s %.100s\n", key, json_string_value(v));
+	if (*text_of(doc, "tuned"))
+		printf("  %-22s %s\n", "measured here", text_of(doc, "tuned"));
+	if (json_is_true(json_object_get(doc, "pinned")))
+		puts("  always loaded");
 	static const char *const parts[] = { "parameters", "system", "license" };
 	for (size_t i = 0; i < 3; i++)
 		if (*text_of(doc, parts[i]))
@@ -280,7 +261,6 @@ int cmd_models(const struct args *a)
 	} table[] = {
 		{ "list", list },
 		{ "ls", list },
-		{ "ps", ps },
 		{ "show", show },
 		{ "stop", stop },
 		{ "rm", rm },

@@ -245,7 +245,7 @@ enum err drive_collect(
 		AUTO_IPC_IN struct ipc_in m = { 0 };
 		int64_t left = until - time_mono_ms();
 		TRY(ipc_recv_wait(d->server, left > 0 ? (int)left : 0, &m));
-		if (m.type == ENGINE_STATS)
+		if (m.type == ENGINE_STATS || m.type == GEN_QUEUED)
 			continue;
 		if (m.id < first_id || m.id - first_id >= n)
 			return ERR_PROTOCOL;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "engine/llama/backend.h"
+#include "engine/llama/tune.h"
 #include "engine/scheduler.h"
 #include "engine/watchdog.h"
 #include "os/fd.h"
@@ -23,14 +24,26 @@ enum {
 	STEP_SECONDS = 600,       /* no batch takes this long on a machine that works */
 	MESSAGES_A_STEP = 64,     /* read between two batches; decoding goes on meanwhile */
 	STATS_EVERY_MS = 1000,
+	TUNE_IDLE_MS = 10 * 1000, /* without work: then it measures, once, what suits the machine */
+	TUNE_BUDGET_MS = 15 * 1000,
+	TUNE_TRIES = 3,
+	IDLE_MS = 200, /* without work: then what lies in cells only is saved */
+	CACHE_LEAST = 64 << 20,
 	POLL = 0, /* compute threads sleep between batches: engines share cores */
 };
+
+static const uint64_t CACHE_MOST = 2ull << 30;
 
 struct engine {
 	struct ipc *keeper, *server; /* server NULL: not attached */
 	struct sched *sched;
 	int64_t stats_ms;
 	bool was_busy, server_lost;
+	bool may_save; /* something was computed since all was saved */
+	struct llama_backend *backend;
+	struct tuned tuned; /* text empty: not measured */
+	int tries;          /* of measuring that are left */
+	int64_t idle_since_ms;
 };
 
 /* The watchdog's thread tells the keeper why; process-wide as the watchdog. */
@@ -100,6 +113,14 @@ static void on_failed(void *arg, uint64_t id, const struct gen_failed *v)
 	send_out(arg, &m);
 }
 
+static void on_queued(void *arg, uint64_t id, const struct gen_queued *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, GEN_QUEUED, id);
+	gen_queued_put(&m, v);
+	send_out(arg, &m);
+}
+
 static void send_stats(struct engine *e)
 {
 	bool busy = sched_busy(e->sched);
@@ -147,6 +168,7 @@ static enum err count(struct engine *e, struct ipc_in *m)
 static enum err server_message(struct engine *e, struct ipc_in *m)
 {
 	struct gen_request g;
+	struct engine_purge purge;
 	switch (m->type) {
 	case GEN_START:
 		TRY(gen_request_get(m, &g));
@@ -158,6 +180,10 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 		return OK;
 	case ENGINE_COUNT:
 		return count(e, m);
+	case ENGINE_PURGE:
+		TRY(engine_purge_get(m, &purge));
+		sched_purge(e->sched, &purge);
+		return OK;
 	default:
 		return ERR_PROTOCOL;
 	}
@@ -207,6 +233,61 @@ static enum err read_keeper(struct engine *e)
 	}
 }
 
+/* ---- measuring ---- */
+
+static bool somebody_asks(void *arg)
+{
+	struct engine *e = arg;
+	struct pollfd p[2] = { { .fd = ipc_fd(e->keeper), .events = POLLIN },
+		{ .fd = e->server ? ipc_fd(e->server) : -1, .events = POLLIN } };
+	return poll(p, 2, 0) > 0;
+}
+
+/* Nobody has asked for a while: measures, takes the better settings, and says so. What it has read
+ * is read again then: cells may be laid out otherwise. */
+static enum err tune(struct engine *e)
+{
+	struct tuned t;
+	e->tries--;
+	sched_close(e->sched);
+	enum err err = llama_tune(e->backend, TUNE_BUDGET_MS, somebody_asks, e, &t);
+	if (err == ERR_CANCELLED)
+		e->idle_since_ms = time_mono_ms();
+	else
+		e->tries = 0;
+	if (!err) {
+		struct ipc_out m;
+		e->tuned = t;
+		llama_backend_apply(e->backend, &t);
+		ipc_out_init(&m, ENGINE_TUNED, 0);
+		ipc_put_str(&m, str_from(t.text));
+		send_out(e, &m);
+	}
+	return llama_backend_warm_up(e->backend);
+}
+
+/* How long to wait for messages when nothing is busy; -1: until one comes. */
+static int idle_wait(const struct engine *e)
+{
+	if (e->may_save)
+		return IDLE_MS;
+	if (!e->tries || !e->server)
+		return -1;
+	int64_t left = e->idle_since_ms + TUNE_IDLE_MS - time_mono_ms();
+	return left > 0 ? (int)left : 0;
+}
+
+static enum err idle(struct engine *e)
+{
+	if (e->may_save) {
+		e->may_save = sched_idle(e->sched);
+		return OK;
+	}
+	if (e->tries && e->server && time_mono_ms() - e->idle_since_ms >= TUNE_IDLE_MS)
+		return tune(e);
+	return OK;
+}
+
 /* ---- the loop ---- */
 
 static enum err wait_and_read(struct engine *e)
@@ -219,8 +300,11 @@ static enum err wait_and_read(struct engine *e)
 		p[1].fd = ipc_fd(e->server);
 		p[1].events = (short)(POLLIN | (ipc_wants_write(e->server) ? POLLOUT : 0));
 	}
-	if (poll(p, 2, busy ? 0 : -1) < 0 && errno != EINTR)
+	int n = poll(p, 2, busy ? 0 : idle_wait(e));
+	if (n < 0 && errno != EINTR)
 		return err_from_errno(errno);
+	if (!n && !busy)
+		TRY(idle(e));
 	if (p[0].revents & POLLOUT)
 		(void)ipc_flush(e->keeper);
 	if (p[0].revents & (POLLIN | POLLHUP | POLLERR))
@@ -236,13 +320,17 @@ static int serve(struct engine *e)
 {
 	for (;;) {
 		enum err err = wait_and_read(e);
-		if (err == ERR_CLOSED)
+		if (err == ERR_CLOSED) {
+			sched_save(e->sched);
 			return 0;
+		}
 		if (err) {
 			log_error("engine ends", KV_ERR(err));
 			return 1;
 		}
 		if (sched_busy(e->sched)) {
+			e->may_save = true;
+			e->idle_since_ms = time_mono_ms();
 			watchdog_arm(WATCH_STEP, STEP_SECONDS);
 			err = sched_step(e->sched);
 			watchdog_arm(WATCH_STEP, 0);
@@ -333,12 +421,40 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 		.template_hash = str_from(f.template_hash),
 		.architecture = str_from(f.architecture),
 		.description = str_from(f.description),
+		.tuned = str_from(e->tuned.text),
 	};
 	struct ipc_out m;
 	ipc_out_init(&m, ENGINE_READY, 0);
 	engine_info_put(&m, &info);
 	(void)ipc_send(e->keeper, &m); /* a keeper that is gone shows in the loop */
 	ipc_out_done(&m);
+}
+
+/* The RAM tier of the prefix cache: what was asked for, else an eighth of what is free. */
+static size_t cache_bytes(const struct engine_load *load, uint64_t memory)
+{
+	uint64_t n = load->cache_bytes ? load->cache_bytes : memory / 8;
+	return n < CACHE_LEAST ? CACHE_LEAST : n > CACHE_MOST && !load->cache_bytes ? CACHE_MOST : n;
+}
+
+/* Settings that an engine of this build measured here before; else they are measured when it is
+ * quiet, unless somebody asked for certain ones. */
+static void use_known(struct engine *e, const struct engine_load *load)
+{
+	struct llama_backend_facts f;
+	struct tuned t;
+	llama_backend_facts(e->backend, &f);
+	e->idle_since_ms = time_mono_ms();
+	if (load->flash >= 0 || load->gpu)
+		return;
+	if (str_eq(str_from(load->tuned_build), str_from(f.build)) &&
+		tuned_read(str_from(load->tuned), &t)) {
+		LLAMA_OPS.pool_close(e->backend, POOL_OWN);
+		llama_backend_apply(e->backend, &t);
+		e->tuned = t;
+		return;
+	}
+	e->tries = TUNE_TRIES;
 }
 
 /* From the open file to a model that answers. `info` says why not. */
@@ -365,10 +481,13 @@ static enum err start_model(struct engine *e, const struct engine_load *load, FI
 	TRY(watchdog_start());
 	struct llama_backend *b = NULL;
 	TRY(llama_backend_new(file, &o, &b, info));
+	e->backend = b;
+	use_known(e, load);
 	enum err err = llama_backend_warm_up(b);
 	struct sched_options so = { .ops = &LLAMA_OPS,
 		.backend = b,
-		.sink = { on_begun, on_delta, on_done, on_failed, e } };
+		.sink = { on_begun, on_delta, on_done, on_failed, on_queued, e },
+		.ram_bytes = cache_bytes(load, memory) };
 	if (!err)
 		err = sched_new(&so, &e->sched);
 	if (err) {

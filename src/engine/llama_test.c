@@ -240,7 +240,7 @@ TEST_TIMEOUT(the_sampler_draws_as_the_librarys_chain, 180)
 	for (size_t i = 0; i < p.tokens.n; i++)
 		batch[i] =
 			(struct engine_token){ p.tokens.v[i], (int32_t)i, 0, i + 1 == p.tokens.n };
-	CHECK_OK(LLAMA_OPS.decode(b, batch, p.tokens.n));
+	CHECK_OK(LLAMA_OPS.decode(b, POOL_OWN, batch, p.tokens.n));
 	struct gen_sampling o;
 	gen_sampling_defaults(&o);
 	o.seed = 3;

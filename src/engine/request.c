@@ -25,6 +25,7 @@ struct request *request_free(struct request *r)
 	if (r->chat)
 		r->ops->chat_free(r->backend, r->chat);
 	json_decref(r->schema);
+	buf_wipe(&r->bytes);
 	buf_wipe(&r->answer);
 	buf_wipe(&r->calls);
 	buf_wipe(&r->warnings);
@@ -129,6 +130,8 @@ static enum err prepare_prompt(struct request *r, const struct gen_request *g, b
 	if (p.tokens.n >= r->limit)
 		return context_error(why, p.tokens.n, r->limit);
 	r->prompt_tokens = (uint32_t)p.tokens.n;
+	r->n_company = p.n_company;
+	r->n_group = p.n_group;
 	*ret_thinking = p.thinking;
 	r->feed = p.tokens;
 	p.tokens = (struct tokens){ 0 };
@@ -183,7 +186,9 @@ static enum err keep_schema(struct request *r, struct str schema, struct err_inf
 	bool any = str_eq(schema, STR("json"));
 	if (any)
 		schema = STR("{\"type\":\"object\"}");
-	TRY(json_read(schema, LIMIT_IPC_BULK, JSON_DEPTH_DEFAULT, &r->schema, info));
+	enum err e = json_read(schema, LIMIT_IPC_BULK, JSON_DEPTH_DEFAULT, &r->schema, NULL);
+	if (e)
+		return e == ERR_NOMEM ? e : err_set(info, ERR_INVALID, "schema: is not JSON, or too deep");
 	r->answer = BUF(LIMIT_ANSWER);
 	return schema_check(r->schema, info);
 }
@@ -327,9 +332,13 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	r->person = g->person;
 	r->priority = g->priority;
 	r->strict = g->strict;
+	r->temporary = g->temporary;
+	r->group = g->group;
+	r->object = g->object;
 	r->sampling = g->sampling;
 	const struct engine_caps *caps = ops->caps(backend);
 	bool thinking = false;
+	r->bytes = BUF(1 << 20);
 	r->calls = BUF(LIMIT_ANSWER);
 	r->warnings = BUF(8 * 1024);
 	TRY(prepare_seed(r));

@@ -11,11 +11,17 @@
 #include "engine/sampler.h"
 #include "engine/text.h"
 
+enum { REQUEST_DRAFTS = 7 };
+
 struct request {
 	struct request *next; /* the scheduler's lists */
 	uint64_t id, person, order;
 	uint8_t priority;
-	bool strict, begun, cancelled;
+	bool strict, begun, cancelled, temporary;
+	uint64_t group, object;
+	uint32_t n_company, n_group; /* leading tokens that may be shared, see engine_prompt */
+	int64_t deadline_ns;         /* 0: none */
+	uint32_t place;              /* in the queue, as told last; 0: not yet */
 	struct gen_sampling sampling; /* seed is the one in use */
 	struct tokens feed;
 	uint32_t prompt_tokens, truncated_tokens, cached_tokens;
@@ -23,6 +29,7 @@ struct request {
 	uint32_t limit;          /* prompt and answer, tokens */
 	struct sampler *sampler;
 	struct text *text;
+	struct buf bytes; /* of the token being read */
 	struct engine_grammar *grammar;
 	bool grammar_whole;  /* it rules the reasoning too */
 	int32_t think_token; /* opens the reasoning where a grammar would not let it; -1 */
@@ -42,7 +49,11 @@ struct request {
 	uint8_t top_logprobs;
 	struct buf logprobs_json; /* entries since the last delta, an open array */
 	float *row;               /* the model's logits before they are changed */
-	int64_t added_ns, admitted_ns, first_ns; /* 0: not yet */
+	int64_t added_ns, admitted_ns, first_ns, last_ns; /* 0: not yet */
+	int32_t draft[REQUEST_DRAFTS]; /* guessed tokens in the batch being made */
+	unsigned n_draft;
+	float accepts; /* of drafted tokens so far, smoothed; below a limit nothing is drafted */
+	uint32_t draft_pause; /* tokens until the next try */
 	/* owned by: */
 	const struct engine_backend_ops *ops;
 	void *backend;

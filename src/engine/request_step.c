@@ -63,7 +63,9 @@ static enum err add_probability(struct request *r, struct jw *w, int32_t token, 
 	TRY(r->ops->piece_all ? r->ops->piece_all(r->backend, token, &text)
 			      : r->ops->piece(r->backend, token, &text));
 	struct str s = buf_str(&text);
-	jw_kstr(w, "token", s.len ? s : STR(""));
+	/* A byte 0 has no place in the JSON of ours; `bytes` has it. */
+	bool zero = str_find_byte(s, 0, 0) != SIZE_MAX;
+	jw_kstr(w, "token", zero ? STR("\xef\xbf\xbd") : s.len ? s : STR(""));
 	/* Minus infinity is no JSON; OpenAI writes this number for it. */
 	jw_kf64(w, "logprob", logprob > -9999 ? logprob : -9999);
 	jw_key(w, "bytes");
@@ -171,10 +173,10 @@ static enum err token_text(struct request *r, int32_t token, struct buf *out)
 enum err request_read(struct request *r, int32_t token, struct buf *thought, struct buf *answer,
 	bool *ret_stopped)
 {
-	AUTO_BUF struct buf bytes = BUF(1 << 20);
 	size_t from = answer->len;
-	TRY(token_text(r, token, &bytes));
-	TRY(text_add(r->text, buf_str(&bytes), thought, answer, ret_stopped));
+	buf_clear(&r->bytes);
+	TRY(token_text(r, token, &r->bytes));
+	TRY(text_add(r->text, buf_str(&r->bytes), thought, answer, ret_stopped));
 	return keep(r, answer, from);
 }
 

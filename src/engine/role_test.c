@@ -20,12 +20,12 @@ TEST_TIMEOUT(ready_tells_measured_facts_and_the_child_is_locked, 60)
 {
 	struct engine_info i;
 	struct drive *d = start("smollm2", 0, 0, &i);
-	CHECK_EQ_INT(i.n_seq, 4);
-	CHECK_EQ_INT(i.n_ctx, 4096);
+	CHECK_EQ_INT(i.n_seq, 24);
+	CHECK_EQ_INT(i.n_ctx, 8192);
 	CHECK_EQ_INT(i.n_ctx_train, 8192);
 	CHECK_EQ_INT(i.n_vocab, 49152);
-	/* 30 layers, K and V, 3 heads of 64 values of 2 bytes, 4 * 4096 cells */
-	CHECK_EQ_INT(i.kv_bytes, 30ull * 2 * 3 * 64 * 2 * 4 * 4096);
+	/* 30 layers, K and V, 3 heads of 64 values of 2 bytes; 8192 cells and 8 streams of 2048 */
+	CHECK_EQ_INT(i.kv_bytes, 30ull * 2 * 3 * 64 * 2 * (8192 + 8 * 2048));
 	CHECK(i.model_bytes > 80u << 20);
 	CHECK(i.has_template && !i.gpu);
 	CHECK_EQ_STR(i.architecture, STR("llama"));
@@ -270,7 +270,7 @@ TEST_TIMEOUT(limits_and_errors_reach_the_server, 60)
 	CHECK_OK(drive_one(d, &g, &a, WAIT_MS));
 	CHECK(a.failed);
 	CHECK_EQ_INT(a.f.code, ERR_CONTEXT);
-	CHECK_EQ_INT(a.f.context_tokens, 512);
+	CHECK_EQ_INT(a.f.context_tokens, 1024);
 	CHECK(a.f.prompt_tokens > 10000);
 	drive_answer_done(&a);
 	g = ask("hello");

@@ -89,7 +89,7 @@ static void on_failed(void *arg, uint64_t id, const struct gen_failed *v)
 }
 
 static const struct fake_options SMALL = {
-	.n_ctx = 800,
+	.n_own = 200,
 	.n_seq = 4,
 	.n_batch = 64,
 	.end_every = 60,
@@ -110,7 +110,7 @@ static struct world *world_new(const struct fake_options *o, uint32_t max_waitin
 	struct sched_options so = { .ops = &FAKE_OPS,
 		.backend = w->fake,
 		.max_waiting = max_waiting,
-		.sink = { on_begun, on_delta, on_done, on_failed, w } };
+		.sink = { on_begun, on_delta, on_done, on_failed, NULL, w } };
 	CHECK_OK(sched_new(&so, &w->sched));
 	return w;
 }
@@ -372,7 +372,7 @@ TEST(a_window_or_no_partial_removal_never_reuses_what_is_gone)
 	for (int kind = 0; kind < 2; kind++) {
 		struct fake_options o = SMALL;
 		o.swa_window = kind ? 0 : 20;
-		o.no_partial_rm = kind;
+		o.no_partial = kind;
 		struct world *w = world_new(&o, 0);
 		struct gen_request g =
 			ask("a long and common beginning, then something that differs at the end");
@@ -503,7 +503,7 @@ TEST(a_schema_rules_the_answer_and_a_bad_one_is_refused)
 	struct world *w = world_new(&SMALL, 0);
 	struct gen_request g = ask("abc");
 	g.sampling.num_predict = 20;
-	g.schema = STR("abc");
+	g.schema = STR("{\"const\":\"abc\"}");
 	sched_add(w->sched, 1, &g);
 	g.schema = STR("json"); /* the fake's allows nothing */
 	sched_add(w->sched, 2, &g);
@@ -522,7 +522,7 @@ TEST(a_schema_rules_the_answer_and_a_bad_one_is_refused)
 TEST(a_newcomer_does_not_wait_for_a_long_prompt)
 {
 	struct fake_options o = SMALL;
-	o.n_ctx = 40000;
+	o.n_own = 10000;
 	o.n_batch = 512;
 	struct world *w = world_new(&o, 0);
 	char *longer = malloc(9001);
@@ -555,7 +555,7 @@ TEST(batch_work_is_not_starved_by_a_stream_of_chats)
 {
 	struct fake_options o = SMALL;
 	o.n_seq = 1;
-	o.n_ctx = 200;
+	o.n_own = 200;
 	struct world *w = world_new(&o, 0);
 	struct gen_request g = ask("batch job"), chat = ask("chat");
 	g.priority = 2;
@@ -637,8 +637,20 @@ static void plan_one(uint64_t *x, struct plan *p)
 			"it sleeps, "
 		"then wakes and runs again and on",
 		dice(x, 5));
+	if (dice(x, 2)) { /* as messages, the first one marked */
+		static const char *const share[] = { "", ",\"share\":\"company\"",
+			",\"share\":\"group\"" };
+		snprintf(p->input, sizeof p->input, "[{\"%.*s\"%s}{%u}]", (int)dice(x, 90),
+			"company instructions: answer briefly and politely, in German, name your "
+			"sources, and never guess a number",
+			share[dice(x, 3)], dice(x, 5));
+	}
 	p->g = ask(p->input);
+	p->g.kind = p->input[0] == '[' ? GEN_CHAT : GEN_PROMPT;
 	p->g.person = dice(x, 3);
+	p->g.group = 1 + dice(x, 2);
+	p->g.object = dice(x, 3);
+	p->g.temporary = dice(x, 5) == 0;
 	p->g.priority = (uint8_t)dice(x, 3);
 	p->g.sampling.num_predict = dice(x, 3) ? (int32_t)dice(x, 60) : -1;
 	p->g.strict = dice(x, 12) == 0;
@@ -653,8 +665,8 @@ static void check_end(
 {
 	const struct engine_caps *caps = FAKE_OPS.caps(w->fake);
 	struct answer a;
-	uint32_t limit = p->g.max_context && p->g.max_context < caps->n_ctx_seq ? p->g.max_context
-										: caps->n_ctx_seq;
+	uint32_t limit = p->g.max_context && p->g.max_context < caps->n_ctx ? p->g.max_context
+										: caps->n_ctx;
 	CHECK_EQ_INT(r->done + r->failed, 1);
 	if (p->g.input.len >= limit) {
 		CHECK_EQ_INT(r->f.code, ERR_CONTEXT);
@@ -670,21 +682,33 @@ static void check_end(
 	CHECK(!r->text.len || memcmp(r->text.ptr, a.text, r->text.len) == 0);
 }
 
+static struct fake_options random_backend(uint64_t *x)
+{
+	struct fake_options o = {
+		.n_seq = 1 + dice(x, 6),
+		.n_batch = 8 + dice(x, 60),
+		.end_every = 20 + dice(x, 60),
+		.step_ns = 1 + dice(x, 9000000),
+		.token_ns = 1 + dice(x, 3000000),
+		.cell_ns = dice(x, 2000),
+		.no_partial = dice(x, 4) == 0,
+		.no_state = dice(x, 6) == 0,
+		.swa_window = dice(x, 3) ? 0 : 5 + dice(x, 40),
+		.again_every = dice(x, 3) ? 0 : 2 + dice(x, 9),
+	};
+	o.n_run = 1 + dice(x, 8);
+	unsigned pools = o.no_partial ? 1 : dice(x, 4); /* 0: shared only, 1: own only, else both */
+	o.n_own = pools ? 260 : 0;
+	o.n_seq = pools ? o.n_seq : 0;
+	o.n_shared = pools == 1 ? 0 : 300 + dice(x, 900);
+	o.n_shared_seq = 3 + dice(x, 12);
+	return o;
+}
+
 static void one_schedule(uint64_t seed)
 {
 	uint64_t x = seed * 7919 + 1;
-	struct fake_options o = {
-		.n_seq = 1 + dice(&x, 6),
-		.n_batch = 6 + dice(&x, 60),
-		.end_every = 20 + dice(&x, 60),
-		.step_ns = 1 + dice(&x, 9000000),
-		.token_ns = 1 + dice(&x, 3000000),
-		.shared_cells = dice(&x, 2),
-		.no_partial_rm = dice(&x, 4) == 0,
-		.swa_window = dice(&x, 3) ? 0 : 5 + dice(&x, 40),
-		.again_every = dice(&x, 3) ? 0 : 2 + dice(&x, 9),
-	};
-	o.n_ctx = o.shared_cells ? 260 + dice(&x, 600) : 260 * o.n_seq;
+	struct fake_options o = random_backend(&x);
 	struct world *w = world_new(&o, 0);
 	static struct plan p[RECORDS];
 	unsigned n = 5 + dice(&x, 30), next = 0;
@@ -700,20 +724,24 @@ static void one_schedule(uint64_t seed)
 			p[id].cancelled = true;
 			sched_cancel(w->sched, id);
 		}
+		if (dice(&x, 30) == 0)
+			sched_purge(w->sched, &(struct engine_purge){ dice(&x, 3), dice(&x, 3) });
+		if (dice(&x, 20) == 0)
+			(void)sched_idle(w->sched);
 		CHECK_OK(sched_step(w->sched));
 		struct engine_stats st;
 		sched_stats(w->sched, &st);
-		CHECK(st.active <= o.n_seq && st.cells_used <= st.cells);
+		CHECK(st.active <= o.n_run && st.cells_used <= st.cells);
+		CHECK(fake_cells(w->fake, POOL_SHARED) <= o.n_shared);
 	}
-	CHECK(w->most_running <= o.n_seq || o.again_every); /* a preempted one counts as begun */
 	for (unsigned i = 0; i < n; i++)
 		check_end(w, &p[i], &w->r[i], o.end_every);
 	world_free(w);
 }
 
-TEST_TIMEOUT(a_thousand_random_schedules_give_every_request_its_own_answer, 120)
+TEST_TIMEOUT(ten_thousand_random_schedules_give_every_request_its_own_answer, 240)
 {
-	for (uint64_t seed = 0; seed < 1000; seed++)
+	for (uint64_t seed = 0; seed < 10000; seed++)
 		one_schedule(seed);
 }
 
@@ -725,7 +753,7 @@ TEST_TIMEOUT(no_failed_allocation_loses_a_request, 120)
 	g.sampling.repeat_penalty = 1.2f;
 	g.sampling.repeat_last_n = 8;
 	g.sampling.num_predict = s.sampling.num_predict = 12;
-	g.schema = STR("abc");
+	g.schema = STR("{\"const\":\"abc\"}");
 	FOR_EACH_FAULT(FAULT_ALLOC, n)
 	{
 		struct fake *f = NULL;
@@ -734,7 +762,7 @@ TEST_TIMEOUT(no_failed_allocation_loses_a_request, 120)
 		w->strict_id = -1;
 		w->lossy = true;
 		struct sched_options so = { .ops = &FAKE_OPS,
-			.sink = { on_begun, on_delta, on_done, on_failed, w } };
+			.sink = { on_begun, on_delta, on_done, on_failed, NULL, w } };
 		enum err e = fake_new(&SMALL, &f);
 		so.backend = w->fake = f;
 		if (!e)

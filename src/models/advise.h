@@ -23,6 +23,9 @@ struct machine {
 void machine_probe(const char *data_dir, struct machine *ret);
 /* Refreshes memory_free and disk_free without opening files below /proc (for a locked server). */
 void machine_refresh(const char *data_dir, struct machine *m);
+enum { MACHINE_ID_MAX = 256 };
+/* What measurements hold for: processor, cores, card. */
+void machine_id(const struct machine *m, char ret[MACHINE_ID_MAX]);
 /* Reads a large buffer with `threads` threads for about `ms`; bytes per second. */
 double machine_bandwidth(unsigned threads, unsigned ms);
 /* api/routes.json Machine. */

@@ -55,25 +55,34 @@ static void copy_str(char *dst, size_t size, struct str s)
 	dst[cut.len] = '\0';
 }
 
-static enum err load_engine(struct fleet *f, const struct job *j, struct command *done)
+static void info_keep(struct slot *s, const struct engine_info *i)
+{
+	s->info = *i;
+	copy_str(s->build, sizeof s->build, i->build);
+	copy_str(s->template_hash, sizeof s->template_hash, i->template_hash);
+	copy_str(s->architecture, sizeof s->architecture, i->architecture);
+	copy_str(s->description, sizeof s->description, i->description);
+	copy_str(s->tuned, sizeof s->tuned, i->tuned);
+}
+
+static enum err load_engine(struct fleet *f, struct job *j, struct command *done)
 {
 	AUTO_IPC_OUT struct ipc_out ask;
 	AUTO_IPC_IN struct ipc_in answer = { 0 };
 	struct engine_info info;
+	if (f->opt.tuned_get)
+		f->opt.tuned_get(f->opt.arg, j->digest, &j->load);
 	ipc_out_init(&ask, ASK_ENGINE, 0);
 	ipc_put_str(&ask, str_from(j->digest));
-	ipc_put_bool(&ask, f->opt.gpu);
-	ipc_put_u64(&ask, f->opt.n_ctx);
-	ipc_put_u64(&ask, f->opt.n_seq);
+	ipc_put_u64(&ask, j->cpu_less);
+	engine_params_put(&ask, &j->load);
 	TRY(keeper_call(f->opt.keeper, &ask, FLEET_LOAD_TIMEOUT_MS, &answer, &done->why));
 	done->engine_id = ipc_get_u64(&answer);
 	done->chan_fd = ipc_get_fd(&answer);
 	TRY(engine_info_get(&answer, &info));
-	done->loaded.info = info;
-	copy_str(done->loaded.build, sizeof done->loaded.build, info.build);
-	copy_str(done->loaded.template_hash, sizeof done->loaded.template_hash, info.template_hash);
-	copy_str(done->loaded.architecture, sizeof done->loaded.architecture, info.architecture);
-	copy_str(done->loaded.description, sizeof done->loaded.description, info.description);
+	info_keep(&done->loaded, &info);
+	if (f->opt.tuned_put && info.tuned.len && !str_eq(info.tuned, str_from(j->load.tuned)))
+		f->opt.tuned_put(f->opt.arg, j->digest, info.build, info.tuned);
 	return OK;
 }
 
@@ -102,8 +111,11 @@ static void *loader_main(void *arg)
 			memcpy(done->digest, j->digest, sizeof done->digest);
 			done->err = load_engine(f, j, done);
 			inbox_put(f, done);
-		} else {
+		} else if (j->kind == JOB_STOP) {
 			stop_engine(f, j);
+		} else if (f->opt.tuned_put) {
+			f->opt.tuned_put(f->opt.arg, j->digest, str_from(j->load.tuned_build),
+				str_from(j->load.tuned));
 		}
 		mem_free(j);
 	}
@@ -111,39 +123,6 @@ static void *loader_main(void *arg)
 }
 
 /* ---- the fleet's thread ---- */
-
-static void publish(struct fleet *f)
-{
-	int64_t offset = time_now_ms() - time_mono_ms();
-	unsigned active = 0, waiting = 0;
-	pthread_mutex_lock(&f->lock);
-	f->n_published = 0;
-	for (struct slot *s = f->slots; s; s = s->next) {
-		unsigned sent = 0, rest = 0;
-		for (struct request *r = s->requests; r; r = r->next)
-			*(r->begun ? &sent : &rest) += 1;
-		active += sent;
-		waiting += rest;
-		if (s->state != SLOT_READY || f->n_published == FLEET_ENGINES_MAX)
-			continue;
-		struct fleet_loaded *p = &f->published[f->n_published++];
-		*p = (struct fleet_loaded){ .n_ctx = s->info.n_ctx,
-			.n_seq = s->info.n_seq,
-			.active = sent,
-			.waiting = rest,
-			.model_bytes = s->info.model_bytes,
-			.kv_bytes = s->info.kv_bytes,
-			.gpu = s->info.gpu,
-			.expires_ms = s->expires_mono_ms < 0 ? -1 : s->expires_mono_ms + offset };
-		memcpy(p->digest, s->model.digest, sizeof p->digest);
-		memcpy(p->name, s->model.name, sizeof p->name);
-		memcpy(p->build, s->build, sizeof p->build);
-		memcpy(p->template_hash, s->template_hash, sizeof p->template_hash);
-	}
-	f->totals.active = active;
-	f->totals.waiting = waiting;
-	pthread_mutex_unlock(&f->lock);
-}
 
 static void obey(struct fleet *f, struct command *c)
 {
@@ -159,6 +138,15 @@ static void obey(struct fleet *f, struct command *c)
 		break;
 	case CMD_LOADED:
 		slot_loaded(f, c);
+		break;
+	case CMD_PIN:
+		pin_set(f, &c->model, c->on);
+		break;
+	case CMD_GONE:
+		death_gone(f, &c->gone);
+		break;
+	case CMD_USES:
+		slot_uses(f, c);
 		break;
 	}
 }
@@ -184,7 +172,7 @@ static void *fleet_main(void *arg)
 	struct slot *owners[FLEET_ENGINES_MAX + 1];
 	for (;;) {
 		slot_run_all(f);
-		publish(f);
+		fleet_publish(f);
 		size_t n = gather(f, fds, owners, FLEET_ENGINES_MAX + 1);
 		if (poll(fds, n, slot_next_deadline(f)) < 0 && errno != EINTR)
 			DIE("poll");
@@ -218,17 +206,26 @@ enum err fleet_new(const struct fleet_options *o, struct fleet **ret)
 	if (!f)
 		return ERR_NOMEM;
 	f->opt = *o;
+	if (!f->opt.stall_ms)
+		f->opt.stall_ms = FLEET_STALL_MS;
+	if (!f->opt.yield_ms)
+		f->opt.yield_ms = FLEET_YIELD_MS;
+	if (!f->opt.queue_max)
+		f->opt.queue_max = FLEET_QUEUE_MAX;
+	f->totals.queue_max = f->opt.queue_max;
+	f->retry_after_s = 1;
 	f->wake_fd = -1;
 	f->inbox_tail = &f->inbox;
 	pthread_mutex_init(&f->lock, NULL);
 	f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->wake_fd < 0)
 		return err_from_errno(errno);
-	TRY(queue_new(FLEET_QUEUE_MAX, &f->jobs));
+	TRY(queue_new(8 * FLEET_ENGINES_MAX, &f->jobs));
 	TRY(thread_start("fleet", 256 * 1024, fleet_main, f, &f->thread));
 	f->thread_up = true;
-	TRY(thread_start("fleet-load", 256 * 1024, loader_main, f, &f->loader));
-	f->loader_up = true;
+	for (; f->loaders_up < FLEET_LOADERS; f->loaders_up++)
+		TRY(thread_start("fleet-load", 256 * 1024, loader_main, f,
+			&f->loader[f->loaders_up]));
 	*ret = TAKE(f);
 	return OK;
 }
@@ -246,8 +243,8 @@ struct fleet *fleet_free(struct fleet *f)
 	}
 	if (f->jobs)
 		queue_close(f->jobs);
-	if (f->loader_up)
-		pthread_join(f->loader, NULL);
+	while (f->loaders_up)
+		pthread_join(f->loader[--f->loaders_up], NULL);
 	queue_free(f->jobs);
 	for (struct command *c = f->inbox, *next; c; c = next) {
 		next = c->next;
@@ -284,12 +281,17 @@ static const int32_t *keep_bias(struct arena *a, const struct gen_request *g, bo
 	return copy;
 }
 
+static size_t request_bytes(const struct gen_request *g)
+{
+	return g->input.len + g->tools.len + g->schema.len + g->grammar.len + g->tool_choice.len +
+	       (2 * g->n_bias + g->n_resume) * sizeof(int32_t);
+}
+
 /* Everything a request points to, in its own arena: the caller's strings may go away. */
 static enum err request_copy(const struct gen_request *g, struct request *r)
 {
 	bool failed = false;
-	size_t need = g->input.len + g->tools.len + g->schema.len + g->grammar.len +
-		      g->tool_choice.len + (2 * g->n_bias + g->n_resume) * sizeof(int32_t);
+	size_t need = request_bytes(g);
 	TRY(arena_new(need + LIMIT_STOP_STRINGS * LIMIT_STOP_STRING + 64 * 1024, &r->mem));
 	r->gen = *g;
 	r->gen.input = keep(r->mem, g->input, &failed);
@@ -309,13 +311,31 @@ static enum err request_copy(const struct gen_request *g, struct request *r)
 		&r->tokens, (struct str){ (const char *)g->resume, g->n_resume * sizeof(int32_t) });
 }
 
+static void leave_queue(struct fleet *f, size_t bytes)
+{
+	atomic_fetch_sub(&f->queued, 1);
+	atomic_fetch_sub(&f->queued_bytes, bytes);
+}
+
+/* The queue is bounded by number and by bytes: a request over either is refused at once, one that is
+ * in is answered. A big one is let in when there is nothing else. */
+static bool enter_queue(struct fleet *f, size_t bytes)
+{
+	unsigned n = atomic_fetch_add(&f->queued, 1);
+	uint64_t held = atomic_fetch_add(&f->queued_bytes, bytes);
+	if (n < f->opt.queue_max && (!held || held + bytes <= FLEET_QUEUE_BYTES))
+		return true;
+	leave_queue(f, bytes);
+	atomic_fetch_add(&f->refused_busy, 1);
+	return false;
+}
+
 static enum err start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
 	fleet_sink sink, void *arg, uint64_t *ret_id)
 {
-	if (atomic_fetch_add(&f->queued, 1) >= FLEET_QUEUE_MAX) {
-		atomic_fetch_sub(&f->queued, 1);
-		return ERR_BUSY;
-	}
+	size_t bytes = g ? request_bytes(g) : 0;
+	if (!enter_queue(f, bytes))
+		return ERR_QUEUE;
 	struct request *r = mem_zalloc(1, sizeof *r);
 	struct command *c = mem_zalloc(1, sizeof *c);
 	enum err e = r && c ? OK : ERR_NOMEM;
@@ -326,9 +346,10 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 	if (e) {
 		request_free(r);
 		mem_free(c);
-		atomic_fetch_sub(&f->queued, 1);
+		leave_queue(f, bytes);
 		return e;
 	}
+	r->bytes = bytes;
 	r->load_only = !g;
 	r->model = *m;
 	r->sink = sink;
@@ -354,29 +375,69 @@ enum err fleet_load(struct fleet *f, const struct fleet_model *m, fleet_sink sin
 	return start(f, m, NULL, sink, arg, NULL);
 }
 
-/* A cancel must not fail: without memory for the command the request runs on, which is reported. */
-static void command(struct fleet *f, enum command_kind kind, uint64_t id, const char *digest)
+unsigned fleet_retry_after_s(struct fleet *f)
 {
-	struct command *c = mem_zalloc(1, sizeof *c);
+	return atomic_load(&f->retry_after_s);
+}
+
+/* A command must not fail: without memory for it the request runs on, which is reported. */
+static void command(struct fleet *f, const struct command *what)
+{
+	struct command *c = mem_alloc(sizeof *c);
 	if (!c) {
-		log_error("no memory to pass a cancel on", KV_I64("request", id));
+		log_error("no memory to pass a command on", KV_I64("kind", what->kind));
 		return;
 	}
-	c->kind = kind;
-	c->id = id;
-	if (digest)
-		(void)str_copy(str_from(digest), c->digest, sizeof c->digest);
+	*c = *what;
 	inbox_put(f, c);
 }
 
 void fleet_cancel(struct fleet *f, uint64_t id)
 {
-	command(f, CMD_CANCEL, id, NULL);
+	command(f, &(struct command){ .kind = CMD_CANCEL, .id = id });
 }
+
 void fleet_unload(struct fleet *f, const char *digest)
 {
-	command(f, CMD_UNLOAD, 0, digest);
+	struct command c = { .kind = CMD_UNLOAD };
+	(void)str_copy(str_from(digest), c.digest, sizeof c.digest);
+	command(f, &c);
 }
+
+void fleet_engine_gone(struct fleet *f, const struct fleet_gone *g)
+{
+	command(f, &(struct command){ .kind = CMD_GONE, .gone = *g });
+}
+
+void fleet_engine_uses(struct fleet *f, const char *digest, uint64_t resident, uint64_t own)
+{
+	struct command c = { .kind = CMD_USES, .rss = resident, .own = own };
+	(void)str_copy(str_from(digest), c.digest, sizeof c.digest);
+	command(f, &c);
+}
+
+/* ---- pins ---- */
+
+bool fleet_is_pinned(struct fleet *f, const char *digest)
+{
+	pthread_mutex_lock(&f->lock);
+	bool pinned = pin_find(f, digest) != NULL;
+	pthread_mutex_unlock(&f->lock);
+	return pinned;
+}
+
+enum err fleet_pin(struct fleet *f, const struct fleet_model *m, bool on)
+{
+	pthread_mutex_lock(&f->lock);
+	bool room = !on || pin_find(f, m->digest) || pin_find(f, "");
+	pthread_mutex_unlock(&f->lock);
+	if (!room)
+		return ERR_LIMIT;
+	command(f, &(struct command){ .kind = CMD_PIN, .model = *m, .on = on });
+	return OK;
+}
+
+/* ---- what is seen ---- */
 
 size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max)
 {
@@ -387,9 +448,32 @@ size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max)
 	return n;
 }
 
+size_t fleet_status(struct fleet *f, struct fleet_status *ret, size_t max)
+{
+	pthread_mutex_lock(&f->lock);
+	size_t n = f->n_status < max ? f->n_status : max;
+	memcpy(ret, f->status, n * sizeof *ret);
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
 void fleet_totals(struct fleet *f, struct fleet_totals *ret)
 {
 	pthread_mutex_lock(&f->lock);
 	*ret = f->totals;
 	pthread_mutex_unlock(&f->lock);
+	ret->queue_bytes = atomic_load(&f->queued_bytes);
+	ret->refused_busy = atomic_load(&f->refused_busy);
+}
+
+size_t fleet_quarantine(struct fleet *f, struct fleet_quarantined *ret, size_t max)
+{
+	pthread_mutex_lock(&f->lock);
+	size_t n = f->n_bad < FLEET_QUARANTINE_MAX ? f->n_bad : FLEET_QUARANTINE_MAX;
+	if (n > max)
+		n = max;
+	for (size_t i = 0; i < n; i++)
+		ret[i] = f->bad[(f->n_bad - 1 - i) % FLEET_QUARANTINE_MAX];
+	pthread_mutex_unlock(&f->lock);
+	return n;
 }

@@ -1,4 +1,4 @@
-/* What happens to one loaded model and its requests; see fleet_int.h for states and invariants. */
+/* One model's requests: taking, sending, what its engine says of them; see fleet_int.h. */
 #include "models/fleet_int.h"
 
 #include "base/arena.h"
@@ -27,24 +27,25 @@ static void finish(struct fleet *f, struct request *r, const struct fleet_event 
 	if (!r->load_only)
 		count(f, e);
 	atomic_fetch_sub(&f->queued, 1);
+	atomic_fetch_sub(&f->queued_bytes, r->bytes);
 	if (r->sink)
 		r->sink(e, r->arg);
 	request_free(r);
 }
 
-static void fail(struct fleet *f, struct request *r, enum err why, struct str detail)
+void request_fail(struct fleet *f, struct request *r, enum err why, struct str detail)
 {
 	finish(f, r,
 		&(struct fleet_event){
 			.kind = FLEET_FAILED, .failed = { .code = why, .detail = detail } });
 }
 
-static void done_empty(struct fleet *f, struct request *r, enum gen_reason reason)
+void request_done_empty(struct fleet *f, struct request *r, enum gen_reason reason)
 {
 	finish(f, r, &(struct fleet_event){ .kind = FLEET_DONE, .done = { .reason = reason } });
 }
 
-static struct request *unlink_request(struct slot *s, struct request *r)
+struct request *unlink_request(struct slot *s, struct request *r)
 {
 	for (struct request **at = &s->requests; *at; at = &(*at)->next)
 		if (*at == r) {
@@ -55,9 +56,15 @@ static struct request *unlink_request(struct slot *s, struct request *r)
 	DIE("request is not in its slot");
 }
 
+void slot_fail_all(struct fleet *f, struct slot *s, enum err e, struct str why)
+{
+	while (s->requests)
+		request_fail(f, unlink_request(s, s->requests), e, why);
+}
+
 /* ---- slots ---- */
 
-static struct slot *slot_find(struct fleet *f, const char *digest)
+struct slot *slot_find(struct fleet *f, const char *digest)
 {
 	for (struct slot *s = f->slots; s; s = s->next)
 		if (!strcmp(s->model.digest, digest))
@@ -65,41 +72,82 @@ static struct slot *slot_find(struct fleet *f, const char *digest)
 	return NULL;
 }
 
-static void slot_free(struct fleet *f, struct slot *s)
+struct slot *slot_new(struct fleet *f, const struct fleet_model *m)
+{
+	struct slot *s = mem_zalloc(1, sizeof *s), **last = &f->slots;
+	if (!s)
+		return NULL;
+	s->state = SLOT_WANTED;
+	s->model = *m;
+	if (s->model.keep_alive_ms == FLEET_KEEP_AS_IS)
+		s->model.keep_alive_ms = f->opt.keep_alive_ms;
+	s->past = past_of(f, m);
+	s->wanted_ms = time_mono_ms();
+	while (*last)
+		last = &(*last)->next; /* who asked first loads first */
+	*last = s;
+	return s;
+}
+
+void slot_free(struct fleet *f, struct slot *s)
 {
 	for (struct slot **at = &f->slots; *at; at = &(*at)->next)
 		if (*at == s) {
 			*at = s->next;
 			break;
 		}
+	s->past->used_ms = time_mono_ms();
+	stats_add(&s->past->stats, &s->stats);
 	ipc_free(s->chan);
 	mem_free(s);
 }
 
-static void job_put(struct fleet *f, enum job_kind kind, const struct slot *s)
+void slot_stop_engine(struct fleet *f, struct slot *s)
 {
-	struct job *j = mem_zalloc(1, sizeof *j);
-	if (!j)
+	struct job *j = s->chan ? mem_zalloc(1, sizeof *j) : NULL;
+	if (s->chan && !j)
 		DIE("no memory for a loader job");
-	j->kind = kind;
-	j->engine_id = s->engine_id;
-	memcpy(j->digest, s->model.digest, sizeof j->digest);
-	if (queue_put(f->jobs, j))
-		DIE("the loader's queue is full"); /* bounded by slots: at most two jobs each */
-}
-
-static void slot_stop_engine(struct fleet *f, struct slot *s)
-{
-	if (s->chan)
-		job_put(f, JOB_STOP, s);
+	if (j) {
+		j->kind = JOB_STOP;
+		j->engine_id = s->engine_id;
+		if (queue_put(f->jobs, j))
+			DIE("the loaders' queue is full"); /* bounded by slots: a few jobs each */
+	}
 	s->chan = ipc_free(s->chan);
 }
 
-static void touch(struct slot *s)
+void slot_touch(struct fleet *f, struct slot *s)
 {
-	s->idle_since_ms = time_mono_ms();
-	s->expires_mono_ms =
-		s->model.keep_alive_ms < 0 ? -1 : s->idle_since_ms + s->model.keep_alive_ms;
+	s->idle_since_ms = s->past->used_ms = time_mono_ms();
+	s->expires_mono_ms = s->model.keep_alive_ms < 0 || slot_pinned(f, s->model.digest)
+				     ? -1
+				     : s->idle_since_ms + s->model.keep_alive_ms;
+}
+
+bool slot_running(const struct slot *s)
+{
+	for (const struct request *r = s->requests; r; r = r->next)
+		if (r->state == REQUEST_SENT)
+			return true;
+	return false;
+}
+
+/* ---- taking requests ---- */
+
+/* Until a request at this place begins, by what requests took here; -1: nothing is known. */
+static int64_t estimate(const struct slot *s, unsigned ahead)
+{
+	int64_t wait = 0, now = time_mono_ms();
+	if (s->state != SLOT_READY) {
+		if (!s->past->load_ms)
+			return -1;
+		int64_t since = s->state == SLOT_LOADING ? now - s->loading_ms : 0;
+		wait = since < s->past->load_ms ? s->past->load_ms - since : 0;
+	}
+	unsigned together = s->info.n_seq ? s->info.n_seq : 1, rounds = ahead / together;
+	if (rounds && s->request_ms <= 0)
+		return -1;
+	return wait + (int64_t)(rounds * s->request_ms);
 }
 
 static void tell_queued(const struct slot *s, const struct request *r)
@@ -111,36 +159,53 @@ static void tell_queued(const struct slot *s, const struct request *r)
 		return;
 	r->sink(&(struct fleet_event){ .kind = FLEET_QUEUED,
 			.position = ahead + 1,
+			.estimate_ms = estimate(s, ahead),
 			.loading = s->state != SLOT_READY },
 		r->arg);
 }
 
+/* The newest name and what it says of keeping count; where it says nothing, what was said before. */
+static void take_model(struct slot *s, const struct fleet_model *m)
+{
+	int64_t keep = m->keep_alive_ms == FLEET_KEEP_AS_IS ? s->model.keep_alive_ms
+							     : m->keep_alive_ms;
+	s->model = *m;
+	s->model.keep_alive_ms = keep;
+}
+
 void slot_take_request(struct fleet *f, struct request *r)
 {
-	struct slot *s = slot_find(f, r->model.digest);
-	if (!s) {
-		s = mem_zalloc(1, sizeof *s);
-		if (!s) {
-			fail(f, r, ERR_NOMEM, STR_NONE);
-			return;
-		}
-		s->state = SLOT_WANTED;
-		struct slot **last = &f->slots;
-		while (*last)
-			last = &(*last)->next; /* who asked first loads first */
-		*last = s;
+	if (!r->load_only && quarantined(f, r)) {
+		request_fail(f, r, ERR_ENGINE,
+			STR("this request made the model's process fail before, alone; it is not "
+			    "tried again"));
+		return;
 	}
-	s->model = r->model; /* the newest name and keep-alive count */
+	if (r->model.require_gpu && !f->opt.gpu) {
+		request_fail(f, r, ERR_UNSUPPORTED,
+			STR("a GPU is required, and this machine has none that may be used"));
+		return;
+	}
+	struct slot *s = slot_find(f, r->model.digest);
+	if (!s)
+		s = slot_new(f, &r->model);
+	if (!s) {
+		request_fail(f, r, ERR_NOMEM, STR_NONE);
+		return;
+	}
+	take_model(s, &r->model);
 	s->unload_asked = false;
-	touch(s);
+	slot_touch(f, s);
 	if (r->load_only && s->state == SLOT_READY) { /* there already */
-		done_empty(f, r, GEN_STOP);
+		request_done_empty(f, r, GEN_STOP);
 		return;
 	}
 	struct request **end = &s->requests;
 	while (*end)
 		end = &(*end)->next;
 	*end = r;
+	if (!r->load_only)
+		s->past->requests++;
 	tell_queued(s, r);
 }
 
@@ -158,11 +223,11 @@ void slot_cancel(struct fleet *f, uint64_t id)
 			if (r->id != id)
 				continue;
 			r->cancelled = true;
-			if (r->state == REQUEST_SENT)
+			if (r->state == REQUEST_SENT && s->chan)
 				send_cancel(s, r); /* its GEN_DONE ends it */
-			else
-				done_empty(f, unlink_request(s, r), GEN_CANCELLED);
-			touch(s);
+			else if (r->state != REQUEST_SENT)
+				request_done_empty(f, unlink_request(s, r), GEN_CANCELLED);
+			slot_touch(f, s);
 			return;
 		}
 }
@@ -170,87 +235,19 @@ void slot_cancel(struct fleet *f, uint64_t id)
 void slot_unload(struct fleet *f, const char *digest)
 {
 	struct slot *s = slot_find(f, digest);
-	if (s)
+	if (s && !slot_pinned(f, digest))
 		s->unload_asked = true;
 }
 
-/* ---- loading ---- */
-
-void slot_loaded(struct fleet *f, struct command *c)
-{
-	struct slot *s = slot_find(f, c->digest);
-	if (!s || s->state != SLOT_LOADING) {
-		if (c->chan_fd >= 0)
-			close(c->chan_fd);
-		return;
-	}
-	enum err e = c->err;
-	if (!e)
-		e = ipc_new(c->chan_fd, &s->chan);
-	if (e) {
-		struct str why = str_from(c->why.detail[0] ? c->why.detail : err_text(e));
-		while (s->requests)
-			fail(f, unlink_request(s, s->requests), e, why);
-		slot_free(f, s);
-		return;
-	}
-	s->engine_id = c->engine_id;
-	s->info = c->loaded.info;
-	memcpy(s->build, c->loaded.build, sizeof s->build);
-	memcpy(s->template_hash, c->loaded.template_hash, sizeof s->template_hash);
-	memcpy(s->architecture, c->loaded.architecture, sizeof s->architecture);
-	memcpy(s->description, c->loaded.description, sizeof s->description);
-	s->info.build = str_from(s->build);
-	s->info.template_hash = str_from(s->template_hash);
-	s->info.architecture = str_from(s->architecture);
-	s->info.description = str_from(s->description);
-	s->state = SLOT_READY;
-	touch(s);
-	int64_t now = time_mono_ns();
-	for (struct request *r = s->requests, *next; r; r = next) {
-		next = r->next;
-		r->load_ns = now - r->arrived_ns;
-		if (r->load_only)
-			done_empty(f, unlink_request(s, r), GEN_STOP);
-	}
-}
-
-/* An engine is gone (crash, bad message): who was in its batch is suspect and runs again alone. */
-static void slot_crashed(struct fleet *f, struct slot *s)
-{
-	log_warn("engine died", KV_STR("model", str_from(s->model.digest)),
-		KV_I64("engine", s->engine_id));
-	slot_stop_engine(f, s);
-	pthread_mutex_lock(&f->lock);
-	f->totals.crashes++;
-	pthread_mutex_unlock(&f->lock);
-	unsigned sent = 0;
-	for (struct request *r = s->requests; r; r = r->next)
-		sent += r->state == REQUEST_SENT;
-	for (struct request *r = s->requests, *next; r; r = next) {
-		next = r->next;
-		if (r->state != REQUEST_SENT)
-			continue;
-		r->crashes++;
-		bool guilty = (sent == 1 && r->suspect) || r->crashes >= FLEET_CRASHES_MAX;
-		if (r->cancelled)
-			done_empty(f, unlink_request(s, r), GEN_CANCELLED);
-		else if (guilty)
-			fail(f, unlink_request(s, r), ERR_ENGINE,
-				STR("the model's process failed on this request again; it is not "
-					"tried any more"));
-		else {
-			r->state = REQUEST_WAITING;
-			r->begun = false;
-			r->suspect = true;
-			r->text_skip = r->text_sent;
-			r->tokens_alone = 0;
-		}
-	}
-	s->state = SLOT_WANTED;
-}
-
 /* ---- sending requests ---- */
+
+/* Only a strict request asks for the same bytes every time: with another build or other settings
+ * what comes after the tokens it has would not belong to them. */
+static bool changed_under(const struct slot *s, const struct request *r)
+{
+	return r->gen.strict && r->told_begun &&
+	       (strcmp(r->began_build, s->build) != 0 || r->began_step != s->past->step);
+}
 
 static enum err send_request(struct slot *s, struct request *r)
 {
@@ -258,33 +255,48 @@ static enum err send_request(struct slot *s, struct request *r)
 	struct gen_request g = r->gen;
 	g.resume = (const int32_t *)(const void *)r->tokens.ptr;
 	g.n_resume = r->tokens.len / sizeof(int32_t);
+	if (g.deadline_ms) { /* it counts from the arrival here */
+		g.deadline_ms -= (time_mono_ns() - r->arrived_ns) / 1000000;
+		g.deadline_ms = g.deadline_ms < 1 ? 1 : g.deadline_ms;
+	}
 	ipc_out_init(&m, GEN_START, r->id);
 	gen_request_put(&m, &g);
 	return ipc_send(s->chan, &m);
 }
 
-static void send_waiting(struct fleet *f, struct slot *s)
+static void send_or_fail(struct fleet *f, struct slot *s, struct request *r, bool *ret_stop)
+{
+	if (changed_under(s, r)) {
+		request_fail(f, unlink_request(s, r), ERR_ENGINE,
+			STR("the engine was started again with another build or other settings: a "
+			    "strict answer cannot go on; ask again"));
+		return;
+	}
+	if (!slot_running(s))
+		s->progress_ms = time_mono_ms();
+	enum err e = send_request(s, r);
+	/* ERR_CLOSED: the reader sees the end of the channel too, and handles it. ERR_LIMIT: the
+	 * channel is full; it goes out later. */
+	*ret_stop = e == ERR_CLOSED || e == ERR_LIMIT;
+	if (!e)
+		r->state = REQUEST_SENT;
+	else if (!*ret_stop)
+		request_fail(f, unlink_request(s, r), e, STR_NONE);
+}
+
+void slot_send_waiting(struct fleet *f, struct slot *s)
 {
 	struct request *suspect = NULL;
-	bool running = false;
-	for (struct request *r = s->requests; r; r = r->next) {
-		running |= r->state == REQUEST_SENT;
-		if (r->suspect && !suspect)
+	bool stop = false;
+	for (struct request *r = s->requests; r && !suspect; r = r->next)
+		if (r->suspect)
 			suspect = r;
-	}
-	if (suspect && running)
-		return; /* the suspect runs alone, or waits until the others have ended */
-	for (struct request *r = suspect ? suspect : s->requests, *next; r; r = next) {
+	if (s->yield || s->full || (suspect && slot_running(s)))
+		return; /* a suspect runs alone, or waits until the others have ended */
+	for (struct request *r = suspect ? suspect : s->requests, *next; r && !stop; r = next) {
 		next = suspect ? NULL : r->next;
-		if (r->state == REQUEST_SENT)
-			continue;
-		enum err e = send_request(s, r);
-		if (e == ERR_CLOSED)
-			return; /* the reader sees the end of the channel too, and handles it */
-		if (e)
-			fail(f, unlink_request(s, r), e, STR_NONE);
-		else
-			r->state = REQUEST_SENT;
+		if (r->state != REQUEST_SENT && !r->load_only)
+			send_or_fail(f, s, r, &stop);
 	}
 }
 
@@ -300,13 +312,19 @@ static struct request *request_of(struct slot *s, uint64_t id)
 
 static enum err on_begun(struct slot *s, struct request *r, struct ipc_in *m)
 {
-	struct fleet_event e = { .kind = FLEET_BEGUN, .engine = &s->info, .load_ns = r->load_ns };
+	struct fleet_event e = { .kind = FLEET_BEGUN,
+		.engine = &s->info,
+		.gpu_missed = s->gpu_missed,
+		.load_ns = r->load_ns };
 	TRY(gen_begun_get(m, &e.begun));
 	bool first = !r->told_begun;
 	r->begun = r->told_begun = true;
 	r->gen.sampling.seed = e.begun.seed; /* a second run makes the same choices */
-	if (first)
-		r->sink(&e, r->arg);
+	if (!first)
+		return OK;
+	memcpy(r->began_build, s->build, sizeof r->began_build);
+	r->began_step = s->past->step;
+	r->sink(&e, r->arg);
 	return OK;
 }
 
@@ -328,32 +346,97 @@ static enum err on_delta(struct request *r, struct ipc_in *m)
 	return OK;
 }
 
+static enum err on_queued(struct request *r, struct ipc_in *m)
+{
+	struct gen_queued q;
+	TRY(gen_queued_get(m, &q));
+	if (!r->told_begun)
+		r->sink(&(struct fleet_event){ .kind = FLEET_QUEUED,
+				.position = q.position,
+				.estimate_ms = q.estimate_ms },
+			r->arg);
+	return OK;
+}
+
+static void learn_time(struct slot *s, const struct gen_done *d)
+{
+	double ms = (double)(d->prompt_ns + d->answer_ns) / 1e6;
+	s->request_ms = s->request_ms > 0 ? 0.8 * s->request_ms + 0.2 * ms : ms;
+}
+
 static enum err on_end(struct fleet *f, struct slot *s, struct request *r, struct ipc_in *m)
 {
 	struct fleet_event e = { .kind = FLEET_DONE };
 	if (m->type == GEN_DONE) {
 		TRY(gen_done_get(m, &e.done));
+		learn_time(s, &e.done);
 	} else {
 		e.kind = FLEET_FAILED;
 		TRY(gen_failed_get(m, &e.failed));
 	}
-	touch(s);
+	if (e.kind == FLEET_FAILED && e.failed.code == ERR_BUSY && !r->begun) {
+		r->state = REQUEST_WAITING; /* accepted here: it waits here */
+		s->full = true;
+		return OK;
+	}
+	s->full = false;
+	s->past->failed += e.kind == FLEET_FAILED;
+	death_survived(s);
+	slot_touch(f, s);
 	finish(f, unlink_request(s, r), &e);
+	return OK;
+}
+
+static enum err on_stats(struct slot *s, struct ipc_in *m, int64_t now)
+{
+	TRY(engine_stats_get(m, &s->stats));
+	uint64_t tokens = s->stats.tokens_in + s->stats.tokens_out + s->stats.tokens_cached;
+	if (tokens != s->progress_tokens)
+		s->progress_ms = now;
+	s->progress_tokens = tokens;
+	return OK;
+}
+
+/* It measured what suits the model here: known from now on, and kept for its next start. */
+static enum err on_tuned(struct fleet *f, struct slot *s, struct ipc_in *m)
+{
+	struct str line = ipc_get_str(m);
+	if (line.len > ENGINE_TUNED_MAX || !str_is_utf8(line) || str_has_control(line))
+		return ERR_PROTOCOL;
+	TRY(ipc_end(m));
+	TRY(str_copy(line, s->tuned, sizeof s->tuned));
+	s->info.tuned = str_from(s->tuned);
+	struct job *j = mem_zalloc(1, sizeof *j);
+	if (!j)
+		return OK; /* it measures again at its next start */
+	j->kind = JOB_TUNED;
+	memcpy(j->digest, s->model.digest, sizeof j->digest);
+	memcpy(j->load.tuned, s->tuned, sizeof j->load.tuned);
+	(void)!!str_copy(s->info.build, j->load.tuned_build, sizeof j->load.tuned_build);
+	if (queue_put(f->jobs, j))
+		mem_free(j);
 	return OK;
 }
 
 static enum err on_message(struct fleet *f, struct slot *s, struct ipc_in *m)
 {
+	int64_t now = time_mono_ms();
 	if (m->type == ENGINE_STATS)
-		return engine_stats_get(m, &s->stats);
+		return on_stats(s, m, now);
+	if (m->type == ENGINE_TUNED)
+		return on_tuned(f, s, m);
 	struct request *r = request_of(s, m->id);
 	if (!r)
 		return OK; /* late words about a request that has ended */
+	if (m->type != GEN_QUEUED)
+		s->progress_ms = now;
 	switch (m->type) {
 	case GEN_BEGUN:
 		return on_begun(s, r, m);
 	case GEN_DELTA:
 		return on_delta(r, m);
+	case GEN_QUEUED:
+		return on_queued(r, m);
 	case GEN_DONE:
 	case GEN_FAILED:
 		return on_end(f, s, r, m);
@@ -375,90 +458,13 @@ void slot_channel_ready(struct fleet *f, struct slot *s)
 		return;
 	if (e != ERR_CLOSED)
 		log_error("an engine sent what is not allowed", KV_ERR(e));
-	slot_crashed(f, s);
-}
-
-/* ---- time ---- */
-
-static bool slot_idle(const struct slot *s)
-{
-	return s->state == SLOT_READY && !s->requests;
-}
-
-static bool slot_expired(const struct slot *s, int64_t now)
-{
-	return slot_idle(s) &&
-	       (s->unload_asked || (s->expires_mono_ms >= 0 && s->expires_mono_ms <= now));
-}
-
-/* Room for one more engine: counts the running ones and stops the idle one used longest ago. */
-static bool make_room(struct fleet *f)
-{
-	unsigned running = 0;
-	struct slot *oldest = NULL;
-	for (struct slot *s = f->slots; s; s = s->next) {
-		running += s->state != SLOT_WANTED;
-		if (slot_idle(s) && (!oldest || s->idle_since_ms < oldest->idle_since_ms))
-			oldest = s;
-	}
-	if (running < f->opt.max_engines)
-		return true;
-	if (!oldest)
-		return false;
-	slot_stop_engine(f, oldest);
-	slot_free(f, oldest);
-	return true;
-}
-
-void slot_run_all(struct fleet *f)
-{
-	int64_t now = time_mono_ms();
-	for (struct slot *s = f->slots, *next; s; s = next) {
-		next = s->next;
-		if (slot_expired(s, now)) {
-			slot_stop_engine(f, s);
-			slot_free(f, s);
-		} else if (s->state == SLOT_WANTED && !s->requests) {
-			slot_free(f, s); /* everybody who wanted it has gone */
-		}
-	}
-	for (struct slot *s = f->slots; s; s = s->next)
-		if (s->state == SLOT_WANTED) {
-			if (!make_room(f))
-				break;
-			s->state = SLOT_LOADING;
-			job_put(f, JOB_LOAD, s);
-			break; /* make_room may have freed the next slot: come again at once */
-		}
-	for (struct slot *s = f->slots; s; s = s->next)
-		if (s->state == SLOT_READY)
-			send_waiting(f, s);
-}
-
-int slot_next_deadline(struct fleet *f)
-{
-	int64_t now = time_mono_ms(), wait = -1;
-	for (struct slot *s = f->slots; s; s = s->next) {
-		int64_t left = -1;
-		if (s->state == SLOT_WANTED)
-			left = 200; /* no room was free: look again */
-		else if (slot_idle(s) && s->unload_asked)
-			left = 0;
-		else if (slot_idle(s) && s->expires_mono_ms >= 0)
-			left = s->expires_mono_ms > now ? s->expires_mono_ms - now : 0;
-		if (left >= 0 && (wait < 0 || left < wait))
-			wait = left;
-	}
-	return wait > 60000 ? 60000 : (int)wait;
+	death_lost(f, s, e == ERR_CLOSED ? NULL : "it sent what is not allowed");
 }
 
 void slot_free_all(struct fleet *f)
 {
 	while (f->slots) {
-		struct slot *s = f->slots;
-		while (s->requests)
-			fail(f, unlink_request(s, s->requests), ERR_CLOSED,
-				STR("the server is stopping"));
-		slot_free(f, s);
+		slot_fail_all(f, f->slots, ERR_CLOSED, STR("the server is stopping"));
+		slot_free(f, f->slots);
 	}
 }

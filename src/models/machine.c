@@ -243,6 +243,12 @@ void machine_probe(const char *data_dir, struct machine *ret)
 	*ret = m;
 }
 
+void machine_id(const struct machine *m, char ret[MACHINE_ID_MAX])
+{
+	snprintf(ret, MACHINE_ID_MAX, "%s; %u cores%s%s", m->cpu, m->cores, m->gpu[0] ? "; " : "",
+		m->gpu);
+}
+
 /* ---- bandwidth ---- */
 struct reader {
 	const uint64_t *p;

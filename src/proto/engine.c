@@ -92,6 +92,18 @@ void engine_params_put(struct ipc_out *m, const struct engine_load *v)
 	ipc_put_u64(m, v->n_ctx_own);
 	ipc_put_i64(m, v->flash);
 	ipc_put_u64(m, v->cache_bytes);
+	ipc_put_str(m, str_from(v->tuned));
+	ipc_put_str(m, str_from(v->tuned_build));
+}
+
+/* One line of text for people and for an array of `size` bytes. */
+static void get_line(struct ipc_in *m, char *dst, size_t size)
+{
+	struct str s = ipc_get_str(m);
+	bool ok = str_is_utf8(s) && !str_has_control(s) && !str_copy(s, dst, size);
+	refuse_unless(m, ok);
+	if (!ok)
+		dst[0] = '\0';
 }
 
 void engine_params_get(struct ipc_in *m, struct engine_load *v)
@@ -107,6 +119,8 @@ void engine_params_get(struct ipc_in *m, struct engine_load *v)
 	v->n_ctx_own = get_u32(m, N_CTX_MAX);
 	v->flash = (int8_t)get_i32(m, -1, 1);
 	v->cache_bytes = ipc_get_u64(m);
+	get_line(m, v->tuned, sizeof v->tuned);
+	get_line(m, v->tuned_build, sizeof v->tuned_build);
 }
 
 enum err engine_load_get(struct ipc_in *m, struct engine_load *v)
@@ -140,6 +154,7 @@ void engine_info_put(struct ipc_out *m, const struct engine_info *v)
 	ipc_put_str(m, v->template_hash);
 	ipc_put_str(m, v->architecture);
 	ipc_put_str(m, v->description);
+	ipc_put_str(m, v->tuned);
 }
 
 enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
@@ -158,6 +173,8 @@ enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
 	got.template_hash = get_text(m, LIMIT_NAME);
 	got.architecture = get_text(m, LIMIT_NAME);
 	got.description = get_text(m, LIMIT_NAME);
+	got.tuned = get_text(m, ENGINE_TUNED_MAX);
+	refuse_unless(m, str_is_utf8(got.tuned) && !str_has_control(got.tuned));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;

@@ -6,7 +6,8 @@
  * server -> engine   GEN_START, GEN_CANCEL, ENGINE_COUNT
  * engine -> server   GEN_BEGUN, GEN_DELTA.., then exactly one of GEN_DONE or GEN_FAILED;
  *                    ENGINE_COUNTED; ENGINE_STATS every second while busy and once when idle;
- *                    GEN_QUEUED while a request waits and its place changes.
+ *                    GEN_QUEUED while a request waits and its place changes; ENGINE_TUNED (one str:
+ *                    engine_info.tuned) when it measured what suits the model here.
  * server -> engine   ENGINE_PURGE: what a person or a conversation left in the prefix cache goes.
  * The message header's id is the request's id, chosen by the server, unique per engine. */
 #pragma once
@@ -17,9 +18,10 @@ enum engine_msg {
 	ENGINE_LOAD = 0x200, ENGINE_READY, ENGINE_REFUSED,
 	GEN_START, GEN_CANCEL, GEN_BEGUN, GEN_DELTA, GEN_DONE, GEN_FAILED,
 	ENGINE_COUNT, ENGINE_COUNTED, ENGINE_STATS,
-	GEN_QUEUED, ENGINE_PURGE,
+	GEN_QUEUED, ENGINE_PURGE, ENGINE_TUNED,
 };
 
+enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
 /* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
 struct engine_load {
 	int model_fd;            /* read-only; owned by the struct's holder */
@@ -32,6 +34,9 @@ struct engine_load {
 				    nothing); 0: chosen */
 	int8_t flash;            /* -1: chosen, 0 off, 1 on */
 	uint64_t cache_bytes;    /* RAM tier of the prefix cache; 0: chosen */
+	/* What an engine measured here before (engine_info.tuned) and its build; an engine of
+	 * another build measures again. Empty: nothing is known. */
+	char tuned[ENGINE_TUNED_MAX + 1], tuned_build[64];
 };
 struct engine_info {             /* borrowed strings: valid while the message is */
 	uint32_t n_ctx;          /* tokens of prompt and answer that one request may have */
@@ -41,6 +46,9 @@ struct engine_info {             /* borrowed strings: valid while the message is
 	struct str build;        /* engine build: llama.cpp's version and tree hash */
 	struct str template_hash;/* hex SHA-256 of the chat template in use */
 	struct str architecture, description;
+	/* The settings it measured for this model and machine, one line of text that the server
+	 * stores and gives back in engine_load; empty: it measured nothing. */
+	struct str tuned;
 };
 
 enum gen_kind { GEN_CHAT, GEN_PROMPT };    /* messages through the template | raw text */

@@ -241,7 +241,7 @@ TEST(answers_come_through)
 			got.truncated_tokens == 3 && got.seed == -4);
 	}
 	{
-		struct gen_delta v = { resume, 3, STR("gr\xc3\xbc"), true }, got;
+		struct gen_delta v = { resume, 3, STR("gr\xc3\xbc"), true, STR("[{}]") }, got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		ipc_out_init(&o, GEN_DELTA, 1);
 		gen_delta_put(&o, &v);
@@ -249,9 +249,11 @@ TEST(answers_come_through)
 		CHECK_OK(gen_delta_get(&i, &got));
 		CHECK(got.n_tokens == 3 && got.tokens[2] == 70000 && got.thinking);
 		CHECK_EQ_STR(got.text, v.text);
+		CHECK_EQ_STR(got.logprobs, v.logprobs);
 	}
 	{
-		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 4, 5, 6 }, got;
+		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 4, 5, 6, STR("[]"), STR("w\nx") },
+				got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		ipc_out_init(&o, GEN_DONE, 1);
 		gen_done_put(&o, &v);
@@ -260,6 +262,8 @@ TEST(answers_come_through)
 		CHECK(got.reason == GEN_LENGTH && got.prompt_tokens == 1 &&
 			got.cached_tokens == 2 && got.answer_tokens == 3 && got.queue_ns == 4 &&
 			got.prompt_ns == 5 && got.answer_ns == 6);
+		CHECK_EQ_STR(got.calls, v.calls);
+		CHECK_EQ_STR(got.warnings, v.warnings);
 	}
 	{
 		struct gen_failed v = { ERR_CONTEXT, STR("too long"), 9, 8 }, got;
@@ -272,7 +276,11 @@ TEST(answers_come_through)
 		CHECK_EQ_STR(got.detail, v.detail);
 	}
 	{
-		struct engine_stats v = { 1, 2, 3, 4, 5, 6 }, got;
+		struct engine_stats v = { .active = 1, .waiting = 2, .cells_used = 3, .cells = 4,
+			.tokens_in = 5, .tokens_out = 6, .tokens_cached = 7, .cache_bytes = 8,
+			.disk_bytes = 9, .drafted = 10, .accepted = 11, .preempted = 12 }, got;
+		v.first[2].n[STATS_BUCKETS - 1] = 13;
+		v.between[0].sum_us = 14;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		ipc_out_init(&o, ENGINE_STATS, 1);
 		engine_stats_put(&o, &v);
@@ -280,6 +288,27 @@ TEST(answers_come_through)
 		CHECK_OK(engine_stats_get(&i, &got));
 		CHECK(got.active == 1 && got.waiting == 2 && got.cells_used == 3 &&
 			got.cells == 4 && got.tokens_in == 5 && got.tokens_out == 6);
+		CHECK(got.tokens_cached == 7 && got.cache_bytes == 8 && got.disk_bytes == 9 &&
+			got.drafted == 10 && got.accepted == 11 && got.preempted == 12);
+		CHECK(got.first[2].n[STATS_BUCKETS - 1] == 13 && got.between[0].sum_us == 14);
+	}
+	{
+		struct gen_queued v = { 3, -1 }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, GEN_QUEUED, 1);
+		gen_queued_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(gen_queued_get(&i, &got));
+		CHECK(got.position == 3 && got.estimate_ms == -1);
+	}
+	{
+		struct engine_purge v = { 1ull << 63, 5 }, got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, ENGINE_PURGE, 0);
+		engine_purge_put(&o, &v);
+		pass(&o, &i);
+		CHECK_OK(engine_purge_get(&i, &got));
+		CHECK(got.person == v.person && got.object == 5);
 	}
 }
 
@@ -289,9 +318,9 @@ TEST(bad_answers_are_refused)
 	for (int k = 0; k < 6; k++) {
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		struct gen_delta delta = { NULL, 0, k == 0 ? STR("\xc3") : STR("\xed\xa0\x80"),
-			false };
+			false, STR_NONE };
 		struct gen_done done = { k == 2 ? (enum gen_reason)3 : GEN_STOP, 1, 1, 1,
-			k == 3 ? -1 : 1, 1, 1 };
+			k == 3 ? -1 : 1, 1, 1, STR_NONE, STR_NONE };
 		struct gen_failed failed = { k == 4 ? OK : (enum err)ERR_COUNT_, STR("x"), 0, 0 };
 		struct gen_delta got_delta;
 		struct gen_done got_done;

@@ -1,7 +1,8 @@
 /* proto/keeper.h - what the keeper and the other roles say to each other.
  *
  * keeper -> role     HELLO (server: server_hello), ATTACH (a channel to another role), TLS_NEW,
- *                    ENGINE_GONE, SHUTDOWN; and ANSWER to the role's requests (same header id)
+ *                    ENGINE_GONE (u64 engine id, str digest, u64 signal, u64 exit code, bool out of
+ *                    memory), ENGINE_USES, SHUTDOWN; and ANSWER to the role's requests (same header id)
  * role   -> keeper   READY, REFUSED (why it cannot start), and the requests below
  * ANSWER = u64 err code, str detail, then what the request's comment says (when code is OK). */
 #pragma once
@@ -11,10 +12,14 @@
 
 enum keeper_msg {
 	HELLO = 0x100, READY, REFUSED, ATTACH, SHUTDOWN, TLS_NEW, ENGINE_GONE, ANSWER,
+	ENGINE_USES,       /* keeper -> server, every few seconds while there are engines: (str digest,
+	                    * u64 resident bytes, u64 of them its own and not of files) until the
+	                    * end of the message */
 	JAIL_JOB,          /* keeper -> jail: u64 kind (roles/jail.h), str digest, u64 size, u64 n,
 	                    * n fds of the job, fd channel to the server */
 	/* requests of the server */
-	ASK_ENGINE,        /* str model digest (64 hex), engine_load fields without fd
+	ASK_ENGINE,        /* str model digest (64 hex), u64 cpu_less (0: the best instruction set
+	                    * this machine has, 1: the next less, ..), engine_load fields without fd
 	                    * -> u64 engine id, fd channel, engine_info. The answer comes when the
 	                    *    model is loaded, or refused with the reason */
 	ASK_ENGINE_STOP,   /* u64 engine id -> nothing */

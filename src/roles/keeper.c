@@ -136,6 +136,7 @@ static void loop(struct keeper *k)
 		if (k->stopping && stopped(k))
 			return;
 		engines_sweep(k);
+		engines_measure(k);
 		size_t n = gather(k, fds, owners);
 		if (poll(fds, n, k->stopping ? 50 : 5000) < 0 && errno != EINTR)
 			DIE("poll");
@@ -173,6 +174,7 @@ static enum err start(struct keeper *k, struct err_info *info)
 	TRY(keeper_open(k, info)); /* asks for a passphrase: Ctrl-C still ends us here */
 	TRY(signals_take(k));
 	TRY(spawn_init());
+	engines_watch_oom(k);
 	enum err e = keeper_start_egress(k);
 	if (!e)
 		e = keeper_start_server(k);

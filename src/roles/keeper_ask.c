@@ -25,14 +25,14 @@ static enum err answer_plain(struct child *server, uint64_t id, enum err e)
 static enum err ask_engine(struct keeper *k, struct child *server, struct ipc_in *m)
 {
 	struct err_info why = { 0 };
-	char digest[65];
+	struct engine_wish w = { .cpu_less = 0 };
 	struct str d = ipc_get_str(m);
-	bool gpu = ipc_get_bool(m);
-	uint64_t n_ctx = ipc_get_u64(m), n_seq = ipc_get_u64(m);
+	w.cpu_less = ipc_get_u64(m);
+	engine_params_get(m, &w.load);
 	TRY(ipc_end(m));
-	if (str_copy(d, digest, sizeof digest))
+	if (str_copy(d, w.digest, sizeof w.digest))
 		return ERR_PROTOCOL;
-	enum err e = engine_start(k, m->id, digest, gpu, n_ctx, n_seq, &why);
+	enum err e = engine_start(k, m->id, &w, &why);
 	if (e)
 		answer_error(server, m->id, e, why.detail);
 	return OK;

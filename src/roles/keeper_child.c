@@ -17,16 +17,16 @@
 static const char *const role_names[] = { "keeper", "server", "egress", "engine", "jail" };
 
 /* Only egress gets more than the usual environment: the company's proxy and certificates. */
-static enum err spawn(enum role role, int end, struct child *c)
+static enum err spawn(enum role role, int end, const char *const *more, struct child *c)
 {
 	struct egress_env env;
-	env.list[0] = NULL;
-	if (role == ROLE_EGRESS)
-		egress_env_get(&env);
+	if (role != ROLE_EGRESS)
+		return spawn_role(role_names[role], end, more, &c->pid, &c->pidfd);
+	egress_env_get(&env);
 	return spawn_role(role_names[role], end, env.list, &c->pid, &c->pidfd);
 }
 
-enum err child_spawn(struct keeper *k, enum role role, struct child **ret)
+enum err child_spawn(struct keeper *k, enum role role, const char *const *env, struct child **ret)
 {
 	int pair[2];
 	struct child *c = mem_zalloc(1, sizeof *c);
@@ -41,7 +41,7 @@ enum err child_spawn(struct keeper *k, enum role role, struct child **ret)
 	}
 	e = ipc_new(pair[0], &c->chan);
 	if (!e)
-		e = spawn(role, pair[1], c);
+		e = spawn(role, pair[1], env, c);
 	else
 		close(pair[1]);
 	if (e) {
@@ -81,7 +81,7 @@ void child_kill(struct keeper *k, struct child *c)
 }
 
 /* Both ends of a new channel: one to `a` by ATTACH (who is at the other end: `b`), one kept. */
-static enum err attach_new(struct child *a, enum role b, int *ret_other)
+enum err child_attach(struct child *a, enum role b, int *ret_other)
 {
 	int pair[2];
 	TRY(ipc_pair(pair));
@@ -102,7 +102,7 @@ static enum err attach_new(struct child *a, enum role b, int *ret_other)
 static enum err wire(struct child *a, struct child *b)
 {
 	int end;
-	enum err e = attach_new(a, b->role, &end);
+	enum err e = child_attach(a, b->role, &end);
 	if (!e) {
 		AUTO_IPC_OUT struct ipc_out m;
 		ipc_out_init(&m, ATTACH, 0);
@@ -115,7 +115,7 @@ static enum err wire(struct child *a, struct child *b)
 enum err keeper_start_egress(struct keeper *k)
 {
 	struct child *c, *server = child_find(k, ROLE_SERVER);
-	TRY(child_spawn(k, ROLE_EGRESS, &c));
+	TRY(child_spawn(k, ROLE_EGRESS, NULL, &c));
 	return server ? wire(c, server) : OK;
 }
 
@@ -125,7 +125,7 @@ enum err keeper_start_server(struct keeper *k)
 	AUTO_BUF struct buf config = BUF(64 * 1024);
 	struct server_hello h = { .data_dir = str_from(k->dir), .local_fd = -1 };
 	TRY(server_config_write(k, &config));
-	TRY(child_spawn(k, ROLE_SERVER, &c));
+	TRY(child_spawn(k, ROLE_SERVER, NULL, &c));
 	h.config = buf_str(&config);
 	h.tls_cert = buf_str(&k->tls.cert_pem);
 	h.tls_key = buf_str(&k->tls.key_pem);
@@ -145,132 +145,6 @@ enum err keeper_start_server(struct keeper *k)
 	return e || !egress ? e : wire(egress, c);
 }
 
-/* ---- engines ---- */
-
-static void copy_str(char *dst, size_t size, struct str s)
-{
-	struct str cut = str_sub(s, 0, size - 1);
-	memcpy(dst, cut.ptr ? cut.ptr : "", cut.len);
-	dst[cut.len] = '\0';
-}
-
-static void info_keep(struct child *c, const struct engine_info *i)
-{
-	c->info = *i;
-	copy_str(c->build, sizeof c->build, i->build);
-	copy_str(c->template_hash, sizeof c->template_hash, i->template_hash);
-	copy_str(c->architecture, sizeof c->architecture, i->architecture);
-	copy_str(c->description, sizeof c->description, i->description);
-	c->info.build = str_from(c->build);
-	c->info.template_hash = str_from(c->template_hash);
-	c->info.architecture = str_from(c->architecture);
-	c->info.description = str_from(c->description);
-}
-
-static void answer_engine(struct keeper *k, struct child *c)
-{
-	struct child *server = child_find(k, ROLE_SERVER);
-	if (!server || !c->ask_id)
-		return;
-	AUTO_IPC_OUT struct ipc_out m;
-	ipc_out_init(&m, ANSWER, c->ask_id);
-	answer_put(&m, OK, STR_NONE);
-	ipc_put_u64(&m, c->engine_id);
-	ipc_put_fd(&m, TAKE_FD(c->server_end));
-	engine_info_put(&m, &c->info);
-	c->ask_id = 0;
-	c->orphan_since_ms = 0;
-	(void)ipc_send(server->chan, &m);
-}
-
-static enum err engine_adopt(struct keeper *k, struct child *c, uint64_t ask_id)
-{
-	TRY(attach_new(c, ROLE_SERVER, &c->server_end));
-	c->ask_id = ask_id;
-	if (c->ready)
-		answer_engine(k, c);
-	return OK;
-}
-
-enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, bool gpu,
-	uint64_t n_ctx, uint64_t n_seq, struct err_info *info)
-{
-	for (struct child *c = k->children; c; c = c->next)
-		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
-			!strcmp(c->digest, digest)) {
-			enum err adopted = engine_adopt(k, c, ask_id);
-			if (adopted != ERR_CLOSED)
-				return adopted;
-			c->ask_id = 0; /* it has just died: load anew */
-		}
-	AUTO_FD int model_fd = -1;
-	uint64_t size;
-	enum err e = blobdir_get(k->blobs, str_from(digest), &model_fd, &size);
-	if (e)
-		return err_set(info, e, "the model's file cannot be opened");
-	struct child *c;
-	TRY(child_spawn(k, ROLE_ENGINE, &c));
-	c->engine_id = ++k->next_engine;
-	(void)str_copy(str_from(digest), c->digest, sizeof c->digest);
-	struct engine_load load = { .model_fd = TAKE_FD(model_fd),
-		.gpu = gpu,
-		.n_gpu_layers = -1,
-		.n_ctx = (uint32_t)n_ctx,
-		.n_seq = (uint32_t)n_seq };
-	AUTO_IPC_OUT struct ipc_out m;
-	ipc_out_init(&m, ENGINE_LOAD, 0);
-	engine_load_put(&m, &load);
-	e = ipc_send(c->chan, &m);
-	if (!e)
-		e = attach_new(c, ROLE_SERVER, &c->server_end);
-	if (e)
-		child_kill(k, c);
-	else
-		c->ask_id = ask_id;
-	return e;
-}
-
-void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m)
-{
-	struct engine_info info;
-	struct gen_failed why;
-	struct child *server = child_find(k, ROLE_SERVER);
-	if (m->type == ENGINE_READY && !c->ready && !engine_info_get(m, &info)) {
-		info_keep(c, &info);
-		c->ready = true;
-		answer_engine(k, c);
-	} else if (m->type == ENGINE_REFUSED && !gen_failed_get(m, &why)) {
-		char detail[ERR_DETAIL_MAX];
-		copy_str(detail, sizeof detail, why.detail);
-		if (server && c->ask_id)
-			answer_error(server, c->ask_id, ERR_MODEL_BAD, detail);
-		c->ask_id = 0;
-		child_kill(k, c);
-	} else {
-		log_error("an engine sent the keeper what is not allowed");
-		child_kill(k, c);
-	}
-}
-
-void engines_orphaned(struct keeper *k)
-{
-	for (struct child *c = k->children; c; c = c->next)
-		if (c->role == ROLE_ENGINE && !c->dead) {
-			c->orphan_since_ms = time_mono_ms();
-			c->ask_id = 0;
-			if (c->server_end >= 0)
-				close(TAKE_FD(c->server_end));
-		}
-}
-
-void engines_sweep(struct keeper *k)
-{
-	for (struct child *c = k->children; c; c = c->next)
-		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
-			c->orphan_since_ms + KEEPER_ORPHAN_MS < time_mono_ms())
-			child_kill(k, c);
-}
-
 /* ---- jail ---- */
 
 enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int *fds,
@@ -288,7 +162,7 @@ enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t
 		ipc_put_fd(&m, fds[i]);
 	TRY(ipc_pair(pair));
 	ipc_put_fd(&m, pair[0]);
-	enum err e = child_spawn(k, ROLE_JAIL, &c);
+	enum err e = child_spawn(k, ROLE_JAIL, NULL, &c);
 	if (!e)
 		e = ipc_send(c->chan, &m);
 	if (e) {
@@ -368,10 +242,8 @@ void child_exited(struct keeper *k, struct child *c)
 			KV_I64("code", WIFEXITED(status) ? WEXITSTATUS(status) : 0));
 	if (c->writes)
 		writer_exited(k, c, WIFEXITED(status) && !WEXITSTATUS(status));
-	struct child *server = child_find(k, ROLE_SERVER);
-	if (c->role == ROLE_ENGINE && c->ask_id && server)
-		answer_error(server, c->ask_id, ERR_MODEL_BAD,
-			"not a usable model: its process died while loading it");
+	if (c->role == ROLE_ENGINE)
+		engine_exited(k, c, status);
 	if ((c->role == ROLE_SERVER || c->role == ROLE_EGRESS) && !k->stopping)
 		restart(k, c, WIFSIGNALED(status));
 	ipc_free(c->chan);

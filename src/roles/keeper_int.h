@@ -25,6 +25,7 @@ enum {
 	KEEPER_CHILDREN_MAX = 64,
 	KEEPER_STOP_MS = 8000,    /* the server's time to end by itself */
 	KEEPER_ORPHAN_MS = 60000, /* an engine nobody asked for after the server's restart */
+	KEEPER_USES_MS = 3000,    /* between two measurements of what engines use */
 	KEEPER_WHOLE_MAX = 16,
 	KEEPER_RESTART_BURST = 5, /* restarts within KEEPER_RESTART_WINDOW_MS without a pause */
 	KEEPER_RESTART_WINDOW_MS = 10000,
@@ -45,7 +46,8 @@ struct child {
 	int server_end;          /* channel end to hand to the server once loaded; -1 */
 	int64_t orphan_since_ms; /* 0: a server uses it */
 	struct engine_info info; /* strings in the arrays below */
-	char build[64], template_hash[65], architecture[64], description[128];
+	char build[64], template_hash[65], architecture[64], description[128],
+		tuned[ENGINE_TUNED_MAX + 1];
 };
 
 struct keeper {
@@ -65,25 +67,41 @@ struct keeper {
 	unsigned next_restart;
 	char whole[KEEPER_WHOLE_MAX][65]; /* blobs whose writer ended well, not yet committed */
 	unsigned next_whole;
+	int64_t next_uses_ms;
+	uint64_t oom_kills; /* of the machine, as last seen */
 };
 
 /* keeper_child.c */
-enum err child_spawn(struct keeper *k, enum role role, struct child **ret);
+/* `env`: what it gets beside the usual, "NAME=value", NULL at the end; or NULL. */
+enum err child_spawn(
+	struct keeper *k, enum role role, const char *const *env, struct child **ret);
+/* Both ends of a new channel: one to `a` by ATTACH (who is at the other end: `b`), one in *ret. */
+enum err child_attach(struct child *a, enum role b, int *ret_other);
 struct child *child_find(struct keeper *k, enum role role); /* living; NULL: none */
 struct child *child_engine(struct keeper *k, uint64_t id);
 void child_kill(struct keeper *k, struct child *c);
 void child_exited(struct keeper *k, struct child *c); /* pidfd became readable; frees c */
 enum err keeper_start_egress(struct keeper *k);
 enum err keeper_start_server(struct keeper *k);
-enum err engine_start(struct keeper *k, uint64_t ask_id, const char *digest, bool gpu,
-	uint64_t n_ctx, uint64_t n_seq, struct err_info *info);
-void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m);
-void engines_orphaned(struct keeper *k);
-void engines_sweep(struct keeper *k);
 /* Starts a jail job with the descriptors in `fds` (taken) and the server's channel end in *ret. */
 enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int *fds,
 	unsigned nfds, int *ret_channel);
 bool writer_was_whole(struct keeper *k, struct str digest); /* and forgets it */
+
+/* keeper_engine.c */
+struct engine_wish { /* ASK_ENGINE */
+	char digest[65];
+	uint64_t cpu_less;
+	struct engine_load load; /* without its descriptor */
+};
+enum err engine_start(
+	struct keeper *k, uint64_t ask_id, const struct engine_wish *w, struct err_info *info);
+void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m);
+void engine_exited(struct keeper *k, struct child *c, int status); /* by waitpid() */
+void engines_orphaned(struct keeper *k);
+void engines_sweep(struct keeper *k);
+void engines_measure(struct keeper *k); /* tells the server, when it is time */
+void engines_watch_oom(struct keeper *k); /* once, at the start */
 
 /* keeper_ask.c */
 /* Handles one request of the server. Errors: ERR_PROTOCOL: the server must go. */

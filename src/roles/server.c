@@ -20,6 +20,7 @@
 #include "os/threads.h"
 #include "proto/keeper.h"
 #include "roles/server_config.h"
+#include "roles/server_fleet.h"
 #include "roles/version.h"
 #include "store/db.h"
 #include "vault/audit.h"
@@ -35,6 +36,7 @@ struct server {
 	char dir[4096], db_path[4200], snapshots[4200];
 	struct machine machine;
 	struct app app;
+	struct server_fleet of_fleet;
 	struct pool *chores; /* sweeping, pruning: what may block and nobody waits for */
 	bool stopping;
 	int64_t next_sweep_ms;
@@ -121,6 +123,7 @@ static enum err open_models(struct server *s, struct err_info *info)
 {
 	struct app *a = &s->app;
 	struct fleet_options f = { .keeper = a->keeper,
+		.keep_alive_ms = s->config.keep_alive_s < 0 ? -1 : s->config.keep_alive_s * 1000,
 		.max_engines = (unsigned)s->config.max_engines,
 		.n_seq = (uint32_t)s->config.sequences,
 		.n_ctx = (uint32_t)s->config.context,
@@ -128,6 +131,10 @@ static enum err open_models(struct server *s, struct err_info *info)
 	struct allow *list = mem_zalloc(1, sizeof *list);
 	if (!list)
 		return ERR_NOMEM;
+	s->of_fleet = (struct server_fleet){
+		.app = a, .machine = &s->machine, .dir = s->dir, .n_ctx = f.n_ctx, .n_seq = f.n_seq
+	};
+	server_fleet_options(&s->of_fleet, &f);
 	enum err e = fleet_new(&f, &a->fleet);
 	if (!e)
 		e = egress_client_new(&a->egress);
@@ -172,7 +179,7 @@ static void fill_config(struct server *s)
 	snprintf(report, sizeof report, "seccomp %s, Landlock ABI %d, namespaces %s",
 		r.seccomp ? "on" : "missing", r.landlock_abi, r.net_namespaces ? "on" : "missing");
 	a->machine = &s->machine;
-	a->keep_alive_ms = s->config.keep_alive_s < 0 ? -1 : s->config.keep_alive_s * 1000;
+	a->keep_alive_ms = FLEET_KEEP_AS_IS; /* the fleet knows what is configured */
 	a->config = (struct app_config){ .name = s->config.name,
 		.version = TRESOR_VERSION,
 		.build = s->config.build,
@@ -224,6 +231,8 @@ static void on_keeper(struct ipc_in *m, void *arg)
 		struct ipc *c = NULL;
 		if (ipc_new(fd, &c) || egress_client_attach(s->app.egress, c))
 			log_error("egress cannot be attached");
+	} else if (server_fleet_message(&s->of_fleet, m)) {
+		return;
 	} else if (m->type == TLS_NEW) {
 		struct str cert = ipc_get_str(m), key = ipc_get_str(m);
 		if (ipc_end(m) || http_tls_set(s->app.http, cert, key, &why))
@@ -294,6 +303,7 @@ static enum err open_all(struct server *s, struct err_info *info)
 	fill_config(s);
 	TRY(api_state_new(&s->app));
 	TRY(pool_new("chores", 1, 16, &s->chores));
+	s->of_fleet.chores = s->chores;
 	enum err e = sandbox_lock(SANDBOX_SERVER);
 	if (e)
 		return say_why(info, e, "the sandbox");
@@ -347,6 +357,8 @@ int server_main(struct ipc *keeper)
 	s.next_sweep_ms = time_mono_ms() + 10000;
 	if (!e)
 		e = pool_run(s.chores, recover, &s);
+	if (!e)
+		e = pool_run(s.chores, server_fleet_pins, &s.of_fleet);
 	if (!e)
 		e = loop(&s);
 	close_all(&s);

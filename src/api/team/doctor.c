@@ -196,22 +196,61 @@ static void check_models(struct call *c, struct check *k)
 	}
 }
 
+static void engine_text(const struct fleet_status *s, struct check *k, size_t *at)
+{
+	if (*at < sizeof k->text)
+		*at += (size_t)snprintf(k->text + *at, sizeof k->text - *at,
+			"; %.60s: %u tokens, %u at once, %s%s%s%s", s->name, s->n_ctx, s->n_seq,
+			s->gpu ? "GPU" : "CPU", s->tuned[0] ? ", " : "", s->tuned,
+			strcmp(s->settings, "as chosen") ? ", safer settings after crashes" : "");
+	if (s->gpu_missed) {
+		k->state = CHECK_WARN;
+		cure(k, "a model runs on the processor for want of room on the GPU: unload another, "
+			"or ask with require: gpu to be refused instead");
+	}
+}
+
 static void check_engines(struct call *c, struct check *k)
 {
-	struct fleet_loaded l[LOADED_MAX];
+	struct fleet_status *s = ARENA_ARRAY(c->arena, struct fleet_status, FLEET_MODELS_MAX);
+	struct fleet_quarantined bad;
 	struct fleet_totals t;
-	size_t n = fleet_list(c->app->fleet, l, LOADED_MAX), at = 0;
+	size_t n = s ? fleet_status(c->app->fleet, s, FLEET_MODELS_MAX) : 0, at = 0, loaded = 0;
 	fleet_totals(c->app->fleet, &t);
+	for (size_t i = 0; i < n; i++)
+		loaded += s[i].state == FLEET_READY;
 	at = (size_t)snprintf(k->text, sizeof k->text,
-		"%zu loaded, %" PRIu64 " crashes since the start", n, t.crashes);
-	for (size_t i = 0; i < n && at < sizeof k->text; i++)
-		at += (size_t)snprintf(k->text + at, sizeof k->text - at,
-			"; %.60s: %u tokens, %u at once, %s", l[i].name, l[i].n_ctx, l[i].n_seq,
-			l[i].gpu ? "GPU" : "CPU");
+		"%zu loaded, %" PRIu64 " crashes since the start", loaded, t.crashes);
+	for (size_t i = 0; i < n; i++)
+		if (s[i].state == FLEET_READY)
+			engine_text(&s[i], k, &at);
 	if (t.crashes) {
 		k->state = CHECK_WARN;
 		cure(k, "look at the log for the model that crashes, and pull it again");
 	}
+	if (fleet_quarantine(c->app->fleet, &bad, 1)) {
+		if (at < sizeof k->text)
+			snprintf(k->text + at, sizeof k->text - at,
+				"; quarantined: request %.16s to %.60s", bad.digest, bad.model);
+		k->state = CHECK_WARN;
+		cure(k, "report the model and the request's digest: the engine died with it alone");
+	}
+}
+
+static void check_pins(struct call *c, struct check *k)
+{
+	struct fleet_status *s = ARENA_ARRAY(c->arena, struct fleet_status, FLEET_MODELS_MAX);
+	size_t n = s ? fleet_status(c->app->fleet, s, FLEET_MODELS_MAX) : 0, pinned = 0;
+	for (size_t i = 0; i < n; i++)
+		pinned += s[i].pinned;
+	snprintf(k->text, sizeof k->text, "%zu models are always loaded", pinned);
+	for (size_t i = 0; i < n; i++)
+		if (s[i].pinned && s[i].state == FLEET_UNLOADED) {
+			snprintf(k->text, sizeof k->text, "%.100s is pinned, but it is not loaded",
+				s[i].name);
+			k->state = CHECK_WARN;
+			cure(k, "look at the log: it may have no room, or its file may be damaged");
+		}
 }
 
 static const struct {
@@ -228,6 +267,7 @@ static const struct {
 	{ "memory", check_memory },
 	{ "models", check_models },
 	{ "engines", check_engines },
+	{ "pins", check_pins },
 };
 
 enum err team_doctor(struct call *c)

@@ -336,6 +336,7 @@ static enum err op_decode(void *backend, enum engine_pool p, const struct engine
 
 enum err llama_backend_warm_up(struct llama_backend *b)
 {
+	TRY(open_pool(b, POOL_OWN));
 	int32_t bos = llama_vocab_bos(b->vocab);
 	struct engine_token t[2] = { { bos < 0 ? 0 : bos, 0, 0, false },
 		{ bos < 0 ? 0 : bos, 1, 0, true } };

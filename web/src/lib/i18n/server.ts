@@ -56,6 +56,11 @@ const doctor: readonly Rule[] = [
 	["the default, (.+), is a test model, not for real questions", "der Standard, $1, ist ein Testmodell, nicht für echte Fragen"],
 	["the default is (.+)", "der Standard ist $1"],
 	["(\\d+) loaded, (\\d+) crashes since the start(.*)", "$1 geladen, $2 Abstürze seit dem Start$3"],
+	["(\\d+) models are always loaded", "$1 Modelle sind immer geladen"],
+	["(.+) is pinned, but it is not loaded", "$1 soll immer geladen sein, ist es aber nicht"],
+	["look at the log: it may have no room, or its file may be damaged", "im Log nachsehen: Vielleicht fehlt Speicher, oder die Datei ist beschädigt"],
+	["report the model and the request's digest: the engine died with it alone", "Modell und Prüfsumme der Anfrage melden: Mit ihr allein ist die Engine abgestürzt"],
+	["a model runs on the processor for want of room on the GPU: unload another, or ask with require: gpu to be refused instead", "ein Modell läuft auf dem Prozessor, weil auf der Grafikkarte kein Platz ist: ein anderes entladen, oder mit require: gpu lieber eine Absage bekommen"],
 	["look at the log for the model that crashes, and pull it again", "im Log nach dem abstürzenden Modell sehen und es neu holen"],
 ];
 

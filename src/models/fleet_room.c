@@ -1,0 +1,409 @@
+/* Which engines run: loading, making room, pins, expiry. The decisions are plan.c's. */
+#include "models/fleet_int.h"
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/time.h"
+
+enum { GPU_HOST_BYTES = 512 * 1024 * 1024 /* of RAM, beside a model on the card */ };
+
+/* ---- pins ---- */
+
+struct pin *pin_find(struct fleet *f, const char *digest)
+{
+	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++)
+		if (!strcmp(f->pins[i].model.digest, digest))
+			return &f->pins[i];
+	return NULL;
+}
+
+bool slot_pinned(struct fleet *f, const char *digest)
+{
+	return digest[0] && pin_find(f, digest);
+}
+
+void pin_set(struct fleet *f, const struct fleet_model *m, bool on)
+{
+	struct slot *s = slot_find(f, m->digest);
+	pthread_mutex_lock(&f->lock); /* this thread alone writes it, others read it */
+	struct pin *p = pin_find(f, m->digest);
+	if (on && !p && (p = pin_find(f, "")))
+		*p = (struct pin){ .model = *m }; /* load_pinned() makes its slot */
+	else if (!on && p)
+		*p = (struct pin){ 0 };
+	pthread_mutex_unlock(&f->lock);
+	if (on && !p)
+		log_error("no place for another pin", KV_Z("model", m->name));
+	if (s)
+		slot_touch(f, s);
+}
+
+static void load_pinned(struct fleet *f, int64_t now)
+{
+	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++) {
+		struct pin *p = &f->pins[i];
+		if (!p->model.digest[0] || now < p->retry_ms || slot_find(f, p->model.digest))
+			continue;
+		p->retry_ms = now + FLEET_PIN_RETRY_MS; /* if it is refused */
+		if (!slot_new(f, &p->model))
+			log_error("no memory to load a pinned model");
+	}
+}
+
+/* ---- what is needed and what there is ---- */
+
+static void need_of(struct fleet *f, const struct slot *s, bool gpu, struct plan_need *ret)
+{
+	struct plan_need n = { 0 };
+	enum plan_device d = gpu ? PLAN_GPU : PLAN_RAM;
+	if (f->opt.need && f->opt.need(f->opt.arg, s->model.digest, &n) && gpu) {
+		n.bytes[PLAN_GPU] = n.bytes[PLAN_RAM];
+		n.least[PLAN_GPU] = n.least[PLAN_RAM];
+		n.bytes[PLAN_RAM] = n.least[PLAN_RAM] = GPU_HOST_BYTES;
+	}
+	if (s->past->bytes && s->past->bytes_gpu == gpu) { /* measured beats estimated */
+		n.bytes[d] = s->past->bytes;
+		if (n.least[d] > n.bytes[d] || !n.least[d])
+			n.least[d] = n.bytes[d];
+	}
+	*ret = n;
+}
+
+/* What engines may have together: what is free now and what they hold of their own. Mapped files
+ * count as free in the kernel's figure, so what an engine holds of them is not added. */
+static void room_of(struct fleet *f, struct plan_room *ret)
+{
+	struct fleet_memory m = { 0 };
+	*ret = (struct plan_room){ .capacity = { UINT64_MAX, UINT64_MAX },
+		.max_engines = f->opt.max_engines };
+	if (!ret->max_engines || ret->max_engines > FLEET_ENGINES_MAX)
+		ret->max_engines = FLEET_ENGINES_MAX;
+	if (f->opt.memory)
+		f->opt.memory(f->opt.arg, &m);
+	if (m.free_bytes) {
+		uint64_t reserve = m.total / 16;
+		ret->capacity[PLAN_RAM] = m.free_bytes > reserve ? m.free_bytes - reserve : 0;
+		for (const struct slot *s = f->slots; s; s = s->next)
+			ret->capacity[PLAN_RAM] += s->own;
+	}
+	if (m.gpu_free)
+		ret->capacity[PLAN_GPU] = m.gpu_free;
+}
+
+static uint64_t held(const struct slot *s, enum plan_device d)
+{
+	bool here = d == (s->on_gpu ? PLAN_GPU : PLAN_RAM);
+	if (s->state != SLOT_READY)
+		return s->need[d];
+	if (d == PLAN_RAM && s->rss)
+		return s->rss;
+	return here ? s->info.model_bytes + s->info.kv_bytes : 0;
+}
+
+static bool at_work(const struct slot *s)
+{
+	return s->yield ? slot_running(s) : s->requests != NULL;
+}
+
+/* The engines that hold memory, in the order of `owners`. */
+static size_t engines_of(struct fleet *f, struct plan_engine *e, struct slot **owners)
+{
+	int64_t now = time_mono_ms();
+	size_t n = 0;
+	for (struct slot *s = f->slots; s && n < FLEET_ENGINES_MAX; s = s->next) {
+		if (s->state == SLOT_WANTED || s->state == SLOT_DEAD)
+			continue;
+		owners[n] = s;
+		e[n++] = (struct plan_engine){ .name = s->model.name,
+			.bytes = { held(s, PLAN_RAM), held(s, PLAN_GPU) },
+			.pinned = slot_pinned(f, s->model.digest),
+			.busy = s->state == SLOT_LOADING || at_work(s),
+			.idle_ms = now - s->idle_since_ms,
+			.reload_ms = s->past->load_ms };
+	}
+	return n;
+}
+
+/* ---- starting ---- */
+
+static uint32_t part(uint32_t chosen, uint32_t last, uint32_t usual, unsigned by)
+{
+	uint32_t whole = chosen ? chosen : last ? last : usual, part = whole / by;
+	return by == 1 ? chosen : part ? part : 1;
+}
+
+static void start_load(struct fleet *f, struct slot *s, bool gpu)
+{
+	enum { CTX_USUAL = 8192, SEQ_USUAL = 8 };
+	const struct fleet_step *step = &fleet_steps[s->past->step];
+	struct job *j = mem_zalloc(1, sizeof *j);
+	if (!j)
+		DIE("no memory for a loader job");
+	j->kind = JOB_LOAD;
+	j->cpu_less = s->past->cpu_less;
+	memcpy(j->digest, s->model.digest, sizeof j->digest);
+	j->load = (struct engine_load){ .model_fd = -1,
+		.gpu = gpu,
+		.n_ctx = part(f->opt.n_ctx, s->info.n_ctx, CTX_USUAL, step->ctx_by),
+		.n_seq = part(f->opt.n_seq, s->info.n_seq, SEQ_USUAL, step->seq_by),
+		.n_ubatch = step->n_ubatch,
+		.n_gpu_layers = -1,
+		.flash = step->flash };
+	s->state = SLOT_LOADING;
+	s->on_gpu = gpu;
+	s->gpu_missed = f->opt.gpu && !gpu;
+	s->gone_known = false;
+	s->loading_ms = time_mono_ms();
+	if (queue_put(f->jobs, j))
+		DIE("the loaders' queue is full"); /* bounded by slots: a few jobs each */
+}
+
+/* Ends an engine for another's sake; its waiting requests stay and want it again, behind the rest. */
+static void put_away(struct fleet *f, struct slot *s)
+{
+	struct slot **at = &f->slots;
+	log_info("unloaded to make room", KV_Z("model", s->model.name));
+	slot_stop_engine(f, s);
+	if (!s->requests) {
+		slot_free(f, s);
+		return;
+	}
+	stats_add(&s->past->stats, &s->stats);
+	s->stats = (struct engine_stats){ 0 };
+	s->state = SLOT_WANTED;
+	s->wanted_ms = time_mono_ms();
+	s->yield = s->full = false;
+	s->rss = s->own = s->progress_tokens = 0;
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	while (*at)
+		at = &(*at)->next;
+	s->next = NULL;
+	*at = s;
+}
+
+static void refuse(struct fleet *f, struct slot *s, const char *why)
+{
+	log_warn("a model has no room", KV_Z("model", s->model.name), KV_Z("why", why));
+	slot_fail_all(f, s, ERR_NOMEM, str_from(why));
+	slot_free(f, s);
+}
+
+/* One model that wants an engine. True: the list of slots may have changed. */
+static bool try_load(struct fleet *f, struct slot *s, int64_t now)
+{
+	struct plan_engine e[FLEET_ENGINES_MAX];
+	struct slot *owners[FLEET_ENGINES_MAX];
+	struct plan_room room;
+	struct plan_need need;
+	struct plan p;
+	bool gpu = f->opt.gpu;
+	size_t n = engines_of(f, e, owners);
+	room_of(f, &room);
+	need_of(f, s, gpu, &need);
+	plan_make(&room, e, n, &need, &p);
+	if (p.verdict == PLAN_REFUSED && gpu && !s->model.require_gpu) {
+		gpu = false; /* said in BEGUN: gpu_missed */
+		need_of(f, s, gpu, &need);
+		plan_make(&room, e, n, &need, &p);
+	}
+	if (p.verdict == PLAN_REFUSED) {
+		refuse(f, s, p.why);
+		return true;
+	}
+	if (p.verdict == PLAN_WAIT) {
+		if (now - s->wanted_ms >= f->opt.yield_ms && owners[p.yield]->state == SLOT_READY)
+			owners[p.yield]->yield = true; /* else who is never idle starves others */
+		return false;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (p.evict[i])
+			put_away(f, owners[i]);
+	memcpy(s->need, p.small ? need.least : need.bytes, sizeof s->need);
+	start_load(f, s, gpu);
+	return true;
+}
+
+/* ---- loaded ---- */
+
+static void take_loaded(struct fleet *f, struct slot *s, const struct command *c)
+{
+	int64_t now = time_mono_ms();
+	s->engine_id = c->engine_id;
+	s->info = c->loaded.info;
+	memcpy(s->build, c->loaded.build, sizeof s->build);
+	memcpy(s->template_hash, c->loaded.template_hash, sizeof s->template_hash);
+	memcpy(s->architecture, c->loaded.architecture, sizeof s->architecture);
+	memcpy(s->description, c->loaded.description, sizeof s->description);
+	memcpy(s->tuned, c->loaded.tuned, sizeof s->tuned);
+	s->info.build = str_from(s->build);
+	s->info.template_hash = str_from(s->template_hash);
+	s->info.architecture = str_from(s->architecture);
+	s->info.description = str_from(s->description);
+	s->info.tuned = str_from(s->tuned);
+	memcpy(f->last_build, s->build, sizeof f->last_build);
+	s->gpu_missed = f->opt.gpu && !s->info.gpu;
+	s->on_gpu = s->info.gpu;
+	s->past->load_ms = now - s->loading_ms;
+	s->past->loads++;
+	s->state = SLOT_READY;
+	s->ready_ms = s->progress_ms = now;
+}
+
+void slot_loaded(struct fleet *f, struct command *c)
+{
+	struct slot *s = slot_find(f, c->digest);
+	if (!s || s->state != SLOT_LOADING) {
+		if (c->chan_fd >= 0)
+			close(c->chan_fd);
+		return;
+	}
+	enum err e = c->err;
+	const char *why = c->why.detail[0] ? c->why.detail : err_text(e);
+	if (e == ERR_ENGINE) {
+		death_at_load(f, s, why);
+		return;
+	}
+	if (!e)
+		e = ipc_new(c->chan_fd, &s->chan);
+	if (e) {
+		slot_fail_all(f, s, e, str_from(why));
+		slot_free(f, s);
+		return;
+	}
+	take_loaded(f, s, c);
+	slot_touch(f, s);
+	int64_t now = time_mono_ns();
+	for (struct request *r = s->requests, *next; r; r = next) {
+		next = r->next;
+		if (!r->told_begun)
+			r->load_ns = now - r->arrived_ns;
+		if (r->model.require_gpu && !s->info.gpu)
+			request_fail(f, unlink_request(s, r), ERR_UNSUPPORTED,
+				STR("a GPU is required, but the model was loaded on the processor"));
+		else if (r->load_only)
+			request_done_empty(f, unlink_request(s, r), GEN_STOP);
+	}
+}
+
+void slot_uses(struct fleet *f, const struct command *c)
+{
+	struct slot *s = slot_find(f, c->digest);
+	if (!s || (s->state != SLOT_READY && s->state != SLOT_LOADING))
+		return;
+	s->rss = c->rss;
+	s->own = c->own;
+	if (s->state == SLOT_READY && !s->on_gpu && c->rss > s->past->bytes) {
+		s->past->bytes = c->rss;
+		s->past->bytes_gpu = false;
+	}
+}
+
+/* ---- time ---- */
+
+static bool slot_idle(const struct slot *s)
+{
+	return s->state == SLOT_READY && !s->requests;
+}
+
+static bool slot_expired(struct fleet *f, const struct slot *s, int64_t now)
+{
+	if (!slot_idle(s) || slot_pinned(f, s->model.digest))
+		return false;
+	return s->unload_asked || (s->expires_mono_ms >= 0 && s->expires_mono_ms <= now);
+}
+
+/* Requests past their deadline that no engine has; an engine minds those it has. */
+static void expire_requests(struct fleet *f, struct slot *s, int64_t now_ns)
+{
+	for (struct request *r = s->requests, *next; r; r = next) {
+		next = r->next;
+		if (r->state == REQUEST_WAITING && r->gen.deadline_ms && !r->load_only &&
+			now_ns - r->arrived_ns > r->gen.deadline_ms * 1000000)
+			request_fail(f, unlink_request(s, r), ERR_TIMEOUT,
+				STR("the request's deadline passed while it waited"));
+	}
+}
+
+static void tidy(struct fleet *f, struct slot *s, int64_t now)
+{
+	death_watch(f, s, now);
+	expire_requests(f, s, time_mono_ns());
+	if (s->full && !slot_running(s))
+		s->full = false;
+	if (slot_expired(f, s, now)) {
+		death_forgive(s, now);
+		slot_stop_engine(f, s);
+		slot_free(f, s);
+	} else if (s->state == SLOT_WANTED && !s->requests && !slot_pinned(f, s->model.digest)) {
+		slot_free(f, s); /* everybody who wanted it has gone */
+	}
+}
+
+/* An engine drains only as long as somebody waits for its place. */
+static void end_yields(struct fleet *f)
+{
+	for (const struct slot *s = f->slots; s; s = s->next)
+		if (s->state == SLOT_WANTED)
+			return;
+	for (struct slot *s = f->slots; s; s = s->next)
+		s->yield = false;
+}
+
+void slot_run_all(struct fleet *f)
+{
+	int64_t now = time_mono_ms();
+	for (struct slot *s = f->slots, *next; s; s = next) {
+		next = s->next;
+		tidy(f, s, now);
+	}
+	load_pinned(f, now);
+	end_yields(f);
+	for (struct slot *s = f->slots; s;) {
+		bool changed = s->state == SLOT_WANTED && s->past->retry_ms <= now &&
+			       try_load(f, s, now);
+		s = changed ? f->slots : s->next; /* each change ends one WANTED: it comes to an end */
+	}
+	for (struct slot *s = f->slots; s; s = s->next)
+		if (s->state == SLOT_READY)
+			slot_send_waiting(f, s);
+}
+
+static void sooner(int64_t *wait, int64_t left)
+{
+	if (left < 0)
+		left = 0;
+	if (*wait < 0 || left < *wait)
+		*wait = left;
+}
+
+static void slot_deadline(struct fleet *f, const struct slot *s, int64_t now, int64_t *wait)
+{
+	if (s->state == SLOT_WANTED) /* the pause; or no room was free: look again */
+		sooner(wait, s->past->retry_ms > now ? s->past->retry_ms - now : 200);
+	else if (s->state == SLOT_DEAD)
+		sooner(wait, s->judge_ms - now);
+	else if (s->state == SLOT_READY && slot_running(s))
+		sooner(wait, s->progress_ms + f->opt.stall_ms - now);
+	else if (s->full)
+		sooner(wait, 200);
+	else if (slot_idle(s) && s->unload_asked && !slot_pinned(f, s->model.digest))
+		sooner(wait, 0);
+	else if (slot_idle(s) && s->expires_mono_ms >= 0)
+		sooner(wait, s->expires_mono_ms - now);
+	for (const struct request *r = s->requests; r; r = r->next)
+		if (r->state == REQUEST_WAITING && r->gen.deadline_ms && !r->load_only)
+			sooner(wait, r->arrived_ns / 1000000 + r->gen.deadline_ms + 1 - now);
+}
+
+int slot_next_deadline(struct fleet *f)
+{
+	int64_t now = time_mono_ms(), wait = f->status_due ? FLEET_STATUS_MS : -1;
+	for (struct slot *s = f->slots; s; s = s->next)
+		slot_deadline(f, s, now, &wait);
+	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++)
+		if (f->pins[i].model.digest[0] && !slot_find(f, f->pins[i].model.digest))
+			sooner(&wait, f->pins[i].retry_ms - now);
+	return wait > 60000 ? 60000 : (int)wait;
+}

@@ -1,0 +1,237 @@
+/* Engines: started, adopted after the server's restart, measured, and what their end is reported as. */
+#include "roles/keeper_int.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "os/fd.h"
+
+static void copy_str(char *dst, size_t size, struct str s)
+{
+	struct str cut = str_sub(s, 0, size - 1);
+	memcpy(dst, cut.ptr ? cut.ptr : "", cut.len);
+	dst[cut.len] = '\0';
+}
+
+static void info_keep(struct child *c, const struct engine_info *i)
+{
+	c->info = *i;
+	copy_str(c->build, sizeof c->build, i->build);
+	copy_str(c->template_hash, sizeof c->template_hash, i->template_hash);
+	copy_str(c->architecture, sizeof c->architecture, i->architecture);
+	copy_str(c->description, sizeof c->description, i->description);
+	copy_str(c->tuned, sizeof c->tuned, i->tuned);
+	c->info.build = str_from(c->build);
+	c->info.template_hash = str_from(c->template_hash);
+	c->info.architecture = str_from(c->architecture);
+	c->info.description = str_from(c->description);
+	c->info.tuned = str_from(c->tuned);
+}
+
+static void answer_engine(struct keeper *k, struct child *c)
+{
+	struct child *server = child_find(k, ROLE_SERVER);
+	if (!server || !c->ask_id)
+		return;
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ANSWER, c->ask_id);
+	answer_put(&m, OK, STR_NONE);
+	ipc_put_u64(&m, c->engine_id);
+	ipc_put_fd(&m, TAKE_FD(c->server_end));
+	engine_info_put(&m, &c->info);
+	c->ask_id = 0;
+	c->orphan_since_ms = 0;
+	(void)ipc_send(server->chan, &m);
+}
+
+static enum err engine_adopt(struct keeper *k, struct child *c, uint64_t ask_id)
+{
+	TRY(child_attach(c, ROLE_SERVER, &c->server_end));
+	c->ask_id = ask_id;
+	if (c->ready)
+		answer_engine(k, c);
+	return OK;
+}
+
+/* The engine's environment says to leave out the best instruction sets; only a build that has several
+ * looks at it (engine/llama/shim.cpp). */
+static enum err spawn_engine(struct keeper *k, uint64_t cpu_less, struct child **ret)
+{
+	char less[40];
+	const char *const env[] = { less, NULL };
+	snprintf(less, sizeof less, "TRESOR_CPU_LESS=%" PRIu64, cpu_less);
+	TRY(child_spawn(k, ROLE_ENGINE, cpu_less ? env : NULL, ret));
+	(*ret)->engine_id = ++k->next_engine;
+	return OK;
+}
+
+enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wish *w,
+	struct err_info *info)
+{
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
+			!strcmp(c->digest, w->digest)) {
+			enum err adopted = engine_adopt(k, c, ask_id);
+			if (adopted != ERR_CLOSED)
+				return adopted;
+			c->ask_id = 0; /* it has just died: load anew */
+		}
+	AUTO_FD int model_fd = -1;
+	uint64_t size;
+	enum err e = blobdir_get(k->blobs, str_from(w->digest), &model_fd, &size);
+	if (e)
+		return err_set(info, e, "the model's file cannot be opened");
+	struct child *c;
+	TRY(spawn_engine(k, w->cpu_less, &c));
+	(void)str_copy(str_from(w->digest), c->digest, sizeof c->digest);
+	struct engine_load load = w->load;
+	load.model_fd = TAKE_FD(model_fd);
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ENGINE_LOAD, 0);
+	engine_load_put(&m, &load);
+	e = ipc_send(c->chan, &m);
+	if (!e)
+		e = child_attach(c, ROLE_SERVER, &c->server_end);
+	if (e)
+		child_kill(k, c);
+	else
+		c->ask_id = ask_id;
+	return e;
+}
+
+void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m)
+{
+	struct engine_info info;
+	struct gen_failed why;
+	struct child *server = child_find(k, ROLE_SERVER);
+	if (m->type == ENGINE_READY && !c->ready && !engine_info_get(m, &info)) {
+		info_keep(c, &info);
+		c->ready = true;
+		answer_engine(k, c);
+	} else if (m->type == ENGINE_REFUSED && !gen_failed_get(m, &why)) {
+		char detail[ERR_DETAIL_MAX];
+		copy_str(detail, sizeof detail, why.detail);
+		if (server && c->ask_id)
+			answer_error(server, c->ask_id, ERR_MODEL_BAD, detail);
+		c->ask_id = 0;
+		child_kill(k, c);
+	} else {
+		log_error("an engine sent the keeper what is not allowed");
+		child_kill(k, c);
+	}
+}
+
+void engines_orphaned(struct keeper *k)
+{
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_ENGINE && !c->dead) {
+			c->orphan_since_ms = time_mono_ms();
+			c->ask_id = 0;
+			if (c->server_end >= 0)
+				close(TAKE_FD(c->server_end));
+		}
+}
+
+void engines_sweep(struct keeper *k)
+{
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
+			c->orphan_since_ms + KEEPER_ORPHAN_MS < time_mono_ms())
+			child_kill(k, c);
+}
+
+/* ---- what they use ---- */
+
+static uint64_t status_kib(struct str text, struct str key)
+{
+	size_t at = str_find(text, key, 0), end;
+	uint64_t kib = 0;
+	if (at == SIZE_MAX)
+		return 0;
+	for (at += key.len; at < text.len && (text.ptr[at] == ' ' || text.ptr[at] == '\t');)
+		at++;
+	for (end = at; end < text.len && text.ptr[end] >= '0' && text.ptr[end] <= '9';)
+		end++;
+	return str_to_u64(str_sub(text, at, end - at), &kib) ? 0 : kib * 1024;
+}
+
+/* smaps_rollup of a process that is not dumpable is closed to us; its status is not. Engines share
+ * next to nothing, so the resident set is what ending one would give back. */
+static void put_uses(struct ipc_out *m, const struct child *c)
+{
+	char path[64];
+	AUTO_BUF struct buf text = BUF(16 * 1024);
+	snprintf(path, sizeof path, "/proc/%ld/status", (long)c->pid);
+	if (file_read(path, &text))
+		return; /* it has just ended */
+	struct str s = buf_str(&text);
+	ipc_put_str(m, str_from(c->digest));
+	ipc_put_u64(m, status_kib(s, STR("VmRSS:")));
+	ipc_put_u64(m, status_kib(s, STR("RssAnon:")));
+}
+
+void engines_measure(struct keeper *k)
+{
+	struct child *server = child_find(k, ROLE_SERVER);
+	int64_t now = time_mono_ms();
+	bool any = false;
+	if (!server || now < k->next_uses_ms)
+		return;
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ENGINE_USES, 0);
+	for (struct child *c = k->children; c; c = c->next)
+		if (c->role == ROLE_ENGINE && !c->dead) {
+			any = true;
+			put_uses(&m, c);
+		}
+	if (any)
+		(void)ipc_send(server->chan, &m);
+	k->next_uses_ms = now + KEEPER_USES_MS;
+}
+
+/* ---- their ends ---- */
+
+/* Kills for want of memory since the machine was started (vm.stat: oom_kill). */
+static uint64_t oom_kills(void)
+{
+	AUTO_BUF struct buf text = BUF(64 * 1024);
+	uint64_t n = 0;
+	if (file_read("/proc/vmstat", &text))
+		return 0;
+	struct str rest = buf_str(&text), line;
+	while (str_next(&rest, '\n', &line))
+		if (str_starts(line, STR("oom_kill ")) &&
+			!str_to_u64(str_trim(str_sub(line, 9, SIZE_MAX)), &n))
+			return n;
+	return 0;
+}
+
+void engines_watch_oom(struct keeper *k)
+{
+	k->oom_kills = oom_kills();
+}
+
+void engine_exited(struct keeper *k, struct child *c, int status)
+{
+	struct child *server = child_find(k, ROLE_SERVER);
+	int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	uint64_t kills = signal == SIGKILL ? oom_kills() : k->oom_kills;
+	bool oom = kills > k->oom_kills;
+	k->oom_kills = kills;
+	if (!server)
+		return;
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ENGINE_GONE, 0);
+	ipc_put_u64(&m, c->engine_id);
+	ipc_put_str(&m, str_from(c->digest));
+	ipc_put_u64(&m, (uint64_t)signal);
+	ipc_put_u64(&m, WIFEXITED(status) ? (uint64_t)WEXITSTATUS(status) : 0);
+	ipc_put_bool(&m, oom);
+	(void)ipc_send(server->chan, &m);
+	if (c->ask_id) /* after the word why: the server judges by it */
+		answer_error(server, c->ask_id, ERR_ENGINE, "its process died while loading it");
+}
