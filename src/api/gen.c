@@ -12,6 +12,11 @@ static void free_buf(void *buf)
 	buf_done(buf);
 }
 
+static void free_json(void *json)
+{
+	json_decref(*(json_t **)json);
+}
+
 static void read_params(struct gen *g)
 {
 	AUTO_BUF struct buf params = BUF(LIMIT_MANIFEST);
@@ -30,9 +35,11 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 	g->form = form;
 	g->start_ns = time_mono_ns();
 	g->created_s = time_now_ms() / 1000;
-	g->text = g->thinking = BUF(LIMIT_ANSWER);
+	g->text = g->thinking = g->logprobs = BUF(LIMIT_ANSWER);
 	TRY(arena_on_free(c->arena, free_buf, &g->text));
 	TRY(arena_on_free(c->arena, free_buf, &g->thinking));
+	TRY(arena_on_free(c->arena, free_buf, &g->logprobs));
+	TRY(arena_on_free(c->arena, free_json, &g->calls));
 	if (str_copy(model, g->shown_model, sizeof g->shown_model))
 		return err_set(&c->info, ERR_INVALID, "the model's name is too long");
 	enum err e = model_store_find(c->app->models, model, &g->model, NULL);
@@ -102,6 +109,21 @@ static void on_begun(struct gen *g, const struct fleet_event *e)
 		begin_stream(g);
 }
 
+static enum err keep_logprobs(struct gen *g, const struct gen_delta *d)
+{
+	AUTO_JSON json_t *list = NULL;
+	if (!d->logprobs.len)
+		return OK;
+	TRY(json_read(d->logprobs, LIMIT_ANSWER, 8, &list, NULL)); /* an engine's word is not taken */
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		struct jw w;
+		(void)buf_add_byte(&g->logprobs, g->logprobs.len ? ',' : '[');
+		jw_init(&w, &g->logprobs);
+		jw_json(&w, json_array_get(list, i));
+	}
+	return g->logprobs.err;
+}
+
 /* Comments in a stream of events, which clients skip: only OpenAI's form has them. While a model is
  * loaded nothing is sent, so that a failure still gets its status. */
 static void on_queued(struct gen *g, const struct fleet_event *e)
@@ -117,14 +139,14 @@ static void on_queued(struct gen *g, const struct fleet_event *e)
 
 static void on_delta(struct gen *g, const struct gen_delta *d)
 {
-	if (!d->text.len)
+	if (!d->text.len && !d->logprobs.len)
 		return;
 	if (!g->stream) {
-		if (buf_add(d->thinking ? &g->thinking : &g->text, d->text))
+		if (buf_add(d->thinking ? &g->thinking : &g->text, d->text) || keep_logprobs(g, d))
 			fleet_cancel(g->c->app->fleet, g->id);
 		return;
 	}
-	AUTO_BUF struct buf out = BUF(PIECE_MAX + 8 * d->text.len);
+	AUTO_BUF struct buf out = BUF(PIECE_MAX + 8 * d->text.len + 2 * d->logprobs.len);
 	begin_stream(g);
 	g->form->delta(g, d, &out);
 	send_piece(g, &out);
@@ -159,15 +181,33 @@ static void fail_with(struct gen *g, enum err e, struct str detail)
 	on_failed(g, &info);
 }
 
+/* Calls and warnings of the engine; false: they are not what they should be. */
+static bool take_end(struct gen *g, const struct gen_done *d)
+{
+	struct str rest = d->warnings, line;
+	while (rest.len && str_next(&rest, '\n', &line))
+		if (line.len)
+			call_warn(g->c, "%.*s", STR_ARG(line));
+	return !d->calls.len ||
+	       (!json_read(d->calls, LIMIT_ANSWER, JSON_DEPTH_DEFAULT + 4, &g->calls, NULL) &&
+		       json_is_array(g->calls));
+}
+
 static void on_done(struct gen *g, const struct gen_done *d)
 {
 	AUTO_BUF struct buf out = BUF(2 * LIMIT_ANSWER + PIECE_MAX);
-	if (g->text.err || g->thinking.err) {
+	if (g->text.err || g->thinking.err || g->logprobs.err) {
 		fail_with(g, ERR_LIMIT, STR("the answer is too long; ask for a stream"));
 		return;
 	}
 	if (d->reason == GEN_CANCELLED) {
 		fail_with(g, ERR_CANCELLED, STR("request canceled"));
+		return;
+	}
+	if (g->logprobs.len)
+		(void)buf_add_byte(&g->logprobs, ']');
+	if (!take_end(g, d)) {
+		fail_with(g, ERR_ENGINE, STR("the engine's tool calls cannot be read"));
 		return;
 	}
 	if (g->stream) {
@@ -218,6 +258,8 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	r->priority = g->options.priority;
 	r->deadline_ms = g->options.deadline_ms;
 	r->temporary = g->options.temporary;
+	r->has_think_budget = g->options.think_budget >= 0;
+	r->think_budget = r->has_think_budget ? (uint32_t)g->options.think_budget : 0;
 	g->target.require_gpu = g->options.require_gpu;
 	http_hold(c->q); /* for the fleet, until DONE or FAILED */
 	http_later(c->q, on_gone, g);
@@ -234,6 +276,35 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	g->id = id;
 	if (http_gone(c->q))
 		fleet_cancel(c->app->fleet, id);
+	return OK;
+}
+
+enum err gen_json_text(struct call *c, const json_t *v, struct str *ret)
+{
+	AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
+	struct jw w;
+	jw_init(&w, &text);
+	jw_json(&w, v);
+	TRY(text.err);
+	char *copy = arena_str(c->arena, buf_str(&text));
+	if (!copy)
+		return ERR_NOMEM;
+	*ret = (struct str){ copy, text.len };
+	return OK;
+}
+
+enum err gen_logprobs(struct call *c, const json_t *body, struct gen_request *r)
+{
+	int64_t top = -1;
+	c->param = "logprobs";
+	TRY(json_want_bool(body, "logprobs", false, &r->logprobs, &c->info));
+	c->param = "top_logprobs";
+	if (json_want_i64(body, "top_logprobs", false, 0, GEN_TOP_LOGPROBS_MAX, &top, NULL))
+		return err_set(&c->info, ERR_INVALID, "top_logprobs must be between 0 and 20");
+	if (top > 0 && !r->logprobs)
+		return err_set(&c->info, ERR_INVALID, "top_logprobs needs logprobs to be true");
+	r->top_logprobs = top > 0 ? (uint8_t)top : 0;
+	c->param = NULL;
 	return OK;
 }
 
@@ -268,7 +339,7 @@ enum err gen_messages_new(struct call *c, struct gen_messages **ret)
 	return OK;
 }
 
-void gen_message_add(
+struct jw *gen_message_begin(
 	struct gen_messages *m, struct str role, struct str content, struct str share)
 {
 	jw_obj(&m->w);
@@ -276,9 +347,73 @@ void gen_message_add(
 	jw_kstr(&m->w, "content", content);
 	if (share.len)
 		jw_kstr(&m->w, "share", share);
-	jw_end(&m->w);
 	m->any = true;
 	m->system |= str_eq(role, STR("system"));
+	return &m->w;
+}
+
+void gen_message_end(struct gen_messages *m)
+{
+	jw_end(&m->w);
+}
+
+void gen_message_add(
+	struct gen_messages *m, struct str role, struct str content, struct str share)
+{
+	gen_message_begin(m, role, content, share);
+	gen_message_end(m);
+}
+
+/* Arguments go to the template as text of an object, whatever they came as. */
+static enum err put_arguments(struct call *c, struct jw *w, const json_t *args, size_t at, size_t i)
+{
+	AUTO_JSON json_t *doc = NULL;
+	AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
+	struct jw inner;
+	struct str s = { json_string_value(args), json_string_length(args) };
+	if (json_is_string(args) && json_read(s.len ? s : STR("{}"), LIMIT_HTTP_BODY,
+					    JSON_DEPTH_DEFAULT, &doc, NULL))
+		doc = NULL;
+	const json_t *obj = json_is_string(args) ? doc : args;
+	if (!json_is_object(obj))
+		return err_set(&c->info, ERR_INVALID,
+			"messages[%zu].tool_calls[%zu].function.arguments must be a JSON object", at, i);
+	jw_init(&inner, &text);
+	jw_json(&inner, obj);
+	TRY(text.err);
+	jw_kstr(w, "arguments", buf_str(&text));
+	return OK;
+}
+
+enum err gen_message_calls(struct call *c, struct gen_messages *m, const json_t *calls, size_t at)
+{
+	struct jw *w = &m->w;
+	if (!json_is_array(calls))
+		return err_set(&c->info, ERR_INVALID, "messages[%zu].tool_calls must be a list", at);
+	jw_key(w, "tool_calls");
+	jw_arr(w);
+	for (size_t i = 0; i < json_array_size(calls); i++) {
+		const json_t *one = json_array_get(calls, i), *f = json_object_get(one, "function");
+		struct str id = STR_NONE, name = STR_NONE;
+		if (!json_is_object(f) || json_want_str(f, "name", true, &name, NULL) || !name.len)
+			return err_set(&c->info, ERR_INVALID,
+				"messages[%zu].tool_calls[%zu].function.name must be a string", at, i);
+		if (json_want_str(one, "id", false, &id, NULL))
+			return err_set(&c->info, ERR_INVALID,
+				"messages[%zu].tool_calls[%zu].id must be a string", at, i);
+		jw_obj(w);
+		if (id.len)
+			jw_kstr(w, "id", id);
+		jw_kstr(w, "type", STR("function"));
+		jw_key(w, "function");
+		jw_obj(w);
+		jw_kstr(w, "name", name);
+		TRY(put_arguments(c, w, json_object_get(f, "arguments"), at, i));
+		jw_end(w);
+		jw_end(w);
+	}
+	jw_end(w);
+	return OK;
 }
 
 enum err gen_share(struct gen *g, const json_t *of, const char *where, struct str *ret)

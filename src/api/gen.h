@@ -40,6 +40,8 @@ struct gen {
 	uint32_t n_ctx;
 	char build[64], template_hash[65];
 	struct buf text, thinking; /* of an answer in one piece */
+	struct buf logprobs;       /* of an answer in one piece: a JSON array, or empty */
+	json_t *calls;             /* at the end: [{id, name, arguments}]; NULL none; owned */
 };
 
 /* Finds the model and its own params. `what` is "chat" or "generate": for the error of a model that
@@ -50,6 +52,10 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
  * Errors: ERR_BUSY, ERR_NOMEM: then nothing was answered. */
 enum err gen_start(struct gen *g, struct gen_request *r);
 const char *gen_reason_text(enum gen_reason r); /* "stop", "length" */
+/* The text of a JSON value in the request's arena. Errors: ERR_NOMEM, ERR_LIMIT. */
+enum err gen_json_text(struct call *c, const json_t *v, struct str *ret);
+/* logprobs (a bool; absent: off) and top_logprobs, as both APIs have them. Errors: ERR_INVALID. */
+enum err gen_logprobs(struct call *c, const json_t *body, struct gen_request *r);
 /* model_digest, engine_build, template_hash, seed: into an open object. */
 void gen_origin_json(const struct gen *g, struct jw *w);
 
@@ -67,6 +73,15 @@ void gen_message_add(
  * person alone, which is also what "person" says. `where` names it: "messages[3].share". Errors:
  * ERR_INVALID (another word), ERR_FORBIDDEN (wider than the person, without the right). */
 enum err gen_share(struct gen *g, const json_t *of, const char *where, struct str *ret);
+/* The same with calls, or as the result of one: the message's fields beside role and content are
+ * written by the caller between these two. */
+struct jw *gen_message_begin(
+	struct gen_messages *m, struct str role, struct str content, struct str share);
+void gen_message_end(struct gen_messages *m);
+/* tool_calls of a message of either API: arguments an object or a string of JSON, as text for the
+ * template. Errors: ERR_INVALID (info names the place). */
+enum err gen_message_calls(
+	struct call *c, struct gen_messages *m, const json_t *calls, size_t at);
 struct str gen_messages_end(struct gen_messages *m);
 /* The model's own system text and example messages, where the request brings no system text. They
  * are the same for everybody, so everybody starts from them. */

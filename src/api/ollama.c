@@ -248,6 +248,8 @@ enum err ollama_show(struct call *c)
 	jw_key(&w, "capabilities");
 	jw_arr(&w);
 	jw_str(&w, m.gguf.embedding_model ? STR("embedding") : STR("completion"));
+	if (!m.gguf.embedding_model) /* by the template's own form of calls, or a general one */
+		jw_str(&w, STR("tools"));
 	jw_end(&w);
 	time_field(&w, "modified_at", m.modified_ms);
 	jw_kstr(&w, "digest", str_from(m.digest));

@@ -39,7 +39,37 @@ static void run_metrics(struct gen *g, const struct gen_done *d, struct jw *w)
 	call_warnings_json(g->c, w);
 }
 
-static void message(struct jw *w, struct str content, struct str thinking)
+/* [{id, function{index, name, arguments}}]: arguments are an object here. */
+static void put_calls(const struct gen *g, struct jw *w)
+{
+	jw_key(w, "tool_calls");
+	jw_arr(w);
+	for (size_t i = 0; i < json_array_size(g->calls); i++) {
+		const json_t *c = json_array_get(g->calls, i);
+		jw_obj(w);
+		jw_kstr(w, "id", str_from(json_string_value(json_object_get(c, "id"))));
+		jw_key(w, "function");
+		jw_obj(w);
+		jw_ki64(w, "index", (int64_t)i);
+		jw_kstr(w, "name", str_from(json_string_value(json_object_get(c, "name"))));
+		jw_key(w, "arguments");
+		jw_json(w, json_object_get(c, "arguments"));
+		jw_end(w);
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+static void put_logprobs(struct str list, struct jw *w)
+{
+	AUTO_JSON json_t *doc = NULL;
+	if (!list.len || json_read(list, LIMIT_ANSWER, 8, &doc, NULL))
+		return;
+	jw_key(w, "logprobs");
+	jw_json(w, doc);
+}
+
+static void message(const struct gen *g, struct jw *w, struct str content, struct str thinking)
 {
 	jw_key(w, "message");
 	jw_obj(w);
@@ -47,6 +77,8 @@ static void message(struct jw *w, struct str content, struct str thinking)
 	jw_kstr(w, "content", content);
 	if (thinking.len)
 		jw_kstr(w, "thinking", thinking);
+	if (g->calls)
+		put_calls(g, w);
 	jw_end(w);
 }
 
@@ -54,9 +86,32 @@ static void chat_delta(struct gen *g, const struct gen_delta *d, struct buf *out
 {
 	struct jw w;
 	begin_line(g, &w, out);
-	message(&w, d->thinking ? STR("") : d->text, d->thinking ? d->text : STR_NONE);
+	message(g, &w, d->thinking || !d->text.len ? STR("") : d->text,
+		d->thinking ? d->text : STR_NONE);
+	put_logprobs(d->logprobs, &w);
 	jw_kbool(&w, "done", false);
 	end_line(&w, out);
+}
+
+/* What was gathered of an answer in one piece; checked when it came. */
+static void whole_logprobs(const struct gen *g, struct jw *w)
+{
+	if (!g->logprobs.len)
+		return;
+	jw_key(w, "logprobs");
+	jw_raw(w, buf_str(&g->logprobs));
+}
+
+/* Calls have a line of their own before the last: whole, and with all that belongs to them. */
+static void calls_line(struct gen *g, struct buf *out)
+{
+	struct jw w;
+	begin_line(g, &w, out);
+	message(g, &w, STR(""), STR_NONE);
+	jw_kbool(&w, "done", false);
+	end_line(&w, out);
+	json_decref(g->calls); /* said; the last line has none */
+	g->calls = NULL;
 }
 
 static void chat_end(struct gen *g, const struct gen_done *d, struct str text, struct str thinking,
@@ -64,7 +119,8 @@ static void chat_end(struct gen *g, const struct gen_done *d, struct str text, s
 {
 	struct jw w;
 	begin_line(g, &w, out);
-	message(&w, text, thinking);
+	message(g, &w, text, thinking);
+	whole_logprobs(g, &w);
 	jw_kbool(&w, "done", true);
 	jw_kstr(&w, "done_reason", str_from(gen_reason_text(d->reason)));
 	run_metrics(g, d, &w);
@@ -73,6 +129,8 @@ static void chat_end(struct gen *g, const struct gen_done *d, struct str text, s
 
 static void chat_done(struct gen *g, const struct gen_done *d, struct buf *out)
 {
+	if (g->calls)
+		calls_line(g, out);
 	chat_end(g, d, STR(""), STR_NONE, out);
 }
 
@@ -86,9 +144,10 @@ static void generate_delta(struct gen *g, const struct gen_delta *d, struct buf 
 {
 	struct jw w;
 	begin_line(g, &w, out);
-	jw_kstr(&w, "response", d->thinking ? STR("") : d->text);
+	jw_kstr(&w, "response", d->thinking || !d->text.len ? STR("") : d->text);
 	if (d->thinking)
 		jw_kstr(&w, "thinking", d->text);
+	put_logprobs(d->logprobs, &w);
 	jw_kbool(&w, "done", false);
 	end_line(&w, out);
 }
@@ -101,6 +160,7 @@ static void generate_end(struct gen *g, const struct gen_done *d, struct str tex
 	jw_kstr(&w, "response", text);
 	if (thinking.len)
 		jw_kstr(&w, "thinking", thinking);
+	whole_logprobs(g, &w);
 	jw_kbool(&w, "done", true);
 	jw_kstr(&w, "done_reason", str_from(gen_reason_text(d->reason)));
 	run_metrics(g, d, &w);
@@ -128,7 +188,9 @@ static void failed(struct gen *g, const struct err_info *e, struct buf *out)
 /* Clients compare these texts; the two blanks are Ollama's. */
 static void explain(struct gen *g, struct err_info *e)
 {
-	(void)g;
+	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "does not support thinking"))
+		(void)err_set(
+			e, ERR_UNSUPPORTED, "\"%s\" does not support thinking", g->shown_model);
 	if (e->code == ERR_BUSY || e->code == ERR_QUEUE)
 		(void)err_set(e, e->code,
 			"server busy, please try again.  maximum pending requests exceeded");
@@ -148,7 +210,7 @@ static void loading_line(struct gen *g, const char *reason, struct buf *out)
 	struct jw w;
 	begin_line(g, &w, out);
 	if (g->form == &chat_form)
-		message(&w, STR(""), STR_NONE);
+		message(g, &w, STR(""), STR_NONE);
 	else
 		jw_kstr(&w, "response", STR(""));
 	jw_kbool(&w, "done", true);
@@ -232,17 +294,28 @@ static enum err cannot(struct gen *g, const char *what)
 		&g->c->info, ERR_UNSUPPORTED, "\"%s\" does not support %s", g->shown_model, what);
 }
 
-static enum err read_think(struct gen *g, const json_t *v)
+static enum err read_think(struct gen *g, const json_t *v, struct gen_request *r)
 {
-	if (!there(v))
+	static const struct {
+		const char *word;
+		enum gen_think think;
+	} levels[] = { { "low", THINK_LOW }, { "medium", THINK_MEDIUM }, { "high", THINK_HIGH } };
+	r->think_required = true;
+	if (!v || json_is_null(v))
 		return OK;
-	struct str level = { json_string_value(v), json_is_string(v) ? json_string_length(v) : 0 };
-	if (!json_is_true(v) && !str_eq(level, STR("high")) && !str_eq(level, STR("medium")) &&
-		!str_eq(level, STR("low")))
-		return err_set(&g->c->info, ERR_INVALID,
-			"invalid think value: use true, false, \"high\", "
-			"\"medium\" or \"low\"");
-	return cannot(g, "thinking");
+	if (json_is_boolean(v)) {
+		r->think = json_is_true(v) ? THINK_ON : THINK_OFF;
+		return OK;
+	}
+	for (size_t i = 0; json_is_string(v) && i < sizeof levels / sizeof levels[0]; i++)
+		if (strcmp(levels[i].word, json_string_value(v)) == 0) {
+			r->think = levels[i].think;
+			return OK;
+		}
+	if (json_is_string(v) && !json_string_length(v))
+		return OK;
+	return err_set(&g->c->info, ERR_INVALID,
+		"invalid think value: use true, false, \"high\", \"medium\" or \"low\"");
 }
 
 static enum err read_format(struct gen *g, const json_t *v, struct gen_request *r)
@@ -262,26 +335,16 @@ static enum err read_format(struct gen *g, const json_t *v, struct gen_request *
 	if (!json_is_object(v))
 		return err_set(&c->info, ERR_INVALID,
 			"invalid format: expected \"json\" or a JSON schema");
-	AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
-	struct jw w;
-	jw_init(&w, &text);
-	jw_json(&w, v);
-	char *copy = text.err ? NULL : arena_str(c->arena, buf_str(&text));
-	if (!copy)
-		return ERR_NOMEM;
-	r->schema = (struct str){ copy, text.len };
-	return OK;
+	return gen_json_text(c, v, &r->schema);
 }
 
-static enum err read_logprobs(struct gen *g, const json_t *body)
+/* Not Ollama's: GBNF in the place of a format. */
+static enum err read_grammar(struct gen *g, const json_t *body, struct gen_request *r)
 {
-	int64_t top = 0;
-	struct err_info *info = &g->c->info;
-	if (json_want_i64(body, "top_logprobs", false, 0, 20, &top, info))
-		return err_set(info, ERR_INVALID, "top_logprobs must be between 0 and 20");
-	if (top || there(json_object_get(body, "logprobs")))
-		return cannot(g, "logprobs");
-	return OK;
+	TRY(json_want_str(body, "grammar", false, &r->grammar, &g->c->info));
+	return r->grammar.ptr && !r->grammar.len
+		       ? err_set(&g->c->info, ERR_INVALID, "grammar: is empty")
+		       : OK;
 }
 
 /* What both requests have in common. */
@@ -300,8 +363,9 @@ static enum err read_common(struct gen *g, const json_t *body, struct gen_reques
 	TRY(options_run(c, body, &g->options));
 	TRY(options_keep_alive(c, json_object_get(body, "keep_alive"), &g->target.keep_alive_ms));
 	TRY(read_format(g, json_object_get(body, "format"), r));
-	TRY(read_think(g, json_object_get(body, "think")));
-	return read_logprobs(g, body);
+	TRY(read_grammar(g, body, r));
+	TRY(read_think(g, json_object_get(body, "think"), r));
+	return gen_logprobs(c, body, r);
 }
 
 static enum err begin(struct call *c, const char *what, const struct gen_form *form,
@@ -317,9 +381,29 @@ static enum err begin(struct call *c, const char *what, const struct gen_form *f
 	return gen_new(c, model, what, form, ret);
 }
 
+static enum err read_message_tools(
+	struct call *c, const json_t *m, size_t i, struct gen_messages *out)
+{
+	struct str name = STR_NONE, id = STR_NONE, thinking = STR_NONE;
+	if (json_want_str(m, "tool_name", false, &name, NULL) ||
+		json_want_str(m, "tool_call_id", false, &id, NULL) ||
+		json_want_str(m, "thinking", false, &thinking, NULL))
+		return err_set(&c->info, ERR_INVALID,
+			"messages[%zu]: tool_name, tool_call_id and thinking must be strings", i);
+	if (name.len)
+		jw_kstr(&out->w, "name", name);
+	if (id.len)
+		jw_kstr(&out->w, "tool_call_id", id);
+	if (thinking.len)
+		jw_kstr(&out->w, "reasoning_content", thinking);
+	return there(json_object_get(m, "tool_calls"))
+		       ? gen_message_calls(c, out, json_object_get(m, "tool_calls"), i)
+		       : OK;
+}
+
 static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out)
 {
-	static const char *const roles[] = { "system", "user", "assistant" };
+	static const char *const roles[] = { "system", "user", "assistant", "tool" };
 	struct call *c = g->c;
 	struct str role = STR_NONE, content = STR(""), share;
 	char where[48];
@@ -331,13 +415,13 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 		return err_set(&c->info, ERR_INVALID, "messages[%zu].content must be a string", i);
 	if (there(json_object_get(m, "images")))
 		return cannot(g, "vision");
-	if (str_eq(role, STR("tool")) || there(json_object_get(m, "tool_calls")))
-		return cannot(g, "tools");
 	snprintf(where, sizeof where, "messages[%zu].share", i);
 	TRY(gen_share(g, m, where, &share));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
 		if (str_eq(role, str_from(roles[k]))) {
-			gen_message_add(out, role, content, share);
+			gen_message_begin(out, role, content, share);
+			TRY(read_message_tools(c, m, i, out));
+			gen_message_end(out);
 			return OK;
 		}
 	return err_set(&c->info, ERR_INVALID,
@@ -370,7 +454,7 @@ enum err ollama_chat(struct call *c)
 	TRY(json_want_arr(body, "messages", false, &messages, &c->info));
 	TRY(read_common(g, body, &r));
 	if (there(json_object_get(body, "tools")))
-		return cannot(g, "tools");
+		TRY(gen_json_text(c, json_object_get(body, "tools"), &r.tools));
 	if (!messages || json_array_size(messages) == 0)
 		return load_or_unload(g);
 	TRY(gen_messages_new(c, &out));

@@ -76,6 +76,41 @@ TEST(chat_in_one_piece)
 		"\"done\":true,\"done_reason\":\"length\"," METRICS "}\n");
 }
 
+TEST(calls_are_objects_in_a_line_of_their_own)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(65536), whole = BUF(65536);
+	static const char calls[] =
+		"\"content\":\"\",\"tool_calls\":[{\"id\":\"call_1\",\"function\":{\"index\":0,\"name\":\"f\","
+		"\"arguments\":{\"a\":\"\xc3\xbc\"}}},{\"id\":\"call_2\",\"function\":{\"index\":1,\"name\":"
+		"\"g\",\"arguments\":{}}}]},\"done\":false}\n";
+	test_app_start(&t);
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/api/chat",
+			"{\"model\":\"tiny\",\"tools\":[{\"type\":\"function\"}],\"think\":\"low\",\"messages\":["
+			"{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":1}"
+			"}}]},{\"role\":\"tool\",\"tool_name\":\"f\",\"content\":\"CALLS\"}]}",
+			NULL, &out),
+		200);
+	CHECK(str_find(buf_str(&out), str_from(calls), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&out), STR("\"warnings\":[\"first\",\"second\"]"), 0) != SIZE_MAX);
+	CHECK_EQ_Z(fakes.tools, "[{\"type\":\"function\"}]");
+	CHECK(fakes.last.think == THINK_LOW && fakes.last.think_required);
+	CHECK_EQ_Z(fakes.input,
+		"[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"type\":\"function\",\"function\":"
+		"{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},{\"role\":\"tool\",\"content\":\"CALLS\","
+		"\"name\":\"f\"}]");
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/chat",
+			     "{\"model\":\"tiny\",\"stream\":false,\"logprobs\":true,\"messages\":["
+			     "{\"role\":\"user\",\"content\":\"CALLS PROBS\"}]}",
+			     NULL, &whole),
+		200);
+	CHECK(str_find(buf_str(&whole), STR("\"content\":\"Hello!\",\"tool_calls\":[{\"id\":\"call_1\""),
+		      0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&whole), STR("\"logprobs\":[{\"token\":\"!\""), 0) != SIZE_MAX);
+	test_app_stop(&t);
+}
+
 TEST(thinking_goes_into_its_own_field)
 {
 	trace("/api/chat",
@@ -143,10 +178,17 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		{ "/api/chat", "{\"model\":\"embed\"}", 400, "\"embed\" does not support chat" },
 		{ "/api/generate", "{\"model\":\"embed\"}", 400,
 			"\"embed\" does not support generate" },
-		{ "/api/chat", "{\"model\":\"tiny\",\"think\":true}", 400,
-			"\"tiny\" does not support thinking" },
-		{ "/api/chat", "{\"model\":\"tiny\",\"tools\":[{}]}", 400,
-			"\"tiny\" does not support tools" },
+		{ "/api/chat",
+			"{\"model\":\"tiny\",\"think\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+			"\"NOTHINK\"}]}",
+			400, "\"tiny\" does not support thinking" },
+		{ "/api/chat", "{\"model\":\"tiny\",\"think\":\"much\"}", 400,
+			"invalid think value: use true, false, \"high\", \"medium\" or \"low\"" },
+		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"top_k\":-7}}", 400,
+			"\"top_k\" must be from -1 to 2.14748e+09" },
+		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"think_budget\":-3}}", 400,
+			"\"think_budget\" must be from -1 to 1.67772e+07" },
+		{ "/api/chat", "{\"model\":\"tiny\",\"grammar\":\"\"}", 400, "grammar: is empty" },
 		{ "/api/chat",
 			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\","
 			"\"images\":[\"aa\"]}]}",
@@ -329,7 +371,7 @@ TEST(lists_and_details_have_ollamas_fields)
 	CHECK(str_find(buf_str(&ps), STR("\"size_vram\":0,\"context_length\":4096"), 0) !=
 		SIZE_MAX);
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", "{\"name\":\"tiny\"}", NULL, &show), 200);
-	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\"]"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\",\"tools\"]"), 0) != SIZE_MAX);
 	CHECK(str_find(buf_str(&show), STR("\"llama.context_length\":8192"), 0) != SIZE_MAX);
 	CHECK_EQ_INT(call_raw(&t, "GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n", NULL,
 			     &version),

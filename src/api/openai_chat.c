@@ -64,7 +64,46 @@ static void end_event(struct jw *w, struct buf *out)
 	(void)buf_add(out, STR("\n\n"));
 }
 
-/* One chunk; `reason` NULL: goes on. The role is in every chunk: some clients need it there. */
+/* [{index, id, type, function{name, arguments}}]: arguments are text here. */
+static void put_calls(const struct gen *g, struct jw *w)
+{
+	jw_key(w, "tool_calls");
+	jw_arr(w);
+	for (size_t i = 0; i < json_array_size(g->calls); i++) {
+		const json_t *c = json_array_get(g->calls, i);
+		AUTO_BUF struct buf args = BUF(LIMIT_ANSWER);
+		struct jw inner;
+		jw_init(&inner, &args);
+		jw_json(&inner, json_object_get(c, "arguments"));
+		jw_obj(w);
+		jw_ki64(w, "index", (int64_t)i);
+		jw_kstr(w, "id", str_from(json_string_value(json_object_get(c, "id"))));
+		jw_kstr(w, "type", STR("function"));
+		jw_key(w, "function");
+		jw_obj(w);
+		jw_kstr(w, "name", str_from(json_string_value(json_object_get(c, "name"))));
+		jw_kstr(w, "arguments", buf_str(&args));
+		jw_end(w);
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+/* {content: [..]}, from a list that is JSON. */
+static void put_logprobs(struct str list, struct jw *w)
+{
+	AUTO_JSON json_t *doc = NULL;
+	jw_key(w, "logprobs");
+	jw_obj(w);
+	jw_key(w, "content");
+	if (json_read(list, LIMIT_ANSWER, 8, &doc, NULL))
+		jw_null(w);
+	else
+		jw_json(w, doc);
+	jw_end(w);
+}
+
+/* One chunk; `reason` NULL: goes on; without a delta: with the calls. The role is in every chunk: some clients need it there. */
 static void chunk(struct gen *g, const struct gen_delta *d, const char *reason, struct buf *out)
 {
 	struct chat *chat = g->of_form;
@@ -77,10 +116,14 @@ static void chunk(struct gen *g, const struct gen_delta *d, const char *reason, 
 	jw_key(&w, "delta");
 	jw_obj(&w);
 	jw_kstr(&w, "role", STR("assistant"));
-	jw_kstr(&w, "content", d && !d->thinking ? d->text : STR(""));
+	jw_kstr(&w, "content", d && !d->thinking && d->text.len ? d->text : STR(""));
 	if (d && d->thinking)
 		jw_kstr(&w, "reasoning", d->text);
+	if (!d && !reason)
+		put_calls(g, &w);
 	jw_end(&w);
+	if (d && d->logprobs.len)
+		put_logprobs(d->logprobs, &w);
 	jw_kstr(&w, "finish_reason", str_from(reason));
 	jw_end(&w);
 	jw_end(&w);
@@ -95,6 +138,11 @@ static void chunk(struct gen *g, const struct gen_delta *d, const char *reason, 
 	end_event(&w, out);
 }
 
+static const char *finish_reason(const struct gen *g, const struct gen_done *d)
+{
+	return g->calls ? "tool_calls" : gen_reason_text(d->reason);
+}
+
 static void on_delta(struct gen *g, const struct gen_delta *d, struct buf *out)
 {
 	chunk(g, d, NULL, out);
@@ -104,7 +152,9 @@ static void on_done(struct gen *g, const struct gen_done *d, struct buf *out)
 {
 	struct chat *chat = g->of_form;
 	struct jw w;
-	chunk(g, NULL, gen_reason_text(d->reason), out);
+	if (g->calls)
+		chunk(g, NULL, NULL, out);
+	chunk(g, NULL, finish_reason(g, d), out);
 	if (chat->include_usage) {
 		begin_event(g, &w, out);
 		jw_key(&w, "choices");
@@ -114,6 +164,20 @@ static void on_done(struct gen *g, const struct gen_done *d, struct buf *out)
 		end_event(&w, out);
 	}
 	(void)buf_add(out, STR("data: [DONE]\n\n"));
+}
+
+/* What was gathered of an answer in one piece; checked when it came. */
+static void whole_logprobs(const struct gen *g, struct jw *w)
+{
+	jw_key(w, "logprobs");
+	if (!g->logprobs.len) {
+		jw_null(w);
+		return;
+	}
+	jw_obj(w);
+	jw_key(w, "content");
+	jw_raw(w, buf_str(&g->logprobs));
+	jw_end(w);
 }
 
 static void on_whole(struct gen *g, const struct gen_done *d, struct buf *out)
@@ -128,13 +192,15 @@ static void on_whole(struct gen *g, const struct gen_done *d, struct buf *out)
 	jw_key(&w, "message");
 	jw_obj(&w);
 	jw_kstr(&w, "role", STR("assistant"));
-	jw_kstr(&w, "content", text.len ? text : STR(""));
+	jw_kstr(&w, "content", text.len ? text : g->calls ? STR_NONE : STR(""));
 	if (thinking.len)
 		jw_kstr(&w, "reasoning", thinking);
+	if (g->calls)
+		put_calls(g, &w);
 	jw_kstr(&w, "refusal", STR_NONE);
 	jw_end(&w);
-	jw_kstr(&w, "logprobs", STR_NONE);
-	jw_kstr(&w, "finish_reason", str_from(gen_reason_text(d->reason)));
+	whole_logprobs(g, &w);
+	jw_kstr(&w, "finish_reason", str_from(finish_reason(g, d)));
 	jw_end(&w);
 	jw_end(&w);
 	usage(d, &w);
@@ -154,8 +220,17 @@ static void on_failed(struct gen *g, const struct err_info *e, struct buf *out)
 
 static void explain(struct gen *g, struct err_info *e)
 {
+	static const struct {
+		const char *begins, *param;
+	} fields[] = { { "schema", "response_format" }, { "grammar", "grammar" },
+		{ "tools", "tools" }, { "tool_choice", "tool_choice" },
+		{ "logit_bias", "logit_bias" }, { "logprobs", "logprobs" } };
 	if (e->code == ERR_CONTEXT)
 		g->c->param = "messages";
+	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+		if (e->code != ERR_CONTEXT &&
+			str_starts(str_from(e->detail), str_from(fields[i].begins)))
+			g->c->param = fields[i].param;
 }
 
 static const struct gen_form form = { "text/event-stream", on_delta, on_done, on_whole, on_failed,
@@ -184,12 +259,8 @@ static enum err bad(struct call *c, const char *param, enum err e, const char *t
 static const struct {
 	const char *field, *text;
 } unsupported[] = {
-	{ "tools", "tools are not supported by this server yet" },
-	{ "functions", "functions are not supported by this server yet" },
-	{ "function_call", "functions are not supported by this server yet" },
-	{ "logprobs", "logprobs are not supported" },
-	{ "top_logprobs", "logprobs are not supported" },
-	{ "logit_bias", "logit_bias is not supported" },
+	{ "functions", "functions are OpenAI's old form of tools: use tools" },
+	{ "function_call", "functions are OpenAI's old form of tools: use tool_choice" },
 	{ "audio", "audio is not supported" },
 	{ "web_search_options", "web search is not supported" },
 };
@@ -198,11 +269,7 @@ static const char *const no_effect[] = {
 	"user",
 	"metadata",
 	"store",
-	"parallel_tool_calls",
-	"tool_choice",
 	"prediction",
-	"reasoning_effort",
-	"reasoning",
 	"verbosity",
 	"prompt_cache_key",
 	"prompt_cache_retention",
@@ -228,9 +295,12 @@ static const struct {
 	{ "repeat_last_n", "repeat_last_n" },
 	{ "num_ctx", "num_ctx" },
 	{ "deadline_ms", "deadline_ms" },
+	{ "reasoning_budget_tokens", "think_budget" },
+	{ "thinking_budget_tokens", "think_budget" },
 };
 static const char *const others[] = { "model", "messages", "stream", "stream_options", "n", "stop",
-	"response_format", "service_tier", "temporary" };
+	"response_format", "tools", "tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs",
+	"logit_bias", "reasoning_effort", "reasoning", "grammar", "service_tier", "temporary" };
 
 static bool known(const char *field)
 {
@@ -302,18 +372,130 @@ static enum err read_format(struct call *c, const json_t *body, struct gen_reque
 	} else if (str_eq(type, STR("json_schema"))) {
 		TRY(json_want_obj(f, "json_schema", true, &named, &c->info));
 		TRY(json_want_obj(named, "schema", true, &schema, &c->info));
-		AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
-		struct jw w;
-		jw_init(&w, &text);
-		jw_json(&w, schema);
-		char *copy = text.err ? NULL : arena_str(c->arena, buf_str(&text));
-		if (!copy)
-			return ERR_NOMEM;
-		r->schema = (struct str){ copy, text.len };
+		TRY(gen_json_text(c, schema, &r->schema));
 	} else if (!str_eq(type, STR("text"))) {
 		return bad(c, "response_format", ERR_INVALID,
 			"response_format.type must be text, json_object or json_schema");
 	}
+	c->param = NULL;
+	return OK;
+}
+
+/* "auto", "none", "required", {type: function, function: {name}}, or OpenAI's list of allowed ones,
+ * which is not supported. */
+static enum err read_choice(struct call *c, const json_t *v, struct gen_request *r)
+{
+	struct str name = STR_NONE, type = STR_NONE;
+	json_t *f = NULL;
+	c->param = "tool_choice";
+	if (json_is_string(v)) {
+		r->tool_choice = (struct str){ json_string_value(v), json_string_length(v) };
+		if (!str_eq(r->tool_choice, STR("auto")) && !str_eq(r->tool_choice, STR("none")) &&
+			!str_eq(r->tool_choice, STR("required")))
+			return bad(c, "tool_choice", ERR_INVALID,
+				"tool_choice must be auto, none, required or a function");
+		c->param = NULL;
+		return OK;
+	}
+	if (!json_is_object(v))
+		return bad(c, "tool_choice", ERR_INVALID, "tool_choice must be a string or an object");
+	TRY(json_want_str(v, "type", true, &type, &c->info));
+	if (!str_eq(type, STR("function")))
+		return bad(c, "tool_choice", ERR_UNSUPPORTED,
+			"tool_choice.type must be function; other kinds are not supported");
+	TRY(json_want_obj(v, "function", true, &f, &c->info));
+	TRY(json_want_str(f, "name", true, &name, &c->info));
+	char *text = arena_printf(c->arena, "=%.*s", STR_ARG(name));
+	if (!text)
+		return ERR_NOMEM;
+	r->tool_choice = str_from(text);
+	c->param = NULL;
+	return OK;
+}
+
+static enum err read_tools(struct call *c, const json_t *body, struct gen_request *r)
+{
+	const json_t *choice = json_object_get(body, "tool_choice");
+	json_t *tools = NULL;
+	bool parallel = true;
+	c->param = "tools";
+	TRY(json_want_arr(body, "tools", false, &tools, &c->info));
+	if (json_array_size(tools))
+		TRY(gen_json_text(c, tools, &r->tools));
+	c->param = "parallel_tool_calls";
+	TRY(json_want_bool(body, "parallel_tool_calls", false, &parallel, &c->info));
+	r->one_call = !parallel;
+	c->param = NULL;
+	return choice && !json_is_null(choice) ? read_choice(c, choice, r) : OK;
+}
+
+/* reasoning_effort, or the same as reasoning: {effort, max_tokens}. */
+static enum err read_think(struct call *c, const json_t *body, struct gen *g, struct gen_request *r)
+{
+	static const struct {
+		const char *word;
+		enum gen_think think;
+	} efforts[] = { { "none", THINK_OFF }, { "minimal", THINK_LOW }, { "low", THINK_LOW },
+		{ "medium", THINK_MEDIUM }, { "high", THINK_HIGH }, { "xhigh", THINK_HIGH } };
+	json_t *more = NULL;
+	struct str word = STR_NONE;
+	c->param = "reasoning_effort";
+	TRY(json_want_str(body, "reasoning_effort", false, &word, &c->info));
+	c->param = "reasoning";
+	TRY(json_want_obj(body, "reasoning", false, &more, &c->info));
+	if (more) {
+		TRY(json_want_str(more, "effort", false, &word, &c->info));
+		TRY(options_number(c, "reasoning", "think_budget", json_object_get(more, "max_tokens"),
+			&g->options));
+	}
+	c->param = more ? "reasoning" : "reasoning_effort";
+	for (size_t i = 0; i < sizeof efforts / sizeof efforts[0]; i++)
+		if (str_eq(word, str_from(efforts[i].word)))
+			r->think = efforts[i].think;
+	if (word.ptr && r->think == THINK_DEFAULT)
+		return bad(c, c->param, ERR_INVALID,
+			"the effort must be none, minimal, low, medium, high or xhigh");
+	c->param = NULL;
+	return OK;
+}
+
+/* {"token id": -100..100}. */
+static enum err read_bias(struct call *c, const json_t *body, struct gen_request *r)
+{
+	json_t *map = NULL, *v;
+	const char *key;
+	size_t n = 0;
+	c->param = "logit_bias";
+	TRY(json_want_obj(body, "logit_bias", false, &map, &c->info));
+	if (json_object_size(map) > GEN_BIAS_MAX)
+		return bad(c, "logit_bias", ERR_INVALID, "logit_bias may name 1024 tokens");
+	int32_t *pairs = map ? ARENA_ARRAY(c->arena, int32_t, 2 * json_object_size(map) + 1) : NULL;
+	if (map && !pairs)
+		return ERR_NOMEM;
+	json_object_foreach(map, key, v)
+	{
+		uint64_t id = 0;
+		double bias = json_number_value(v);
+		if (str_to_u64(str_from(key), &id) || id > INT32_MAX)
+			return bad(c, "logit_bias", ERR_INVALID, "logit_bias: keys are token ids");
+		if (!json_is_number(v) || !(bias >= -100 && bias <= 100))
+			return bad(c, "logit_bias", ERR_INVALID,
+				"logit_bias: values must be from -100 to 100");
+		pairs[2 * n] = (int32_t)id;
+		pairs[2 * n++ + 1] = (int32_t)(bias * 1000);
+	}
+	r->bias = pairs;
+	r->n_bias = n;
+	c->param = NULL;
+	return OK;
+}
+
+static enum err read_grammar(struct call *c, const json_t *body, struct gen_request *r)
+{
+	c->param = "grammar";
+	TRY(json_want_str(body, "grammar", false, &r->grammar, &c->info));
+	if (r->grammar.ptr && !r->grammar.len)
+		return bad(c, "grammar", ERR_INVALID, "grammar: is empty");
 	c->param = NULL;
 	return OK;
 }
@@ -389,6 +571,27 @@ static enum err read_content(struct call *c, const json_t *v, size_t at, struct 
 	return OK;
 }
 
+static enum err read_message_tools(
+	struct call *c, const json_t *m, size_t i, struct gen_messages *out)
+{
+	struct str name = STR_NONE, id = STR_NONE, thought = STR_NONE;
+	if (json_want_str(m, "tool_call_id", false, &id, NULL) ||
+		json_want_str(m, "name", false, &name, NULL) ||
+		json_want_str(m, "reasoning", false, &thought, NULL))
+		return err_set(&c->info, ERR_INVALID,
+			"messages[%zu]: name, tool_call_id and reasoning must be strings", i);
+	const char *role = json_string_value(json_object_get(m, "role"));
+	if (name.len && role && strcmp(role, "tool") == 0)
+		jw_kstr(&out->w, "name", name);
+	if (id.len)
+		jw_kstr(&out->w, "tool_call_id", id);
+	if (thought.len)
+		jw_kstr(&out->w, "reasoning_content", thought);
+	return there(json_object_get(m, "tool_calls"))
+		       ? gen_message_calls(c, out, json_object_get(m, "tool_calls"), i)
+		       : OK;
+}
+
 static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out)
 {
 	struct call *c = g->c;
@@ -399,6 +602,7 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 		{ "developer", "system" },
 		{ "user", "user" },
 		{ "assistant", "assistant" },
+		{ "tool", "tool" },
 	};
 	struct str role = STR_NONE, share;
 	char where[48];
@@ -407,20 +611,19 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 		return err_set(&c->info, ERR_INVALID, "messages[%zu] must be an object", i);
 	if (json_want_str(m, "role", true, &role, NULL))
 		return err_set(&c->info, ERR_INVALID, "messages[%zu].role must be a string", i);
-	if (str_eq(role, STR("tool")) || str_eq(role, STR("function")) ||
-		there(json_object_get(m, "tool_calls")))
+	if (str_eq(role, STR("function")))
 		return err_set(&c->info, ERR_UNSUPPORTED,
-			"messages[%zu]: tools are not supported by this "
-			"server yet",
-			i);
+			"messages[%zu]: the role function is OpenAI's old form: use tool", i);
 	TRY(read_content(c, json_object_get(m, "content"), i, &content));
 	snprintf(where, sizeof where, "messages[%zu].share", i);
 	TRY(gen_share(g, m, where, &share));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
 		if (str_eq(role, str_from(roles[k].theirs))) {
 			struct str text = buf_str(&content);
-			gen_message_add(
+			gen_message_begin(
 				out, str_from(roles[k].ours), text.len ? text : STR(""), share);
+			TRY(read_message_tools(c, m, i, out));
+			gen_message_end(out);
 			return OK;
 		}
 	return err_set(&c->info, ERR_INVALID, "messages[%zu].role is not known", i);
@@ -474,6 +677,11 @@ enum err openai_chat(struct call *c)
 	TRY(options_stop(c, json_object_get(body, "stop"), &g->options));
 	TRY(read_format(c, body, &r));
 	TRY(read_run(c, body, g));
+	TRY(read_grammar(c, body, &r));
+	TRY(read_tools(c, body, &r));
+	TRY(read_think(c, body, g, &r));
+	TRY(read_bias(c, body, &r));
+	TRY(gen_logprobs(c, body, &r));
 	TRY(read_messages(g, body, &r));
 	return gen_start(g, &r);
 }

@@ -135,6 +135,83 @@ TEST(what_is_absent_is_not_forced)
 	test_app_stop(&t);
 }
 
+#define CALLS                                                                                      \
+	"\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":"     \
+	"\"f\",\"arguments\":\"{\\\"a\\\":\\\"\xc3\xbc\\\"}\"}},{\"index\":1,\"id\":\"call_2\",\"type\":"  \
+	"\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]"
+
+TEST(calls_come_whole_and_end_the_answer)
+{
+	trace(ASK("CALLS") ",\"stream\":true}", "text/event-stream",
+		CHUNK DELTA("Hel") "}\n\n" CHUNK DELTA("lo") "}\n\n" CHUNK
+		"\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"," CALLS
+		"},\"finish_reason\":null}]}\n\n" CHUNK
+		"\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
+		"\"finish_reason\":\"tool_calls\"}]," ORIGIN
+		",\"warnings\":[\"first\",\"second\"]}\n\ndata: [DONE]\n\n");
+}
+
+TEST(what_an_engine_sends_as_calls_is_checked)
+{
+	struct test_app t;
+	test_app_start(&t);
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/v1/chat/completions", ASK("BADCALLS") "}", NULL, NULL), 500);
+	test_app_stop(&t);
+}
+
+TEST(tools_and_their_choice_reach_the_engine)
+{
+	struct test_app t;
+	test_app_start(&t);
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/v1/chat/completions",
+			"{\"model\":\"tiny\",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],"
+			"\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"
+			"\"parallel_tool_calls\":false,\"reasoning_effort\":\"none\",\"logit_bias\":"
+			"{\"7\":-100,\"9\":0.5},\"reasoning_budget_tokens\":5,\"messages\":["
+			"{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":"
+			"\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
+			"{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"5\"}]}",
+			NULL, NULL),
+		200);
+	CHECK_EQ_Z(fakes.tools, "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]");
+	CHECK_EQ_Z(fakes.choice, "=f");
+	CHECK(fakes.last.one_call && fakes.last.think == THINK_OFF && !fakes.last.think_required);
+	CHECK(fakes.last.has_think_budget && fakes.last.think_budget == 5);
+	CHECK_EQ_INT(fakes.last.n_bias, 2);
+	CHECK(fakes.bias[0] == 7 && fakes.bias[1] == -100000 && fakes.bias[2] == 9 &&
+	      fakes.bias[3] == 500);
+	CHECK_EQ_Z(fakes.input,
+		"[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"c1\",\"type\":"
+		"\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
+		"{\"role\":\"tool\",\"content\":\"5\",\"tool_call_id\":\"c1\"}]");
+	test_app_stop(&t);
+}
+
+#define PROBS                                                                                      \
+	"{\"content\":[{\"token\":\"!\",\"logprob\":-0.5,\"bytes\":[33],\"top_logprobs\":[{\"token\":"   \
+	"\"?\",\"logprob\":-1.5,\"bytes\":[63]}]}]}"
+
+TEST(logprobs_stand_beside_the_text)
+{
+	struct test_app t;
+	AUTO_BUF struct buf whole = BUF(65536), stream = BUF(65536);
+	test_app_start(&t);
+	CHECK_EQ_INT(call_api(&t, "POST", "/v1/chat/completions",
+			     ASK("PROBS") ",\"logprobs\":true,\"top_logprobs\":1}", NULL, &whole),
+		200);
+	CHECK(fakes.last.logprobs && fakes.last.top_logprobs == 1);
+	CHECK(str_find(buf_str(&whole), STR("\"logprobs\":" PROBS ",\"finish_reason\""), 0) != SIZE_MAX);
+	CHECK_EQ_INT(call_api(&t, "POST", "/v1/chat/completions",
+			     ASK("PROBS") ",\"logprobs\":true,\"stream\":true}", NULL, &stream),
+		200);
+	CHECK(str_find(buf_str(&stream),
+		      STR("\"content\":\"!\"},\"logprobs\":" PROBS ",\"finish_reason\":null"), 0) !=
+		SIZE_MAX);
+	test_app_stop(&t);
+}
+
 TEST(errors_name_their_field)
 {
 	static const struct {
@@ -147,8 +224,25 @@ TEST(errors_name_their_field)
 		{ "{\"model\":\"tiny\"}", 400, "messages", "invalid" },
 		{ "{\"model\":\"tiny\",\"messages\":[]}", 400, "messages", "invalid" },
 		{ ASK("a") ",\"n\":2}", 400, "n", "unsupported" },
-		{ ASK("a") ",\"tools\":[{}]}", 400, "tools", "unsupported" },
-		{ ASK("a") ",\"logprobs\":true}", 400, "logprobs", "unsupported" },
+		{ ASK("a") ",\"tools\":{}}", 400, "tools", "invalid" },
+		{ ASK("a") ",\"tool_choice\":\"maybe\"}", 400, "tool_choice", "invalid" },
+		{ ASK("a") ",\"tool_choice\":{\"type\":\"custom\"}}", 400, "tool_choice", "unsupported" },
+		{ ASK("a") ",\"tool_choice\":{\"type\":\"function\"}}", 400, "tool_choice", "invalid" },
+		{ ASK("a") ",\"functions\":[{}]}", 400, "functions", "unsupported" },
+		{ ASK("a") ",\"logprobs\":1}", 400, "logprobs", "invalid" },
+		{ ASK("a") ",\"logprobs\":true,\"top_logprobs\":21}", 400, "top_logprobs", "invalid" },
+		{ ASK("a") ",\"top_logprobs\":2}", 400, "top_logprobs", "invalid" },
+		{ ASK("a") ",\"logit_bias\":{\"x\":1}}", 400, "logit_bias", "invalid" },
+		{ ASK("a") ",\"logit_bias\":{\"5\":101}}", 400, "logit_bias", "invalid" },
+		{ ASK("a") ",\"reasoning_effort\":\"much\"}", 400, "reasoning_effort", "invalid" },
+		{ ASK("a") ",\"reasoning_budget_tokens\":-2}", 400, "reasoning_budget_tokens", "invalid" },
+		{ ASK("a") ",\"grammar\":\"\"}", 400, "grammar", "invalid" },
+		{ ASK("a") ",\"top_k\":-2}", 400, "top_k", "invalid" },
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}", 400,
+			"messages", "invalid" },
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":"
+		  "{\"name\":\"f\",\"arguments\":\"{\"}}]}]}",
+			400, "messages", "invalid" },
 		{ ASK("a") ",\"temperature\":\"x\"}", 400, "temperature", "invalid" },
 		{ ASK("a") ",\"top_p\":7}", 400, "top_p", "invalid" },
 		{ ASK("a") ",\"max_tokens\":0}", 400, "max_tokens", "invalid" },
@@ -162,7 +256,7 @@ TEST(errors_name_their_field)
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
 			"\"content\":[{\"type\":\"image_url\"}]}]}",
 			400, "messages", "unsupported" },
-		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", 400,
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"function\",\"content\":\"x\"}]}", 400,
 			"messages", "unsupported" },
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":5}]}", 400,
 			"messages", "invalid" },

@@ -11,6 +11,7 @@ enum { OPTION_STOPS = 16 };
 struct gen_options {
 	struct gen_sampling sampling;
 	uint32_t num_ctx;                 /* 0: as loaded */
+	int64_t think_budget;             /* tokens of reasoning; -1: no limit */
 	struct str stop[OPTION_STOPS];    /* borrowed from the JSON, or in the arena */
 	unsigned n_stop;
 	uint8_t priority;                 /* as gen_request's */

@@ -51,6 +51,15 @@ static void delta(struct job *j, const char *text, bool thinking)
 	tell(j, e);
 }
 
+static void probs(struct job *j)
+{
+	struct fleet_event e = { .kind = FLEET_DELTA };
+	e.delta = (struct gen_delta){ .text = STR("!"),
+		.logprobs = STR("[{\"token\":\"!\",\"logprob\":-0.5,\"bytes\":[33],\"top_logprobs\":"
+				"[{\"token\":\"?\",\"logprob\":-1.5,\"bytes\":[63]}]}]") };
+	tell(j, e);
+}
+
 static void end(struct job *j, enum gen_reason reason)
 {
 	struct fleet_event e = { .kind = FLEET_DONE };
@@ -61,6 +70,13 @@ static void end(struct job *j, enum gen_reason reason)
 		.queue_ns = 5,
 		.prompt_ns = 1000,
 		.answer_ns = 2000 };
+	if (strstr(j->input, "CALLS")) {
+		e.done.calls = STR("[{\"id\":\"call_1\",\"name\":\"f\",\"arguments\":{\"a\":\"\\u00fc\"}},"
+				   "{\"id\":\"call_2\",\"name\":\"g\",\"arguments\":{}}]");
+		e.done.warnings = STR("first\nsecond");
+	}
+	if (strstr(j->input, "BADCALLS"))
+		e.done.calls = STR("[{]");
 	tell(j, e);
 }
 
@@ -78,6 +94,10 @@ static void play(struct job *j)
 	};
 	if (strstr(j->input, "CONTEXT")) {
 		fail(j, ERR_CONTEXT, "the prompt has 5000 tokens, the context holds 4096");
+		return;
+	}
+	if (strstr(j->input, "NOTHINK")) {
+		fail(j, ERR_UNSUPPORTED, "this model does not support thinking");
 		return;
 	}
 	struct fleet_event e = { .kind = FLEET_BEGUN, .engine = &info, .load_ns = 77 };
@@ -99,6 +119,8 @@ static void play(struct job *j)
 		return;
 	}
 	delta(j, "lo", false);
+	if (strstr(j->input, "PROBS"))
+		probs(j);
 	end(j, strstr(j->input, "LENGTH") ? GEN_LENGTH : GEN_STOP);
 }
 
@@ -125,6 +147,14 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 		str_sub(g->input, 0, sizeof fakes.input - 1), fakes.input, sizeof fakes.input);
 	(void)!!str_copy(
 		str_sub(g->schema, 0, sizeof fakes.schema - 1), fakes.schema, sizeof fakes.schema);
+	(void)!!str_copy(
+		str_sub(g->tools, 0, sizeof fakes.tools - 1), fakes.tools, sizeof fakes.tools);
+	(void)!!str_copy(str_sub(g->tool_choice, 0, sizeof fakes.choice - 1), fakes.choice,
+		sizeof fakes.choice);
+	(void)!!str_copy(
+		str_sub(g->grammar, 0, sizeof fakes.grammar - 1), fakes.grammar, sizeof fakes.grammar);
+	for (size_t i = 0; i < 2 * g->n_bias && i < 8; i++)
+		fakes.bias[i] = g->bias[i];
 	fakes.stops[0] = 0;
 	for (unsigned i = 0; i < g->n_stop; i++)
 		snprintf(fakes.stops + strlen(fakes.stops),

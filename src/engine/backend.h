@@ -62,6 +62,13 @@ struct engine_candidate {
 	float logit, p; /* p is the sampler's scratch */
 };
 struct engine_grammar; /* the backend's */
+/* How one answer is written by a model that is offered tools, or whose template wraps every answer:
+ * which text is reasoning, answer and calls. The backend's. */
+struct engine_chat;
+struct engine_parts { /* borrowed buffers */
+	struct buf *thought, *answer, *calls;
+	bool stopped; /* the template says that the answer ends here */
+};
 
 struct engine_backend_ops {
 	const struct engine_caps *(*caps)(void *b);
@@ -117,4 +124,35 @@ struct engine_backend_ops {
 	/* Moves past a token. Errors: ERR_INVALID (not allowed here; the grammar is of no more
 	 * use). */
 	enum err (*grammar_accept)(void *b, struct engine_grammar *g, int32_t token);
+
+	/* ---- the rest may be NULL: a backend without it ---- */
+
+	/* A grammar from GBNF text with the rule `root`. Errors: as grammar_new. */
+	enum err (*grammar_text)(
+		void *b, struct str gbnf, struct engine_grammar **ret, struct err_info *info);
+	/* As piece, control tokens included. */
+	enum err (*piece_all)(void *b, int32_t token, struct buf *out);
+	/* *ret NULL: the answer is plain text around the tags of think(). Else the text of tokens for
+	 * which chat_shows() is true goes through chat_split(). Errors: as prompt. */
+	enum err (*chat_new)(void *b, const struct gen_request *g, struct engine_chat **ret,
+		struct err_info *info);
+	void (*chat_free)(void *b, struct engine_chat *c); /* NULL is fine */
+	/* The grammar that holds the calls to the tools' schemas, or the answer to the request's
+	 * schema; *ret NULL: none. Errors: ERR_INVALID, ERR_NOMEM. */
+	enum err (*chat_grammar)(void *b, struct engine_chat *c, struct engine_grammar **ret,
+		struct err_info *info);
+	/* Does chat_split() want the reasoning as well, or only what follows it? And does its grammar
+	 * rule from the first call on, rather than from the first token? */
+	bool (*chat_whole)(void *b, struct engine_chat *c);
+	bool (*chat_lazy)(void *b, struct engine_chat *c);
+	/* Text with which the answer has to begin, behind its reasoning: a call was asked for. */
+	struct str (*chat_force)(void *b, struct engine_chat *c);
+	/* Must the text of this control token reach chat_split()? */
+	bool (*chat_shows)(void *b, struct engine_chat *c, int32_t token);
+	/* Adds what the answer's next characters turned out to be: text of the reasoning, text of the
+	 * answer; with `end` also the calls, a JSON array. Markup appears in none of them.
+	 * Errors: ERR_BAD_JSON (with `end`: the rest could not be read and went to the answer as it
+	 * is), ERR_NOMEM, ERR_ENGINE, buf's. */
+	enum err (*chat_split)(void *b, struct engine_chat *c, struct str text, bool end,
+		struct engine_parts *parts);
 };

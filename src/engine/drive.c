@@ -165,6 +165,9 @@ void drive_answer_done(struct drive_answer *a)
 {
 	buf_done(&a->text);
 	buf_done(&a->thought);
+	buf_done(&a->calls);
+	buf_done(&a->warnings);
+	buf_done(&a->logprobs);
 	free(a->tokens);
 	*a = (struct drive_answer){ 0 };
 }
@@ -178,6 +181,8 @@ static enum err take_delta(struct drive_answer *a, struct ipc_in *m)
 	struct buf *b = v.thinking ? &a->thought : &a->text;
 	b->max = LIMIT_ANSWER;
 	TRY(buf_add(b, v.text));
+	a->logprobs.max = LIMIT_ANSWER;
+	TRY(buf_add(&a->logprobs, v.logprobs));
 	if (a->n_tokens + v.n_tokens > a->cap_tokens) {
 		a->cap_tokens = 2 * a->cap_tokens + v.n_tokens + 256;
 		int32_t *t = realloc(a->tokens, a->cap_tokens * sizeof *t);
@@ -208,7 +213,12 @@ static enum err take_event(struct drive_answer *a, struct ipc_in *m)
 		return take_delta(a, m);
 	case GEN_DONE:
 		a->done = true;
-		return gen_done_get(m, &a->d);
+		TRY(gen_done_get(m, &a->d));
+		a->calls.max = a->warnings.max = LIMIT_ANSWER;
+		TRY(buf_add(&a->calls, a->d.calls));
+		TRY(buf_add(&a->warnings, a->d.warnings));
+		a->d.calls = a->d.warnings = STR_NONE; /* they pointed into the message */
+		return OK;
 	case GEN_FAILED:
 		a->failed = true;
 		TRY(gen_failed_get(m, &a->f));

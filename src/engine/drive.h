@@ -29,6 +29,7 @@ int drive_pid(const struct drive *d);
 
 struct drive_answer { /* one request, collected; the caller calls drive_answer_done */
 	struct buf text, thought;
+	struct buf calls, warnings, logprobs; /* logprobs: the arrays one after another */
 	int32_t *tokens;
 	size_t n_tokens, cap_tokens;
 	bool begun, done, failed;

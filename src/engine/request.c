@@ -5,6 +5,7 @@
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "engine/schema.h"
 
 void engine_prompt_done(struct engine_prompt *p)
 {
@@ -21,6 +22,17 @@ struct request *request_free(struct request *r)
 	text_free(r->text);
 	if (r->grammar)
 		r->ops->grammar_free(r->backend, r->grammar);
+	if (r->chat)
+		r->ops->chat_free(r->backend, r->chat);
+	json_decref(r->schema);
+	buf_wipe(&r->bytes);
+	buf_wipe(&r->answer);
+	buf_wipe(&r->calls);
+	buf_wipe(&r->warnings);
+	buf_wipe(&r->logprobs_json);
+	tokens_done(&r->end_tag);
+	tokens_done(&r->call_start);
+	mem_free(r->row);
 	mem_free(r);
 	return NULL;
 }
@@ -137,20 +149,159 @@ static enum err prepare_seed(struct request *r)
 	return OK;
 }
 
+/* ---- tools, schema, grammar ---- */
+
+static bool offers_tools(const struct gen_request *g)
+{
+	return g->tools.len && !str_eq(g->tool_choice, STR("none"));
+}
+
+static enum err check_wishes(const struct gen_request *g, struct err_info *info)
+{
+	if (g->schema.len && g->grammar.len)
+		return err_set(info, ERR_INVALID, "a schema and a grammar exclude each other");
+	if (offers_tools(g) && (g->schema.len || g->grammar.len))
+		return err_set(info, ERR_INVALID,
+			"tools and a format for the answer exclude each other: leave one out, or set "
+			"tool_choice to none");
+	if (offers_tools(g) && g->logprobs)
+		return err_set(info, ERR_UNSUPPORTED, "logprobs are not given together with tools");
+	if (g->kind == GEN_PROMPT && (g->tools.len || g->tool_choice.len))
+		return err_set(info, ERR_INVALID, "a raw prompt takes no tools");
+	return OK;
+}
+
+static enum err prepare_chat(struct request *r, const struct gen_request *g, struct err_info *info)
+{
+	if (g->kind != GEN_CHAT)
+		return OK;
+	if (r->ops->chat_new)
+		return r->ops->chat_new(r->backend, g, &r->chat, info);
+	return offers_tools(g) ? err_set(info, ERR_UNSUPPORTED, "tools are not supported") : OK;
+}
+
+/* The schema is kept for the check at the end. */
+static enum err keep_schema(struct request *r, struct str schema, struct err_info *info)
+{
+	bool any = str_eq(schema, STR("json"));
+	if (any)
+		schema = STR("{\"type\":\"object\"}");
+	enum err e = json_read(schema, LIMIT_IPC_BULK, JSON_DEPTH_DEFAULT, &r->schema, NULL);
+	if (e)
+		return e == ERR_NOMEM ? e : err_set(info, ERR_INVALID, "schema: is not JSON, or too deep");
+	r->answer = BUF(LIMIT_ANSWER);
+	return schema_check(r->schema, info);
+}
+
+static enum err tag_tokens(struct request *r, struct str tag, struct tokens *ret)
+{
+	AUTO_PROMPT struct engine_prompt p = { 0 };
+	struct gen_request g = { .kind = GEN_PROMPT, .raw = true, .input = tag };
+	TRY(r->ops->prompt(r->backend, &g, &p, NULL));
+	*ret = p.tokens;
+	p.tokens = (struct tokens){ 0 };
+	return OK;
+}
+
+static enum err prepare_grammar(struct request *r, const struct gen_request *g, struct err_info *info)
+{
+	const struct engine_backend_ops *ops = r->ops;
+	r->cut_matters = g->schema.len || g->grammar.len;
+	r->one_call = g->one_call;
+	r->needs_call = offers_tools(g) && g->tool_choice.len && !str_eq(g->tool_choice, STR("auto"));
+	if (g->schema.len)
+		TRY(keep_schema(r, g->schema, info));
+	if (r->chat && g->grammar.len)
+		return err_set(info, ERR_UNSUPPORTED,
+			"grammar: this model's answers have a form of their own; use a schema");
+	if (r->chat) {
+		TRY(ops->chat_grammar(r->backend, r->chat, &r->grammar, info));
+		r->grammar_whole =
+			ops->chat_whole(r->backend, r->chat) && !ops->chat_lazy(r->backend, r->chat);
+		struct str begin = ops->chat_force(r->backend, r->chat);
+		if (begin.len)
+			TRY(tag_tokens(r, begin, &r->call_start));
+		if (!r->grammar && (r->cut_matters || r->needs_call))
+			return err_set(info, ERR_UNSUPPORTED,
+				"this model's template has no form that could be enforced");
+		return OK;
+	}
+	if (g->schema.len)
+		return ops->grammar_new(r->backend, g->schema, &r->grammar, info);
+	if (!g->grammar.len)
+		return OK;
+	return ops->grammar_text ? ops->grammar_text(r->backend, g->grammar, &r->grammar, info)
+				 : err_set(info, ERR_UNSUPPORTED, "grammars are not supported");
+}
+
+/* ---- reasoning ---- */
+
+static enum err prepare_think(struct request *r, const struct gen_request *g, struct err_info *info)
+{
+	const struct engine_think *tags = r->ops->think(r->backend);
+	AUTO_TOKENS struct tokens start = { 0 };
+	r->think_token = -1;
+	if (!tags->end.len || g->kind != GEN_CHAT) {
+		if (g->think >= THINK_ON && g->think_required)
+			return err_set(info, ERR_UNSUPPORTED, "this model does not support thinking");
+		if (g->think >= THINK_ON || g->has_think_budget)
+			request_warn(r, "this model does not think: what was asked about that has no "
+					"effect");
+		return OK;
+	}
+	if (g->think != THINK_OFF && (r->grammar || r->call_start.n) && tags->start.len) {
+		TRY(tag_tokens(r, tags->start, &start));
+		r->think_token = start.n == 1 ? start.v[0] : -1;
+	}
+	r->has_budget = g->has_think_budget;
+	r->budget = g->think_budget;
+	return r->has_budget ? tag_tokens(r, tags->end, &r->end_tag) : OK;
+}
+
+/* ---- text ---- */
+
+/* What the parser makes of the text; calls stay with the request. */
+static enum err split(void *arg, struct str text, bool end, struct buf *thought, struct buf *answer,
+	bool *ret_stopped)
+{
+	struct request *r = arg;
+	struct engine_parts p = { .thought = thought, .answer = answer, .calls = &r->calls };
+	enum err e = r->ops->chat_split(r->backend, r->chat, text, end, &p);
+	*ret_stopped = p.stopped;
+	r->bad_calls |= e == ERR_BAD_JSON;
+	return e == ERR_BAD_JSON ? OK : e;
+}
+
 static enum err prepare_text(
 	struct request *r, const struct gen_request *g, bool thinking, struct err_info *info)
 {
 	const struct engine_think *tags = r->ops->think(r->backend);
 	struct text_options o = { .stop = g->stop, .n_stop = g->n_stop, .thinking = thinking };
+	struct text_splitter s = { .arg = r, .split = split };
 	if (g->kind == GEN_CHAT) {
 		o.think_start = tags->start;
 		o.think_end = tags->end;
+	}
+	if (r->chat) {
+		s.whole = r->ops->chat_whole(r->backend, r->chat);
+		o.split = &s;
 	}
 	enum err e = text_new(&o, &r->text);
 	return e == ERR_INVALID || e == ERR_LIMIT
 		       ? err_set(info, e, "stop: up to %d strings of 1 to %d bytes of UTF-8",
 				 LIMIT_STOP_STRINGS, LIMIT_STOP_STRING)
 		       : e;
+}
+
+static enum err prepare_logprobs(struct request *r, const struct gen_request *g, uint32_t n_vocab)
+{
+	r->logprobs = g->logprobs;
+	r->top_logprobs = g->top_logprobs;
+	r->logprobs_json = BUF(LIMIT_ANSWER);
+	if (!r->logprobs)
+		return OK;
+	r->row = mem_alloc(n_vocab * sizeof *r->row);
+	return r->row ? OK : ERR_NOMEM;
 }
 
 /* Takes the tokens accepted before a crash as if they were drawn here. */
@@ -187,12 +338,19 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	r->sampling = g->sampling;
 	const struct engine_caps *caps = ops->caps(backend);
 	bool thinking = false;
+	r->bytes = BUF(1 << 20);
+	r->calls = BUF(LIMIT_ANSWER);
+	r->warnings = BUF(8 * 1024);
 	TRY(prepare_seed(r));
+	TRY(check_wishes(g, &why->info));
 	TRY(sampler_new(&r->sampling, caps->n_vocab, caps->n_ctx, &r->sampler, &why->info));
+	TRY(sampler_bias(r->sampler, g->bias, g->n_bias, &why->info));
 	TRY(prepare_prompt(r, g, &thinking, why));
+	TRY(prepare_chat(r, g, &why->info));
+	TRY(prepare_grammar(r, g, &why->info));
+	TRY(prepare_think(r, g, &why->info));
 	TRY(prepare_text(r, g, thinking, &why->info));
-	if (g->schema.len)
-		TRY(ops->grammar_new(backend, g->schema, &r->grammar, &why->info));
+	TRY(prepare_logprobs(r, g, caps->n_vocab));
 	TRY(prepare_resume(r, g, &why->info));
 	*ret = TAKE(r);
 	return OK;
@@ -209,32 +367,4 @@ uint32_t request_cells(const struct request *r)
 	if (r->sampling.num_predict > 0 && (uint32_t)r->sampling.num_predict < rest)
 		rest = (uint32_t)r->sampling.num_predict;
 	return r->prompt_tokens + rest;
-}
-
-/* The grammar rules the answer; reasoning before it is free. */
-static bool grammar_rules(const struct request *r)
-{
-	return r->grammar && !text_thinking(r->text);
-}
-
-enum err request_pick(struct request *r, float *logits, int32_t *ret)
-{
-	struct sampler_grammar g = { r->ops, r->backend, grammar_rules(r) ? r->grammar : NULL };
-	return sampler_pick(r->sampler, logits, request_answer_tokens(r), &g, ret);
-}
-
-enum err request_accept(struct request *r, int32_t token)
-{
-	sampler_accept(r->sampler, token);
-	if (grammar_rules(r) && !r->ops->is_end(r->backend, token))
-		return r->ops->grammar_accept(r->backend, r->grammar, token);
-	return OK;
-}
-
-bool request_may_go_on(const struct request *r)
-{
-	uint32_t n = request_answer_tokens(r);
-	if (r->sampling.num_predict >= 0 && n >= (uint32_t)r->sampling.num_predict)
-		return false;
-	return r->feed.n < r->limit;
 }

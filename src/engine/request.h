@@ -6,6 +6,7 @@
  * states "reading the prompt" and "answering" apart. */
 #pragma once
 
+#include "base/json.h"
 #include "engine/backend.h"
 #include "engine/sampler.h"
 #include "engine/text.h"
@@ -28,7 +29,26 @@ struct request {
 	uint32_t limit;          /* prompt and answer, tokens */
 	struct sampler *sampler;
 	struct text *text;
+	struct buf bytes; /* of the token being read */
 	struct engine_grammar *grammar;
+	bool grammar_whole;  /* it rules the reasoning too */
+	int32_t think_token; /* opens the reasoning where a grammar would not let it; -1 */
+	/* what it was asked for; most requests have none of it */
+	struct engine_chat *chat;
+	json_t *schema;               /* owned; the finished answer is held against it */
+	bool cut_matters, needs_call; /* a grammar was asked for; a call was */
+	bool one_call, bad_calls;
+	struct buf answer;            /* all of it, while there is a schema */
+	struct buf calls, warnings;   /* filled at the end */
+	bool has_budget, call_begun;
+	uint32_t budget, thought_tokens;   /* of reasoning: allowed, accepted */
+	struct tokens end_tag, call_start; /* what may have to be written */
+	const struct tokens *force;        /* one of them is being written; NULL */
+	size_t force_at;
+	bool logprobs;
+	uint8_t top_logprobs;
+	struct buf logprobs_json; /* entries since the last delta, an open array */
+	float *row;               /* the model's logits before they are changed */
 	int64_t added_ns, admitted_ns, first_ns, last_ns; /* 0: not yet */
 	int32_t draft[REQUEST_DRAFTS]; /* guessed tokens in the batch being made */
 	unsigned n_draft;
@@ -56,7 +76,19 @@ uint32_t request_answer_tokens(const struct request *r);
 uint32_t request_cells(const struct request *r);
 /* Draws the next token from its logits. Errors: sampler_pick()'s. */
 enum err request_pick(struct request *r, float *logits, int32_t *ret);
-/* Moves past a token that was drawn: sampler, grammar and feed. Errors: ERR_ENGINE, ERR_NOMEM. */
+/* Moves past a token that was drawn: sampler, grammar, budget. Errors: ERR_ENGINE, ERR_NOMEM. */
 enum err request_accept(struct request *r, int32_t token);
 /* May it go on? False: the limit of context or num_predict is reached. */
 bool request_may_go_on(const struct request *r);
+/* The text an accepted token adds, as text_add(). Errors: text_add()'s; it is over then. */
+enum err request_read(struct request *r, int32_t token, struct buf *thought, struct buf *answer,
+		      bool *ret_stopped);
+/* The last text; `token` is the end token that was drawn, -1 none. Errors: text_end()'s. */
+enum err request_read_end(struct request *r, int32_t token, struct buf *thought, struct buf *answer);
+/* Log probabilities for the next delta: valid until request_logprobs_sent(), then gone. */
+struct str request_logprobs(struct request *r);
+void request_logprobs_sent(struct request *r);
+/* Checks the finished answer and fills calls and warnings; they are valid as long as r. */
+void request_finish(struct request *r, struct gen_done *d);
+/* A line for whoever asked; without memory it is left out. */
+[[gnu::format(printf, 2, 3)]] void request_warn(struct request *r, const char *fmt, ...);

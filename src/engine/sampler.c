@@ -23,6 +23,8 @@ struct sampler {
 	uint32_t window, used, head;
 	struct engine_candidate *c; /* scratch, cap_c of them */
 	uint32_t cap_c;
+	int32_t *bias; /* n_bias pairs */
+	size_t n_bias;
 };
 
 struct sampler *sampler_free(struct sampler *s)
@@ -31,6 +33,7 @@ struct sampler *sampler_free(struct sampler *s)
 		mem_free(s->ring);
 		mem_free(s->count);
 		mem_free(s->c);
+		mem_free(s->bias);
 	}
 	mem_free(s);
 	return NULL;
@@ -89,6 +92,21 @@ enum err sampler_new(const struct gen_sampling *o, uint32_t n_vocab, uint32_t n_
 			return ERR_NOMEM;
 	}
 	*ret = TAKE(s);
+	return OK;
+}
+
+enum err sampler_bias(struct sampler *s, const int32_t *pairs, size_t n, struct err_info *info)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pairs[2 * i] < 0 || (uint32_t)pairs[2 * i] >= s->n_vocab)
+			return err_set(info, ERR_INVALID, "logit_bias: there is no token %d",
+				(int)pairs[2 * i]);
+	s->bias = n ? mem_alloc(2 * n * sizeof *s->bias) : NULL;
+	if (n && !s->bias)
+		return ERR_NOMEM;
+	if (n)
+		memcpy(s->bias, pairs, 2 * n * sizeof *s->bias);
+	s->n_bias = n;
 	return OK;
 }
 
@@ -270,8 +288,16 @@ static uint32_t all(struct sampler *s, const float *l)
 /* Takes out what the grammar does not allow; the order stays. */
 static enum err mask(struct sampler *s, const struct sampler_grammar *g, uint32_t *n)
 {
+	uint32_t kept = 0, at = *n;
+	float also = 0;
+	for (uint32_t i = 0; g->also >= 0 && i < *n; i++)
+		if (s->c[i].id == g->also) {
+			at = i;
+			also = s->c[i].logit;
+		}
 	TRY(g->ops->grammar_mask(g->backend, g->grammar, s->c, *n));
-	uint32_t kept = 0;
+	if (at < *n)
+		s->c[at].logit = also;
 	for (uint32_t i = 0; i < *n; i++)
 		if (s->c[i].logit > -INFINITY)
 			s->c[kept++] = s->c[i];
@@ -477,19 +503,42 @@ static enum err pick_mirostat(
 	return OK;
 }
 
-enum err sampler_pick(struct sampler *s, float *logits, uint64_t position,
-	const struct sampler_grammar *g, int32_t *ret)
+double sampler_log_sum(const float *logits, uint32_t n)
+{
+	float best = -INFINITY;
+	double sum = 0;
+	for (uint32_t i = 0; i < n; i++)
+		best = logits[i] > best ? logits[i] : best;
+	if (!finite_logit(best))
+		return INFINITY;
+	for (uint32_t i = 0; i < n; i++)
+		if (finite_logit(logits[i]))
+			sum += exp((double)logits[i] - (double)best);
+	return (double)best + log(sum);
+}
+
+enum err sampler_top(struct sampler *s, const float *logits, uint32_t k,
+	const struct engine_candidate **ret, uint32_t *ret_n)
+{
+	k = k < s->n_vocab ? k : s->n_vocab;
+	TRY(room(s, k ? k : 1));
+	*ret_n = k ? top(s, logits, k) : 0;
+	*ret = s->c;
+	return OK;
+}
+
+/* One token by all options; `g` NULL: any. */
+static enum err pick(
+	struct sampler *s, float *logits, double u, const struct sampler_grammar *g, int32_t *ret)
 {
 	const struct gen_sampling *o = &s->o;
-	penalise(s, logits);
-	if (o->temperature <= 0 && !(g && g->grammar)) {
+	if (o->temperature <= 0 && !g) {
 		int32_t id = arg_max(logits, s->n_vocab);
 		if (id < 0)
 			return ERR_ENGINE;
 		*ret = id;
 		return OK;
 	}
-	double u = sampler_random((uint64_t)o->seed, position);
 	if (o->mirostat && o->temperature > 0)
 		return pick_mirostat(s, logits, u, g, ret);
 	bool bounded = o->top_k > 0 && (uint32_t)o->top_k < s->n_vocab;
@@ -507,5 +556,29 @@ enum err sampler_pick(struct sampler *s, float *logits, uint64_t position,
 	if (o->temperature > 0)
 		heat(s->c, n, o->temperature);
 	*ret = s->c[draw(s->c, n, u)].id;
+	return OK;
+}
+
+enum err sampler_pick(struct sampler *s, float *logits, uint64_t position,
+	const struct sampler_grammar *g, int32_t *ret)
+{
+	const uint64_t second = 0x5851f42d4c957f2du; /* another row of random numbers */
+	uint64_t seed = (uint64_t)s->o.seed;
+	int32_t id = -1;
+	for (size_t i = 0; i < s->n_bias; i++)
+		logits[s->bias[2 * i]] += (float)s->bias[2 * i + 1] / 1000;
+	penalise(s, logits);
+	float mu = s->mu;
+	double u = s->o.temperature > 0 ? sampler_random(seed, position) : 0;
+	TRY(pick(s, logits, u, NULL, &id));
+	if (g && g->grammar && id != g->also) {
+		struct engine_candidate one = { .id = id };
+		TRY(g->ops->grammar_mask(g->backend, g->grammar, &one, 1));
+		if (!(one.logit > -INFINITY)) {
+			s->mu = mu;
+			TRY(pick(s, logits, sampler_random(seed ^ second, position), g, &id));
+		}
+	}
+	*ret = id;
 	return OK;
 }

@@ -300,7 +300,7 @@ TEST(a_grammar_rules_the_draw)
 {
 	AUTO(fake) struct fake *f = NULL;
 	CHECK_OK(fake_new(&(struct fake_options){ .n_own = 16, .n_seq = 1, .n_batch = 4 }, &f));
-	struct sampler_grammar g = { &FAKE_OPS, f, NULL };
+	struct sampler_grammar g = { &FAKE_OPS, f, NULL, -1 };
 	CHECK_OK(FAKE_OPS.grammar_new(f, STR("abc"), &g.grammar, NULL));
 	for (int t = 0; t < 2; t++)
 		for (int k = 0; k < 5; k++) {
@@ -325,4 +325,88 @@ TEST(a_grammar_rules_the_draw)
 	int32_t id;
 	CHECK_ERR(sampler_pick(s, row, 0, &g, &id), ERR_INVALID);
 	FAKE_OPS.grammar_free(f, g.grammar);
+}
+
+/* p(t) / p(allowed) for each allowed token: the distribution is cut, not bent. */
+TEST(a_grammar_keeps_the_shares_of_what_it_allows)
+{
+	AUTO(fake) struct fake *f = NULL;
+	CHECK_OK(fake_new(&(struct fake_options){ .n_own = 16, .n_seq = 1, .n_batch = 4 }, &f));
+	struct sampler_grammar g = { &FAKE_OPS, f, NULL, -1 };
+	CHECK_OK(FAKE_OPS.grammar_new(f, STR("abc"), &g.grammar, NULL));
+	struct gen_sampling o = plain();
+	AUTO(sampler) struct sampler *s = make(&o, FAKE_VOCAB);
+	/* weights 1 to 4 for a, b, c and the end, 90 for x, which is not allowed */
+	static const double weight[FAKE_VOCAB] = {
+		['a'] = 1, ['b'] = 2, ['c'] = 3, [FAKE_END] = 4, ['x'] = 90 };
+	unsigned hits[FAKE_VOCAB] = { 0 };
+	for (uint64_t i = 0; i < DRAWS; i++) {
+		float row[FAKE_VOCAB];
+		int32_t id;
+		for (int k = 0; k < FAKE_VOCAB; k++)
+			row[k] = weight[k] > 0 ? (float)log(weight[k]) : -INFINITY;
+		CHECK_OK(sampler_pick(s, row, i, &g, &id));
+		hits[id]++;
+	}
+	for (int k = 0; k < FAKE_VOCAB; k++) {
+		double p = k == 'x' ? 0 : weight[k] / 10, got = hits[k] / (double)DRAWS;
+		if (fabs(got - p) > 5 * sqrt(p * (1 - p) / DRAWS) + 1e-9)
+			FAIL("token %d: drawn %f, wanted %f", k, got, p);
+	}
+	g.also = 'x'; /* it may come all the same */
+	unsigned other = 0;
+	for (uint64_t i = 0; i < 100; i++) {
+		float row[FAKE_VOCAB] = { 0 };
+		int32_t id;
+		row['x'] = 50;
+		CHECK_OK(sampler_pick(s, row, i, &g, &id));
+		other += id != 'x';
+	}
+	CHECK_EQ_INT(other, 0);
+	FAKE_OPS.grammar_free(f, g.grammar);
+}
+
+TEST(mirostat_forgets_what_the_grammar_refused)
+{
+	AUTO(fake) struct fake *f = NULL;
+	CHECK_OK(fake_new(&(struct fake_options){ .n_own = 16, .n_seq = 1, .n_batch = 4 }, &f));
+	struct sampler_grammar g = { &FAKE_OPS, f, NULL, -1 };
+	CHECK_OK(FAKE_OPS.grammar_new(f, STR("abc"), &g.grammar, NULL));
+	struct gen_sampling o = plain();
+	o.mirostat = 2;
+	AUTO(sampler) struct sampler *s = make(&o, FAKE_VOCAB);
+	for (uint64_t i = 0; i < 200; i++) {
+		float row[FAKE_VOCAB];
+		int32_t id;
+		for (int k = 0; k < FAKE_VOCAB; k++)
+			row[k] = (float)(k % 7);
+		CHECK_OK(sampler_pick(s, row, i, &g, &id));
+		CHECK((id >= 'a' && id <= 'c') || id == FAKE_END);
+	}
+	FAKE_OPS.grammar_free(f, g.grammar);
+}
+
+TEST(bias_and_log_probabilities_are_arithmetic)
+{
+	struct gen_sampling o = plain();
+	o.temperature = 0;
+	AUTO(sampler) struct sampler *s = make(&o, 4);
+	static const int32_t bias[] = { 2, 5000, 0, -100000 };
+	const struct engine_candidate *best;
+	struct err_info info = { 0 };
+	uint32_t n = 0;
+	int32_t id;
+	/* log of e^1 + e^2 + e^3 + e^-inf = 3.407606 */
+	const float row[4] = { 1, 2, 3, -INFINITY };
+	CHECK(fabs(sampler_log_sum(row, 4) - 3.4076059644443806) < 1e-6);
+	CHECK_OK(sampler_top(s, row, 2, &best, &n));
+	CHECK(n == 2 && best[0].id == 2 && best[1].id == 1);
+	CHECK_OK(sampler_top(s, row, 20, &best, &n));
+	CHECK_EQ_INT(n, 3);
+	CHECK_OK(sampler_bias(s, bias, 2, &info));
+	CHECK_OK(sampler_pick(s, (float[]){ 9, 8, 4, 0 }, 0, NULL, &id)); /* -91, 8, 9, 0 */
+	CHECK_EQ_INT(id, 2);
+	AUTO(sampler) struct sampler *t = make(&o, 2);
+	CHECK_ERR(sampler_bias(t, bias, 1, &info), ERR_INVALID);
+	CHECK_EQ_Z(info.detail, "logit_bias: there is no token 2");
 }

@@ -138,13 +138,13 @@ static void finish(struct sched *s, struct request *r, struct slot *l, enum gen_
 		.prompt_ns = first - in,
 		.answer_ns = t - first,
 	};
-	uint64_t id = r->id;
+	request_finish(r, &d);
 	if (l) {
 		smooth(&s->service_ns, (double)(t - in));
 		leave(s, l);
 	}
+	s->sink.done(s->sink.arg, r->id, &d);
 	request_free(r);
-	s->sink.done(s->sink.arg, id, &d);
 }
 
 static void finish_failed(struct sched *s, struct slot *l, enum err e, const char *detail)
@@ -648,7 +648,7 @@ static bool fill(struct sched *s, enum engine_pool p, size_t *ret_prompts)
 
 /* ---- after the batch ---- */
 
-static void emit(struct sched *s, const struct request *r, const int32_t *token, size_t n)
+static void emit(struct sched *s, struct request *r, const int32_t *token, size_t n)
 {
 	struct gen_delta d = { .tokens = token, .n_tokens = n };
 	if (s->thought.len) {
@@ -657,10 +657,12 @@ static void emit(struct sched *s, const struct request *r, const int32_t *token,
 		s->sink.delta(s->sink.arg, r->id, &d);
 		d = (struct gen_delta){ 0 };
 	}
-	if (s->answer.len || d.n_tokens) {
+	d.logprobs = request_logprobs(r);
+	if (s->answer.len || d.n_tokens || d.logprobs.len) {
 		d.text = buf_str(&s->answer);
 		s->sink.delta(s->sink.arg, r->id, &d);
 	}
+	request_logprobs_sent(r);
 	buf_clear(&s->thought);
 	buf_clear(&s->answer);
 }
@@ -672,21 +674,20 @@ static bool accept(struct sched *s, struct slot *l, int32_t token, bool told)
 	struct request *r = l->req;
 	bool stopped = false;
 	if (s->ops->is_end(s->backend, token)) {
-		if (text_end(r->text, &s->thought, &s->answer))
+		if (request_read_end(r, token, &s->thought, &s->answer))
 			goto broken;
 		emit(s, r, NULL, 0);
 		finish(s, r, l, GEN_STOP);
 		return true;
 	}
-	buf_clear(&s->bytes);
-	if (request_accept(r, token) || s->ops->piece(s->backend, token, &s->bytes))
+	if (request_accept(r, token))
 		goto broken;
 	if (told && tokens_add(&r->feed, &token, 1))
 		goto broken;
-	if (text_add(r->text, buf_str(&s->bytes), &s->thought, &s->answer, &stopped))
+	if (request_read(r, token, &s->thought, &s->answer, &stopped))
 		goto broken;
 	bool length = told && !stopped && !request_may_go_on(r);
-	if (length && text_end(r->text, &s->thought, &s->answer))
+	if (length && request_read_end(r, -1, &s->thought, &s->answer))
 		goto broken;
 	emit(s, r, &token, told ? 1 : 0);
 	if (!stopped && !length)
@@ -706,7 +707,7 @@ static bool replay(struct sched *s, struct slot *l)
 			return true;
 	if (request_may_go_on(r))
 		return false;
-	if (text_end(r->text, &s->thought, &s->answer)) {
+	if (request_read_end(r, -1, &s->thought, &s->answer)) {
 		finish_failed(s, l, ERR_ENGINE, NULL);
 		return true;
 	}

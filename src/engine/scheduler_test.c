@@ -503,7 +503,7 @@ TEST(a_schema_rules_the_answer_and_a_bad_one_is_refused)
 	struct world *w = world_new(&SMALL, 0);
 	struct gen_request g = ask("abc");
 	g.sampling.num_predict = 20;
-	g.schema = STR("abc");
+	g.schema = STR("{\"const\":\"abc\"}");
 	sched_add(w->sched, 1, &g);
 	g.schema = STR("json"); /* the fake's allows nothing */
 	sched_add(w->sched, 2, &g);
@@ -754,7 +754,7 @@ TEST_TIMEOUT(no_failed_allocation_loses_a_request, 120)
 	g.sampling.repeat_penalty = 1.2f;
 	g.sampling.repeat_last_n = 8;
 	g.sampling.num_predict = s.sampling.num_predict = 12;
-	g.schema = STR("abc");
+	g.schema = STR("{\"const\":\"abc\"}");
 	FOR_EACH_FAULT(FAULT_ALLOC, n)
 	{
 		struct fake *f = NULL;

@@ -112,6 +112,12 @@ struct text {
 	unsigned char part[4]; /* an unfinished character */
 	unsigned n_part;
 	bool fresh_thought; /* nothing of the thought was shown: blanks are dropped */
+	/* With a splitter characters are gathered in `fresh` and handed on once a call. One that
+	 * wants the reasoning too gets everything; the stage is then only kept for text_thinking(),
+	 * by `scan` and `end` over the same bytes. */
+	struct text_splitter split;
+	struct stop_set *scan; /* finds the start tag */
+	struct buf fresh;
 };
 
 struct text *text_free(struct text *t)
@@ -119,6 +125,8 @@ struct text *text_free(struct text *t)
 	if (t) {
 		stop_set_free(t->stop);
 		stop_set_free(t->end);
+		stop_set_free(t->scan);
+		buf_wipe(&t->fresh);
 		buf_wipe(&t->held); /* it is somebody's answer */
 	}
 	mem_free(t);
@@ -145,6 +153,14 @@ enum err text_new(const struct text_options *o, struct text **ret)
 		   : t->tag.len  ? STAGE_START
 				 : STAGE_ANSWER;
 	t->fresh_thought = true;
+	t->fresh = BUF(1 << 20);
+	if (o->split)
+		t->split = *o->split;
+	if (t->split.whole) {
+		if (t->end && o->think_start.len)
+			TRY(stop_set_new(&o->think_start, 1, &t->scan));
+		t->stage = t->end && o->thinking ? STAGE_THOUGHT : STAGE_ANSWER;
+	}
 	*ret = TAKE(t);
 	return OK;
 }
@@ -152,6 +168,16 @@ enum err text_new(const struct text_options *o, struct text **ret)
 bool text_thinking(const struct text *t)
 {
 	return t->stage == STAGE_THOUGHT;
+}
+
+bool text_open(const struct text *t)
+{
+	return t->stage == STAGE_START;
+}
+
+bool text_pending(const struct text *t)
+{
+	return t->n_part > 0;
 }
 
 static bool is_blank(char c)
@@ -170,7 +196,21 @@ static enum err show(struct text *t, struct buf *out, size_t keep)
 	return OK;
 }
 
-static enum err byte_answer(struct text *t, char c, struct buf *answer)
+/* A byte for the splitter; where it wants all, also the stage is kept. */
+static enum err byte_split(struct text *t, char c)
+{
+	if (t->split.whole && t->stage == STAGE_THOUGHT && stop_set_feed(t->end, (unsigned char)c)) {
+		stop_set_reset(t->end);
+		t->stage = STAGE_ANSWER;
+	} else if (t->split.whole && t->stage == STAGE_ANSWER && t->scan &&
+		   stop_set_feed(t->scan, (unsigned char)c)) {
+		stop_set_reset(t->scan);
+		t->stage = STAGE_THOUGHT;
+	}
+	return buf_add_byte(&t->fresh, c);
+}
+
+static enum err byte_shown(struct text *t, char c, struct buf *answer)
 {
 	TRY(buf_add_byte(&t->held, c));
 	size_t match = stop_set_feed(t->stop, (unsigned char)c);
@@ -181,6 +221,11 @@ static enum err byte_answer(struct text *t, char c, struct buf *answer)
 		return OK;
 	}
 	return show(t, answer, stop_set_held(t->stop));
+}
+
+static enum err byte_answer(struct text *t, char c, struct buf *answer)
+{
+	return t->split.split ? byte_split(t, c) : byte_shown(t, c, answer);
 }
 
 static enum err byte_thought(struct text *t, char c, struct buf *thought)
@@ -246,7 +291,8 @@ static enum err byte_any(struct text *t, char c, struct buf *thought, struct buf
 static enum err bytes_any(struct text *t, struct str s, struct buf *thought, struct buf *answer)
 {
 	for (size_t i = 0; i < s.len && t->stage != STAGE_STOPPED; i++)
-		TRY(byte_any(t, s.ptr[i], thought, answer));
+		TRY(t->split.whole ? byte_split(t, s.ptr[i])
+				   : byte_any(t, s.ptr[i], thought, answer));
 	return OK;
 }
 
@@ -277,6 +323,26 @@ static bool utf8_may_begin(const unsigned char *p, unsigned n)
 
 static const struct str REPLACEMENT = { "\xef\xbf\xbd", 3 };
 
+/* Hands on what was gathered; stop strings are looked for in the answer that comes back. */
+static enum err hand_on(struct text *t, bool end, struct buf *thought, struct buf *answer)
+{
+	AUTO_BUF struct buf shown = BUF(LIMIT_ANSWER);
+	bool over = false;
+	if (!t->split.split || (!end && !t->fresh.len))
+		return OK;
+	TRY(t->split.split(t->split.arg, buf_str(&t->fresh), end, thought, &shown, &over));
+	buf_clear(&t->fresh);
+	if (over && !end) /* the template says so: what is left is read as the end */
+		TRY(t->split.split(t->split.arg, STR_NONE, true, thought, &shown, &over));
+	for (size_t i = 0; i < shown.len && t->stage != STAGE_STOPPED; i++)
+		TRY(byte_shown(t, shown.ptr[i], answer));
+	if (!over && !end)
+		return OK;
+	bool stopped = t->stage == STAGE_STOPPED;
+	t->stage = STAGE_STOPPED;
+	return stopped ? OK : show(t, answer, 0);
+}
+
 enum err text_add(struct text *t, struct str bytes, struct buf *thought, struct buf *answer,
 	bool *ret_stopped)
 {
@@ -296,8 +362,19 @@ enum err text_add(struct text *t, struct str bytes, struct buf *thought, struct 
 		t->n_part = 0;
 		TRY(bytes_any(t, whole, thought, answer));
 	}
+	TRY(hand_on(t, false, thought, answer));
 	*ret_stopped = t->stage == STAGE_STOPPED;
 	return OK;
+}
+
+/* The splitter reads the end: what stands in `held` before that is no stop string's beginning. */
+static enum err end_split(struct text *t, struct buf *thought, struct buf *answer)
+{
+	if (!t->split.whole && t->stage == STAGE_THOUGHT)
+		TRY(show(t, thought, 0));
+	if (!t->split.whole && t->stage == STAGE_START)
+		TRY(show(t, &t->fresh, 0));
+	return hand_on(t, true, thought, answer);
 }
 
 enum err text_end(struct text *t, struct buf *thought, struct buf *answer)
@@ -308,6 +385,8 @@ enum err text_end(struct text *t, struct buf *thought, struct buf *answer)
 		t->n_part = 0;
 		TRY(bytes_any(t, REPLACEMENT, thought, answer));
 	}
+	if (t->split.split)
+		return end_split(t, thought, answer);
 	enum stage was = t->stage;
 	t->stage = STAGE_STOPPED;
 	return show(t, was == STAGE_THOUGHT ? thought : answer, 0);

@@ -23,12 +23,22 @@ size_t stop_set_feed(struct stop_set *s, unsigned char byte);
 size_t stop_set_held(const struct stop_set *s); /* last bytes that may begin a match */
 void stop_set_reset(struct stop_set *s);
 
+/* Takes the answer apart when the template's markup is in it (engine_backend_ops.chat_split). */
+struct text_splitter {
+	void *arg;
+	/* Adds what the next characters turned out to be. Errors: any; they go through. */
+	enum err (*split)(void *arg, struct str text, bool end, struct buf *thought,
+		struct buf *answer, bool *ret_stopped);
+	bool whole; /* wants the reasoning as well */
+};
+
 struct text;
 struct text_options {
 	const struct str *stop; /* copied */
 	size_t n_stop;
 	struct str think_start, think_end; /* empty: no reasoning part; copied */
 	bool thinking;                     /* starts inside the reasoning part */
+	const struct text_splitter *split; /* NULL: the answer is the text; copied */
 };
 /* Errors: as stop_set_new(). */
 enum err text_new(const struct text_options *o, struct text **ret);
@@ -42,3 +52,6 @@ enum err text_add(struct text *t, struct str bytes, struct buf *thought, struct 
 /* The stream is over: adds what was held back. */
 enum err text_end(struct text *t, struct buf *thought, struct buf *answer);
 bool text_thinking(const struct text *t);
+bool text_open(const struct text *t); /* nothing yet but what may become the start tag */
+/* A character is unfinished: no other text should be put in here. */
+bool text_pending(const struct text *t);

@@ -274,9 +274,20 @@ static struct str keep(struct arena *a, struct str s, bool *failed)
 	return (struct str){ copy, s.len };
 }
 
+static const int32_t *keep_bias(struct arena *a, const struct gen_request *g, bool *failed)
+{
+	size_t bytes = 2 * g->n_bias * sizeof *g->bias;
+	int32_t *copy = bytes ? arena_take(a, 2 * g->n_bias, sizeof *copy) : NULL;
+	if (copy)
+		memcpy(copy, g->bias, bytes);
+	*failed |= bytes && !copy;
+	return copy;
+}
+
 static size_t request_bytes(const struct gen_request *g)
 {
-	return g->input.len + g->tools.len + g->schema.len + g->n_resume * sizeof(int32_t);
+	return g->input.len + g->tools.len + g->schema.len + g->grammar.len + g->tool_choice.len +
+	       (2 * g->n_bias + g->n_resume) * sizeof(int32_t);
 }
 
 /* Everything a request points to, in its own arena: the caller's strings may go away. */
@@ -289,6 +300,9 @@ static enum err request_copy(const struct gen_request *g, struct request *r)
 	r->gen.input = keep(r->mem, g->input, &failed);
 	r->gen.tools = keep(r->mem, g->tools, &failed);
 	r->gen.schema = keep(r->mem, g->schema, &failed);
+	r->gen.grammar = keep(r->mem, g->grammar, &failed);
+	r->gen.tool_choice = keep(r->mem, g->tool_choice, &failed);
+	r->gen.bias = keep_bias(r->mem, g, &failed);
 	for (unsigned i = 0; i < g->n_stop; i++)
 		r->gen.stop[i] = keep(r->mem, g->stop[i], &failed);
 	r->gen.resume = NULL;

@@ -268,6 +268,16 @@ void gen_request_put(struct ipc_out *m, const struct gen_request *v)
 	ipc_put_bool(m, v->temporary);
 	ipc_put_u64(m, v->priority);
 	ipc_put_i64(m, v->deadline_ms);
+	ipc_put_str(m, v->grammar);
+	ipc_put_str(m, v->tool_choice);
+	ipc_put_bool(m, v->one_call);
+	ipc_put_u64(m, v->think);
+	ipc_put_bool(m, v->think_required);
+	ipc_put_bool(m, v->has_think_budget);
+	ipc_put_u64(m, v->think_budget);
+	ipc_put_bool(m, v->logprobs);
+	ipc_put_u64(m, v->top_logprobs);
+	ipc_put_i32s(m, v->bias, 2 * v->n_bias);
 }
 
 static const int32_t *get_tokens(struct ipc_in *m, size_t *ret_n)
@@ -277,6 +287,17 @@ static const int32_t *get_tokens(struct ipc_in *m, size_t *ret_n)
 		refuse_unless(m, t[i] >= 0);
 	refuse_unless(m, *ret_n <= N_CTX_MAX);
 	return t;
+}
+
+static void get_bias(struct ipc_in *m, struct gen_request *v)
+{
+	size_t n = 0;
+	v->bias = ipc_get_i32s(m, &n);
+	v->n_bias = n / 2;
+	refuse_unless(m, n % 2 == 0 && v->n_bias <= GEN_BIAS_MAX);
+	for (size_t i = 0; i + 1 < n && !m->err; i += 2)
+		refuse_unless(m, v->bias[i] >= 0 && v->bias[i + 1] >= -GEN_BIAS_MILLI_MAX &&
+				 v->bias[i + 1] <= GEN_BIAS_MILLI_MAX);
 }
 
 enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
@@ -303,6 +324,16 @@ enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
 	got.temporary = ipc_get_bool(m);
 	got.priority = (uint8_t)get_u32(m, 2);
 	got.deadline_ms = get_duration(m);
+	got.grammar = ipc_get_str(m);
+	got.tool_choice = ipc_get_str(m);
+	got.one_call = ipc_get_bool(m);
+	got.think = (enum gen_think)get_u32(m, THINK_HIGH);
+	got.think_required = ipc_get_bool(m);
+	got.has_think_budget = ipc_get_bool(m);
+	got.think_budget = get_u32(m, N_CTX_MAX);
+	got.logprobs = ipc_get_bool(m);
+	got.top_logprobs = (uint8_t)get_u32(m, GEN_TOP_LOGPROBS_MAX);
+	get_bias(m, &got);
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -366,6 +397,7 @@ void gen_delta_put(struct ipc_out *m, const struct gen_delta *v)
 	ipc_put_i32s(m, v->tokens, v->n_tokens);
 	ipc_put_str(m, v->text);
 	ipc_put_bool(m, v->thinking);
+	ipc_put_str(m, v->logprobs);
 }
 
 enum err gen_delta_get(struct ipc_in *m, struct gen_delta *v)
@@ -374,6 +406,7 @@ enum err gen_delta_get(struct ipc_in *m, struct gen_delta *v)
 	got.tokens = get_tokens(m, &got.n_tokens);
 	got.text = get_text(m, LIMIT_ANSWER);
 	got.thinking = ipc_get_bool(m);
+	got.logprobs = get_text(m, LIMIT_ANSWER);
 	/* whole characters only: whoever stores or streams it relies on that */
 	refuse_unless(m, str_is_utf8(got.text));
 	TRY(ipc_end(m));
@@ -390,6 +423,8 @@ void gen_done_put(struct ipc_out *m, const struct gen_done *v)
 	ipc_put_i64(m, v->queue_ns);
 	ipc_put_i64(m, v->prompt_ns);
 	ipc_put_i64(m, v->answer_ns);
+	ipc_put_str(m, v->calls);
+	ipc_put_str(m, v->warnings);
 }
 
 enum err gen_done_get(struct ipc_in *m, struct gen_done *v)
@@ -402,6 +437,9 @@ enum err gen_done_get(struct ipc_in *m, struct gen_done *v)
 	got.queue_ns = get_duration(m);
 	got.prompt_ns = get_duration(m);
 	got.answer_ns = get_duration(m);
+	got.calls = get_text(m, LIMIT_ANSWER);
+	got.warnings = get_text(m, LIMIT_IPC_INLINE);
+	refuse_unless(m, str_is_utf8(got.calls) && str_is_utf8(got.warnings));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;

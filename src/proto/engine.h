@@ -57,6 +57,11 @@ struct engine_info {             /* borrowed strings: valid while the message is
 };
 
 enum gen_kind { GEN_CHAT, GEN_PROMPT };    /* messages through the template | raw text */
+/* Default: what the template does. The last three switch it on and say how long. */
+enum gen_think {
+	THINK_DEFAULT, THINK_OFF, THINK_ON, THINK_LOW, THINK_MEDIUM, THINK_HIGH,
+};
+enum { GEN_TOP_LOGPROBS_MAX = 20, GEN_BIAS_MAX = 1024, GEN_BIAS_MILLI_MAX = 100000 };
 struct gen_sampling {            /* Ollama's options and defaults (map serving.md 1.4) */
 	float temperature, top_p, min_p, typical_p, repeat_penalty, presence_penalty,
 		frequency_penalty, mirostat_tau, mirostat_eta;
@@ -72,6 +77,17 @@ struct gen_request {             /* strings are borrowed */
 	struct str input;
 	struct str tools;        /* JSON array or empty */
 	struct str schema; /* JSON schema the answer must follow, or empty; "json" = any object */
+	struct str grammar;      /* the same as GBNF, or empty; not both */
+	struct str tool_choice;  /* empty or "auto", "none", "required", "=NAME" (that function) */
+	bool one_call;           /* at most one tool call an answer */
+	enum gen_think think;
+	bool think_required;     /* a model that cannot think is an error, not a warning */
+	bool has_think_budget;
+	uint32_t think_budget;   /* tokens of reasoning, then its end is forced */
+	bool logprobs;           /* of the model's own distribution, before any sampling option */
+	uint8_t top_logprobs;    /* the most likely tokens beside the drawn one, up to 20 */
+	const int32_t *bias;     /* pairs: token, thousandths added to its logit (-100000..100000) */
+	size_t n_bias;           /* pairs */
 	struct str stop[16];
 	unsigned n_stop;
 	struct gen_sampling sampling;
@@ -103,12 +119,17 @@ struct gen_delta {
 	size_t n_tokens;
 	struct str text;         /* whole UTF-8 characters; stop strings never appear */
 	bool thinking;           /* text belongs to the reasoning part */
+	/* JSON array, one entry for each answer token accepted since the last delta, as both APIs
+	 * write it: {token, logprob, bytes, top_logprobs}; empty: not asked for. */
+	struct str logprobs;
 };
 enum gen_reason { GEN_STOP, GEN_LENGTH, GEN_CANCELLED };
 struct gen_done {
 	enum gen_reason reason;
 	uint32_t prompt_tokens, cached_tokens, answer_tokens;
 	int64_t queue_ns, prompt_ns, answer_ns;
+	struct str calls;        /* JSON array of {id, name, arguments: object}, or empty */
+	struct str warnings;     /* lines for whoever asked; empty: none */
 };
 struct gen_failed { enum err code; struct str detail; uint32_t prompt_tokens, context_tokens; };
 enum { STATS_CLASSES = 3, STATS_BUCKETS = 12 };

@@ -123,6 +123,8 @@ TEST(info_comes_through)
 
 static const int32_t resume[] = { 5, 0, 70000 };
 
+static const int32_t bias[] = { 4, -100000, 70000, 100000 };
+
 static struct gen_request request(void)
 {
 	struct gen_request r = { .kind = GEN_CHAT,
@@ -137,7 +139,18 @@ static struct gen_request request(void)
 		.resume = resume,
 		.n_resume = 3,
 		.person = 1234567890123,
-		.priority = 2 };
+		.priority = 2,
+		.grammar = STR("root ::= x"),
+		.tool_choice = STR("=f"),
+		.one_call = true,
+		.think = THINK_HIGH,
+		.think_required = true,
+		.has_think_budget = true,
+		.think_budget = 77,
+		.logprobs = true,
+		.top_logprobs = 20,
+		.bias = bias,
+		.n_bias = 2 };
 	r.stop[0] = STR("END");
 	r.stop[1] = STR("\n\n");
 	gen_sampling_defaults(&r.sampling);
@@ -171,6 +184,11 @@ TEST(request_comes_through)
 	CHECK(got.max_context == 99 && got.truncate && got.strict && got.raw);
 	CHECK(got.n_resume == 3 && memcmp(got.resume, resume, sizeof resume) == 0);
 	CHECK(got.person == 1234567890123 && got.priority == 2);
+	CHECK_EQ_STR(got.grammar, r.grammar);
+	CHECK_EQ_STR(got.tool_choice, r.tool_choice);
+	CHECK(got.one_call && got.think == THINK_HIGH && got.think_required && got.has_think_budget);
+	CHECK(got.think_budget == 77 && got.logprobs && got.top_logprobs == 20 && got.n_bias == 2);
+	CHECK(memcmp(got.bias, bias, sizeof bias) == 0);
 }
 
 TEST(defaults_are_ollamas)
@@ -186,10 +204,10 @@ TEST(defaults_are_ollamas)
 
 TEST(requests_out_of_range_are_refused)
 {
-	static const int32_t negative[] = { -1 };
+	static const int32_t negative[] = { -1 }, low_bias[] = { -1, 0 }, high_bias[] = { 0, 100001 };
 	char long_stop[LIMIT_STOP_STRING + 1];
 	memset(long_stop, 'x', sizeof long_stop);
-	for (int k = 0; k < 14; k++) {
+	for (int k = 0; k < 19; k++) {
 		struct gen_request r = request(), got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		switch (k) {
@@ -206,6 +224,11 @@ TEST(requests_out_of_range_are_refused)
 		case 10: r.sampling.repeat_last_n = -2; break;
 		case 11: r.max_context = UINT32_MAX; break;
 		case 12: r.resume = negative, r.n_resume = 1; break;
+		case 13: r.think = (enum gen_think)6; break;
+		case 14: r.top_logprobs = 21; break;
+		case 15: r.think_budget = UINT32_MAX; break;
+		case 16: r.bias = low_bias, r.n_bias = 1; break;
+		case 17: r.bias = high_bias, r.n_bias = 1; break;
 		default: r.sampling.frequency_penalty = NAN;
 		}
 		if (pass_request(&r, &got, &i) != ERR_PROTOCOL)
@@ -244,7 +267,7 @@ TEST(answers_come_through)
 			got.truncated_tokens == 3 && got.seed == -4);
 	}
 	{
-		struct gen_delta v = { resume, 3, STR("gr\xc3\xbc"), true }, got;
+		struct gen_delta v = { resume, 3, STR("gr\xc3\xbc"), true, STR("[{}]") }, got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		ipc_out_init(&o, GEN_DELTA, 1);
 		gen_delta_put(&o, &v);
@@ -252,9 +275,11 @@ TEST(answers_come_through)
 		CHECK_OK(gen_delta_get(&i, &got));
 		CHECK(got.n_tokens == 3 && got.tokens[2] == 70000 && got.thinking);
 		CHECK_EQ_STR(got.text, v.text);
+		CHECK_EQ_STR(got.logprobs, v.logprobs);
 	}
 	{
-		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 4, 5, 6 }, got;
+		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 4, 5, 6, STR("[]"), STR("w\nx") },
+				got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		ipc_out_init(&o, GEN_DONE, 1);
 		gen_done_put(&o, &v);
@@ -263,6 +288,8 @@ TEST(answers_come_through)
 		CHECK(got.reason == GEN_LENGTH && got.prompt_tokens == 1 &&
 			got.cached_tokens == 2 && got.answer_tokens == 3 && got.queue_ns == 4 &&
 			got.prompt_ns == 5 && got.answer_ns == 6);
+		CHECK_EQ_STR(got.calls, v.calls);
+		CHECK_EQ_STR(got.warnings, v.warnings);
 	}
 	{
 		struct gen_failed v = { ERR_CONTEXT, STR("too long"), 9, 8 }, got;
@@ -317,9 +344,9 @@ TEST(bad_answers_are_refused)
 	for (int k = 0; k < 6; k++) {
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		struct gen_delta delta = { NULL, 0, k == 0 ? STR("\xc3") : STR("\xed\xa0\x80"),
-			false };
+			false, STR_NONE };
 		struct gen_done done = { k == 2 ? (enum gen_reason)3 : GEN_STOP, 1, 1, 1,
-			k == 3 ? -1 : 1, 1, 1 };
+			k == 3 ? -1 : 1, 1, 1, STR_NONE, STR_NONE };
 		struct gen_failed failed = { k == 4 ? OK : (enum err)ERR_COUNT_, STR("x"), 0, 0 };
 		struct gen_delta got_delta;
 		struct gen_done got_done;

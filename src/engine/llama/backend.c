@@ -36,6 +36,7 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b)
 {
 	if (!b)
 		return NULL;
+	grammar_cache_free(b->grammars);
 	if (b->templates)
 		shim_templates_free(b->templates);
 	if (b->batch.token)
@@ -284,7 +285,7 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	read_special(b);
 	/* A model without a template that works still completes plain text. */
 	llama_guard(b, LOAD_TEMPLATE_SECONDS);
-	enum shim_result t = shim_templates_new(b->model, &b->templates, b->no_template);
+	enum shim_result t = shim_templates_new(b->model, NULL, &b->templates, b->no_template);
 	llama_guard(b, 0);
 	llama_clean(b->no_template);
 	if (t == SHIM_OK)
@@ -482,4 +483,14 @@ const struct engine_backend_ops LLAMA_OPS = {
 	.grammar_free = llama_op_grammar_free,
 	.grammar_mask = llama_op_grammar_mask,
 	.grammar_accept = llama_op_grammar_accept,
+	.grammar_text = llama_op_grammar_text,
+	.piece_all = llama_op_piece_all,
+	.chat_new = llama_op_chat_new,
+	.chat_free = llama_op_chat_free,
+	.chat_grammar = llama_op_chat_grammar,
+	.chat_whole = llama_op_chat_whole,
+	.chat_lazy = llama_op_chat_lazy,
+	.chat_force = llama_op_chat_force,
+	.chat_shows = llama_op_chat_shows,
+	.chat_split = llama_op_chat_split,
 };

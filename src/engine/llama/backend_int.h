@@ -20,6 +20,7 @@ struct llama_backend {
 	struct llama_backend_facts facts;
 	bool special_first[256]; /* first bytes of control tokens' texts */
 	void (*guard)(unsigned seconds);
+	struct grammar_cache *grammars; /* grammar.c; NULL until the first */
 };
 
 static inline struct llama_backend *llama_self(void *b)
@@ -41,10 +42,38 @@ void llama_clean(char *text);
 enum err llama_op_prompt(void *backend, const struct gen_request *g, struct engine_prompt *ret,
 	struct err_info *info);
 enum err llama_op_piece(void *backend, int32_t token, struct buf *out);
+enum err llama_op_piece_all(void *backend, int32_t token, struct buf *out);
 /* grammar.c */
 enum err llama_op_grammar_new(
 	void *backend, struct str schema, struct engine_grammar **ret, struct err_info *info);
+enum err llama_op_grammar_text(
+	void *backend, struct str gbnf, struct engine_grammar **ret, struct err_info *info);
 void llama_op_grammar_free(void *b, struct engine_grammar *g);
 enum err llama_op_grammar_mask(
 	void *backend, struct engine_grammar *g, struct engine_candidate *c, size_t n);
 enum err llama_op_grammar_accept(void *b, struct engine_grammar *g, int32_t token);
+enum err llama_grammar_wrap(struct shim_grammar *g, struct engine_grammar **ret); /* takes g */
+struct grammar_cache *grammar_cache_free(struct grammar_cache *c);
+/* ask.c: what the shim is asked for, from a request. The strings are the struct's. */
+struct llama_ask {
+	struct shim_ask ask;
+	char *messages, *tools, *schema;
+};
+/* `messages` may be empty. Tools: none when tool_choice says so, one when it names it.
+ * Errors: ERR_INVALID, ERR_BAD_JSON, ERR_NOMEM. */
+enum err llama_ask_new(const struct gen_request *g, struct str messages, struct llama_ask *ret,
+	struct err_info *info);
+void llama_ask_done(struct llama_ask *a);
+#define AUTO_ASK [[gnu::cleanup(llama_ask_done)]]
+/* chat.c */
+enum err llama_op_chat_new(void *backend, const struct gen_request *g, struct engine_chat **ret,
+	struct err_info *info);
+void llama_op_chat_free(void *b, struct engine_chat *c);
+enum err llama_op_chat_grammar(void *backend, struct engine_chat *c, struct engine_grammar **ret,
+	struct err_info *info);
+bool llama_op_chat_whole(void *b, struct engine_chat *c);
+bool llama_op_chat_lazy(void *b, struct engine_chat *c);
+struct str llama_op_chat_force(void *b, struct engine_chat *c);
+bool llama_op_chat_shows(void *b, struct engine_chat *c, int32_t token);
+enum err llama_op_chat_split(
+	void *b, struct engine_chat *c, struct str text, bool end, struct engine_parts *parts);

@@ -102,7 +102,7 @@ static enum err tokenize_parts(
 }
 
 /* Roles become text of the template in most models: only plain words. */
-static enum err check_messages(struct str input, struct err_info *info)
+static enum err check_messages(struct str input, json_t **ret, struct err_info *info)
 {
 	AUTO_JSON json_t *all = NULL;
 	TRY(json_read(input, LIMIT_IPC_BULK, JSON_DEPTH_DEFAULT, &all, info));
@@ -118,32 +118,22 @@ static enum err check_messages(struct str input, struct err_info *info)
 		if (!ok)
 			return err_set(info, ERR_INVALID, "messages[%zu].role is not a role", i);
 	}
+	*ret = TAKE(all);
 	return OK;
 }
 
-static enum err check_tools(struct str tools, struct err_info *info)
+/* Renders messages; `generation`: the prompt goes on with the model's answer. */
+static enum err render(struct llama_backend *b, const struct gen_request *g, struct str messages,
+	bool generation, struct rendering *r, struct err_info *info)
 {
-	AUTO_JSON json_t *all = NULL;
-	if (!tools.len)
-		return OK;
-	TRY(json_read(tools, LIMIT_IPC_BULK, JSON_DEPTH_DEFAULT, &all, info));
-	return json_is_array(all) ? OK : err_set(info, ERR_INVALID, "tools must be a list");
-}
-
-static enum err render(struct llama_backend *b, const struct gen_request *g, struct rendering *r,
-	struct err_info *info)
-{
-	if (!b->templates)
-		return err_set(info, ERR_UNSUPPORTED, "the model's chat template does not work: %s",
-			b->no_template);
-	TRY(check_messages(g->input, info));
-	TRY(check_tools(g->tools, info));
-	AUTO_MEM char *messages = NULL, *tools = NULL;
-	TRY(str_dup(g->input, &messages));
-	TRY(str_dup(g->tools.len ? g->tools : STR(""), &tools));
+	AUTO_ASK struct llama_ask a = { 0 };
+	TRY(llama_ask_new(g, messages, &a, info));
+	a.ask.generation = generation;
+	if (!generation)
+		a.ask.tools = ""; /* whoever else shares the beginning did not offer them */
 	char why[SHIM_WHY] = "";
 	llama_guard(b, TEMPLATE_SECONDS);
-	enum shim_result e = shim_render(b->templates, messages, tools, add_part, r, why);
+	enum shim_result e = shim_render(b->templates, &a.ask, add_part, r, why);
 	llama_guard(b, 0);
 	llama_clean(why);
 	if (e == SHIM_NOMEM)
@@ -160,40 +150,158 @@ static bool opens_thinking(const struct llama_backend *b, struct str text)
 	return b->think.start.len && str_ends(str_trim(text), b->think.start);
 }
 
-static enum err prompt_tokens(struct llama_backend *b, const struct gen_request *g,
-	struct rendering *r, struct engine_prompt *ret, struct err_info *info)
+static enum err start_of_prompt(
+	const struct llama_backend *b, const struct gen_request *g, struct tokens *out)
 {
-	if (llama_vocab_get_add_bos(b->vocab) && !(g->kind == GEN_PROMPT && g->raw)) {
-		int32_t bos = llama_vocab_bos(b->vocab);
-		TRY(tokens_add(&ret->tokens, &bos, 1));
-	}
-	if (g->kind == GEN_PROMPT)
-		return tokenize(b, g->input, true, &ret->tokens);
-	TRY(render(b, g, r, info));
-	ret->thinking = opens_thinking(b, buf_str(&r->text));
-	return tokenize_parts(b, r, &ret->tokens);
+	if (!llama_vocab_get_add_bos(b->vocab) || (g->kind == GEN_PROMPT && g->raw))
+		return OK;
+	int32_t bos = llama_vocab_bos(b->vocab);
+	return tokens_add(out, &bos, 1);
 }
 
-enum err llama_op_prompt(void *backend, const struct gen_request *g, struct engine_prompt *ret,
-	struct err_info *info)
+static enum err render_tokens(struct llama_backend *b, const struct gen_request *g,
+	struct str messages, bool generation, struct engine_prompt *ret, struct err_info *info)
 {
 	struct rendering r = { .text = BUF(2 * (size_t)LIMIT_IPC_BULK) };
-	enum err e = prompt_tokens(llama_self(backend), g, &r, ret, info);
+	enum err e = start_of_prompt(b, g, &ret->tokens);
+	if (!e)
+		e = render(b, g, messages, generation, &r, info);
+	if (!e) {
+		ret->thinking = opens_thinking(b, buf_str(&r.text));
+		e = tokenize_parts(b, &r, &ret->tokens);
+	}
 	buf_wipe(&r.text);
 	mem_free(r.v);
 	return e;
 }
 
-enum err llama_op_piece(void *backend, int32_t token, struct buf *out)
+/* ---- who may share the beginning ---- */
+
+enum share { SHARE_PERSON, SHARE_GROUP, SHARE_COMPANY };
+
+static enum err read_share(const json_t *message, size_t i, enum share *ret, struct err_info *info)
+{
+	struct str s = STR_NONE;
+	TRY(json_want_str(message, "share", false, &s, info));
+	*ret = SHARE_PERSON;
+	if (str_eq(s, STR("company")))
+		*ret = SHARE_COMPANY;
+	else if (str_eq(s, STR("group")))
+		*ret = SHARE_GROUP;
+	else if (s.len && !str_eq(s, STR("person")))
+		return err_set(info, ERR_INVALID,
+			"messages[%zu].share must be person, group or company", i);
+	return OK;
+}
+
+/* The first messages that at least `share` may read; true: all of them are the system's. */
+static enum err leading(const json_t *all, enum share share, size_t *ret, bool *ret_system,
+	struct err_info *info)
+{
+	size_t n = 0;
+	*ret_system = true;
+	for (; n < json_array_size(all); n++) {
+		enum share s;
+		struct str role = STR_NONE;
+		TRY(read_share(json_array_get(all, n), n, &s, info));
+		if (s < share)
+			break;
+		TRY(json_want_str(json_array_get(all, n), "role", true, &role, info));
+		*ret_system = *ret_system && str_eq(role, STR("system"));
+	}
+	*ret = n;
+	return OK;
+}
+
+static enum err common_tokens(struct llama_backend *b, const struct gen_request *g,
+	const json_t *all, size_t n, bool with_user, const struct tokens *whole, uint32_t *ret)
+{
+	AUTO_BUF struct buf text = BUF(LIMIT_IPC_BULK);
+	struct engine_prompt part = { 0 };
+	struct jw w;
+	jw_init(&w, &text);
+	jw_arr(&w);
+	for (size_t i = 0; i < n; i++)
+		jw_json(&w, json_array_get(all, i));
+	if (with_user) /* a sign that nobody begins with; it is not in common */
+		jw_raw(&w, STR("{\"role\":\"user\",\"content\":\"\xe2\x81\xa0\"}"));
+	jw_end(&w);
+	enum err e = text.err ? text.err : render_tokens(b, g, buf_str(&text), false, &part, NULL);
+	/* A template that takes no such beginning alone: then it is not shared. */
+	*ret = e ? 0 : (uint32_t)tokens_common(&part.tokens, whole);
+	engine_prompt_done(&part);
+	return e == ERR_NOMEM ? e : OK;
+}
+
+/* Tokens that come from the leading messages of `share` alone: those that a rendering of only them
+ * has in common with the prompt. Some templates write system text into the next message of the
+ * user; then one is put behind. */
+static enum err border(struct llama_backend *b, const struct gen_request *g, const json_t *all,
+	size_t n, bool system, const struct tokens *whole, uint32_t *ret)
+{
+	*ret = 0;
+	if (!n)
+		return OK;
+	TRY(common_tokens(b, g, all, n, false, whole, ret));
+	if (*ret <= 1 && system)
+		TRY(common_tokens(b, g, all, n, true, whole, ret));
+	return OK;
+}
+
+static enum err find_borders(struct llama_backend *b, const struct gen_request *g, const json_t *all,
+	struct engine_prompt *ret, struct err_info *info)
+{
+	size_t company = 0, group = 0;
+	bool company_system = false, group_system = false;
+	TRY(leading(all, SHARE_COMPANY, &company, &company_system, info));
+	TRY(leading(all, SHARE_GROUP, &group, &group_system, info));
+	TRY(border(b, g, all, company, company_system, &ret->tokens, &ret->n_company));
+	ret->n_group = ret->n_company;
+	if (group > company)
+		TRY(border(b, g, all, group, group_system, &ret->tokens, &ret->n_group));
+	if (ret->n_group < ret->n_company)
+		ret->n_group = ret->n_company;
+	return OK;
+}
+
+enum err llama_op_prompt(void *backend, const struct gen_request *g, struct engine_prompt *ret,
+	struct err_info *info)
+{
+	struct llama_backend *b = llama_self(backend);
+	AUTO_JSON json_t *all = NULL;
+	if (g->kind == GEN_PROMPT) {
+		TRY(start_of_prompt(b, g, &ret->tokens));
+		return tokenize(b, g->input, true, &ret->tokens);
+	}
+	if (!b->templates)
+		return err_set(info, ERR_UNSUPPORTED, "the model's chat template does not work: %s",
+			b->no_template);
+	TRY(check_messages(g->input, &all, info));
+	TRY(render_tokens(b, g, g->input, true, ret, info));
+	return find_borders(b, g, all, ret, info);
+}
+
+static enum err add_piece(
+	const struct llama_backend *b, int32_t token, bool special, struct buf *out)
 {
 	char piece[512];
-	int32_t n = shim_piece(llama_self(backend)->vocab, token, piece, sizeof piece, false);
+	int32_t n = shim_piece(b->vocab, token, piece, sizeof piece, special);
 	if (n < 0) {
 		TRY(buf_reserve(out, (size_t) - (int64_t)n));
-		n = shim_piece(llama_self(backend)->vocab, token, out->ptr + out->len, -n, false);
+		n = shim_piece(b->vocab, token, out->ptr + out->len, -n, special);
 		if (n > 0)
 			out->len += (size_t)n;
 		return OK;
 	}
 	return buf_add(out, (struct str){ piece, (size_t)n });
+}
+
+enum err llama_op_piece(void *backend, int32_t token, struct buf *out)
+{
+	return add_piece(llama_self(backend), token, false, out);
+}
+
+enum err llama_op_piece_all(void *backend, int32_t token, struct buf *out)
+{
+	return add_piece(llama_self(backend), token, true, out);
 }

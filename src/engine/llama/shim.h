@@ -44,28 +44,67 @@ int32_t shim_piece(
 /* ---- chat templates ---- */
 
 struct shim_templates;
-enum shim_result shim_templates_new(
-	const struct llama_model *m, struct shim_templates **ret, char why[SHIM_WHY]);
+/* `source` NULL: the model's own template, or one that fits its vocabulary. */
+enum shim_result shim_templates_new(const struct llama_model *m, const char *source,
+	struct shim_templates **ret, char why[SHIM_WHY]);
 void shim_templates_free(struct shim_templates *t);
 bool shim_templates_fits(
 	const struct shim_templates *t); /* the model's own, or made for its tokens */
 const char *shim_templates_source(const struct shim_templates *t);
 const char *shim_templates_think(const struct shim_templates *t, bool end); /* "" if none */
-/* Renders an array of messages (OpenAI's form) with an array of tools (empty: none). `part` gets
- * the text piece by piece; `input` tells text of the messages from text of the template. */
-enum shim_result shim_render(const struct shim_templates *t, const char *messages,
-	const char *tools, void (*part)(void *arg, const char *text, size_t len, bool input),
-	void *arg, char why[SHIM_WHY]);
+struct shim_ask {
+	const char *messages; /* JSON array in OpenAI's form */
+	const char *tools;    /* JSON array, or "" */
+	const char *choice;   /* "auto", "required" or "none" */
+	const char *schema;   /* the answer's, or "" */
+	bool one_call;
+	int think;            /* enum gen_think */
+	bool generation;      /* the prompt ends where the model goes on */
+};
+/* Renders a prompt. `part` gets the text piece by piece; `input` tells text of the messages from text
+ * of the template. */
+enum shim_result shim_render(const struct shim_templates *t, const struct shim_ask *ask,
+	void (*part)(void *arg, const char *text, size_t len, bool input), void *arg,
+	char why[SHIM_WHY]);
 
 /* ---- grammars ---- */
 
+struct shim_grammar;
 /* GBNF for a JSON schema; the caller frees *ret with free(). */
 enum shim_result shim_schema(const char *schema, char **ret, char why[SHIM_WHY]);
-enum shim_result shim_grammar_new(
-	const struct llama_vocab *v, const char *gbnf, struct llama_sampler **ret);
-enum shim_result shim_grammar_mask(struct llama_sampler *g, llama_token_data_array *c);
+enum shim_result shim_grammar_new(const struct llama_vocab *v, const char *gbnf,
+	struct shim_grammar **ret, char why[SHIM_WHY]);
+enum shim_result shim_grammar_clone(const struct shim_grammar *g, struct shim_grammar **ret);
+void shim_grammar_free(struct shim_grammar *g); /* NULL is fine */
+enum shim_result shim_grammar_mask(struct shim_grammar *g, llama_token_data_array *c);
 /* SHIM_INVALID: the token is not allowed here. */
-enum shim_result shim_grammar_accept(struct llama_sampler *g, int32_t token);
+enum shim_result shim_grammar_accept(struct shim_grammar *g, int32_t token);
+/* Does a new grammar allow every text, or none but the empty one? */
+enum shim_result shim_grammar_probe(const struct shim_grammar *g, bool *ret_all, bool *ret_none);
+
+/* ---- answers with calls ---- */
+
+struct shim_chat; /* one answer being read */
+/* *ret NULL: the template's answers are plain text around the reasoning tags. The messages are not
+ * looked at. */
+enum shim_result shim_chat_new(const struct shim_templates *t, const struct shim_ask *ask,
+	struct shim_chat **ret, char why[SHIM_WHY]);
+void shim_chat_free(struct shim_chat *c); /* NULL is fine */
+bool shim_chat_shows(const struct shim_chat *c, int32_t token);
+bool shim_chat_whole(const struct shim_chat *c); /* reads the reasoning as well */
+bool shim_chat_lazy(const struct shim_chat *c);  /* its grammar rules from the first call on */
+const char *shim_chat_force(const struct shim_chat *c); /* what begins the answer; "" nothing */
+/* *ret NULL: nothing to hold the answer to. */
+enum shim_result shim_chat_grammar(
+	const struct shim_chat *c, struct shim_grammar **ret, char why[SHIM_WHY]);
+enum shim_part { SHIM_THOUGHT, SHIM_ANSWER, SHIM_CALLS };
+/* Reads on. `part` gets new text, with `end` the calls as a JSON array of {id, name, arguments}
+ * (arguments: an object). *stopped: the answer ends here, by the template or because the one call
+ * that was allowed is whole. SHIM_INVALID: with `end`, what was written does not follow the
+ * template; what could not be read went to `part` as SHIM_ANSWER, as it is. */
+enum shim_result shim_chat_split(struct shim_chat *c, const char *text, size_t len, bool end,
+	void (*part)(void *arg, enum shim_part kind, const char *text, size_t len), void *arg,
+	bool *stopped);
 
 #ifdef __cplusplus
 }
