@@ -378,7 +378,6 @@ static bool tell_begun(struct sched *s, struct slot *l)
 		return false;
 	r->begun = true;
 	r->cached_tokens = l->kv.n < r->prompt_tokens ? (uint32_t)l->kv.n : r->prompt_tokens;
-	s->stats.tokens_in += r->prompt_tokens - r->cached_tokens;
 	s->stats.tokens_cached += r->cached_tokens;
 	struct gen_begun b = { r->prompt_tokens, r->cached_tokens, r->truncated_tokens,
 		r->sampling.seed };
@@ -869,6 +868,7 @@ static enum err step_pool(struct sched *s, enum engine_pool p)
 	}
 	if (e)
 		return e;
+	s->stats.tokens_in += prompts; /* moves while a long prompt is read: progress to whoever watches */
 	measure(s, now(s) - from, prompts);
 	s->squeeze = s->stuck = 0;
 	TRY(commit(s, p));
