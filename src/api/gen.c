@@ -10,7 +10,7 @@ static void free_buf(void *buf)
 	buf_done(buf);
 }
 
-static uint64_t person_number(const struct subject *s)
+uint64_t gen_person(const struct subject *s)
 {
 	uint64_t h = 1469598103934665603u; /* FNV-1a: only has to be stable and spread */
 	for (const char *p = s->person; *p; p++)
@@ -177,6 +177,7 @@ static void sink(const struct fleet_event *e, void *arg)
 	struct gen *g = arg;
 	switch (e->kind) {
 	case FLEET_QUEUED:
+	case FLEET_EMBEDDED: /* of no generation */
 	case FLEET_REWIND: /* the fleet skips what was sent already */
 		break;
 	case FLEET_BEGUN:
@@ -203,7 +204,7 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	for (unsigned i = 0; i < r->n_stop; i++)
 		r->stop[i] = g->options.stop[i];
 	r->max_context = g->options.num_ctx;
-	r->person = person_number(&c->who);
+	r->person = gen_person(&c->who);
 	http_hold(c->q); /* for the fleet, until DONE or FAILED */
 	http_later(c->q, on_gone, g);
 	enum err e = fleet_start(c->app->fleet, &g->target, r, sink, g, &id);

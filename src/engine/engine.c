@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "engine/embed_role.h"
 #include "engine/llama/backend.h"
 #include "engine/scheduler.h"
 #include "engine/watchdog.h"
@@ -28,7 +29,8 @@ enum {
 
 struct engine {
 	struct ipc *keeper, *server; /* server NULL: not attached */
-	struct sched *sched;
+	struct sched *sched; /* NULL: a model for vectors alone */
+	struct embed_role *embeds;
 	int64_t stats_ms;
 	bool was_busy, server_lost;
 };
@@ -100,15 +102,30 @@ static void on_failed(void *arg, uint64_t id, const struct gen_failed *v)
 	send_out(arg, &m);
 }
 
+static void on_embedded(void *arg, uint64_t id, const struct embed_done *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, ENGINE_EMBEDDED, id);
+	embed_done_put(&m, v);
+	send_out(arg, &m);
+}
+
+static bool is_busy(const struct engine *e)
+{
+	return (e->sched && sched_busy(e->sched)) || embed_role_busy(e->embeds);
+}
+
 static void send_stats(struct engine *e)
 {
-	bool busy = sched_busy(e->sched);
+	bool busy = is_busy(e);
 	int64_t now = time_mono_ms();
 	if (!e->server || (!busy && !e->was_busy) || (busy && now - e->stats_ms < STATS_EVERY_MS))
 		return;
-	struct engine_stats s;
+	struct engine_stats s = { 0 };
 	struct ipc_out m;
-	sched_stats(e->sched, &s);
+	if (e->sched)
+		sched_stats(e->sched, &s);
+	s.waiting += embed_role_waiting(e->embeds);
 	ipc_out_init(&m, ENGINE_STATS, 0);
 	engine_stats_put(&m, &s);
 	send_out(e, &m);
@@ -120,7 +137,9 @@ static void send_stats(struct engine *e)
 
 static void drop_server(struct engine *e)
 {
-	sched_cancel_all(e->sched);
+	if (e->sched)
+		sched_cancel_all(e->sched);
+	embed_role_cancel_all(e->embeds);
 	e->server = ipc_free(e->server);
 	e->server_lost = false;
 }
@@ -144,9 +163,28 @@ static enum err count(struct engine *e, struct ipc_in *m)
 	return OK;
 }
 
+static void cancel(struct engine *e, uint64_t id)
+{
+	if (embed_role_cancel(e->embeds, id))
+		on_done(e, id, &(struct gen_done){ .reason = GEN_CANCELLED });
+	else if (e->sched)
+		sched_cancel(e->sched, id);
+}
+
 static enum err server_message(struct engine *e, struct ipc_in *m)
 {
 	struct gen_request g;
+	struct embed_request r;
+	if (m->type == ENGINE_EMBED) {
+		TRY(embed_request_get(m, &r));
+		embed_role_add(e->embeds, m->id, &r);
+		return OK;
+	}
+	if (!e->sched && (m->type == GEN_START || m->type == ENGINE_COUNT)) {
+		on_failed(e, m->id, &(struct gen_failed){ .code = ERR_UNSUPPORTED,
+			.detail = STR("this model makes vectors; it does not write text") });
+		return OK;
+	}
 	switch (m->type) {
 	case GEN_START:
 		TRY(gen_request_get(m, &g));
@@ -154,7 +192,7 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 		return OK;
 	case GEN_CANCEL:
 		TRY(ipc_end(m));
-		sched_cancel(e->sched, m->id);
+		cancel(e, m->id);
 		return OK;
 	case ENGINE_COUNT:
 		return count(e, m);
@@ -211,7 +249,7 @@ static enum err read_keeper(struct engine *e)
 
 static enum err wait_and_read(struct engine *e)
 {
-	bool busy = sched_busy(e->sched);
+	bool busy = is_busy(e);
 	struct pollfd p[2] = { { .fd = ipc_fd(e->keeper), .events = POLLIN }, { .fd = -1 } };
 	if (ipc_wants_write(e->keeper))
 		p[0].events |= POLLOUT;
@@ -242,9 +280,11 @@ static int serve(struct engine *e)
 			log_error("engine ends", KV_ERR(err));
 			return 1;
 		}
-		if (sched_busy(e->sched)) {
+		if (is_busy(e)) {
 			watchdog_arm(WATCH_STEP, STEP_SECONDS);
-			err = sched_step(e->sched);
+			err = e->sched && sched_busy(e->sched) ? sched_step(e->sched) : OK;
+			if (!err) /* in turns: a batch of text, a batch of vectors */
+				err = embed_role_step(e->embeds);
 			watchdog_arm(WATCH_STEP, 0);
 			if (err) {
 				log_error("decoding failed", KV_ERR(err));
@@ -326,9 +366,12 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 		.n_vocab = caps->n_vocab,
 		.n_threads = f.n_threads,
 		.model_bytes = f.model_bytes,
-		.kv_bytes = f.kv_bytes,
+		.kv_bytes = f.kv_bytes + embed_role_bytes(e->embeds),
 		.has_template = f.has_template,
 		.gpu = f.gpu,
+		.writes = f.writes,
+		.ranks = f.ranks,
+		.n_embd = f.n_embd,
 		.build = str_from(f.build),
 		.template_hash = str_from(f.template_hash),
 		.architecture = str_from(f.architecture),
@@ -365,12 +408,20 @@ static enum err start_model(struct engine *e, const struct engine_load *load, FI
 	TRY(watchdog_start());
 	struct llama_backend *b = NULL;
 	TRY(llama_backend_new(file, &o, &b, info));
-	enum err err = llama_backend_warm_up(b);
+	struct llama_backend_facts f;
+	llama_backend_facts(b, &f);
+	enum err err = f.writes ? llama_backend_warm_up(b) : OK;
+	struct embed_role_options eo = { .backend = b,
+		.n_input = f.writes ? 0 : load->n_ctx,
+		.memory_bytes = memory,
+		.sink = { on_embedded, on_failed, e } };
 	struct sched_options so = { .ops = &LLAMA_OPS,
 		.backend = b,
 		.sink = { on_begun, on_delta, on_done, on_failed, e } };
-	if (!err)
+	if (!err && f.writes)
 		err = sched_new(&so, &e->sched);
+	if (!err)
+		err = embed_role_new(&eo, &e->embeds, info);
 	if (err) {
 		llama_backend_free_all(b);
 		return err;

@@ -295,8 +295,8 @@ static enum err request_copy(const struct gen_request *g, struct request *r)
 		&r->tokens, (struct str){ (const char *)g->resume, g->n_resume * sizeof(int32_t) });
 }
 
-static enum err start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
-	fleet_sink sink, void *arg, uint64_t *ret_id)
+enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
+	const struct embed_request *emb, fleet_sink sink, void *arg, uint64_t *ret_id)
 {
 	if (atomic_fetch_add(&f->queued, 1) >= FLEET_QUEUE_MAX) {
 		atomic_fetch_sub(&f->queued, 1);
@@ -307,7 +307,7 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 	enum err e = r && c ? OK : ERR_NOMEM;
 	if (!e) {
 		r->tokens = BUF(LIMIT_ANSWER);
-		e = g ? request_copy(g, r) : OK;
+		e = g ? request_copy(g, r) : emb ? request_copy_embed(emb, r) : OK;
 	}
 	if (e) {
 		request_free(r);
@@ -315,7 +315,7 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 		atomic_fetch_sub(&f->queued, 1);
 		return e;
 	}
-	r->load_only = !g;
+	r->load_only = !g && !emb;
 	r->model = *m;
 	r->sink = sink;
 	r->arg = arg;
@@ -332,12 +332,12 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
 	fleet_sink sink, void *arg, uint64_t *ret_id)
 {
-	return start(f, m, g, sink, arg, ret_id);
+	return fleet_submit(f, m, g, NULL, sink, arg, ret_id);
 }
 
 enum err fleet_load(struct fleet *f, const struct fleet_model *m, fleet_sink sink, void *arg)
 {
-	return start(f, m, NULL, sink, arg, NULL);
+	return fleet_submit(f, m, NULL, NULL, sink, arg, NULL);
 }
 
 /* A cancel must not fail: without memory for the command the request runs on, which is reported. */

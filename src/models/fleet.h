@@ -7,7 +7,7 @@
  * thread: short, never blocking, no call back into the fleet but fleet_cancel(). */
 #pragma once
 
-#include "proto/engine.h"
+#include "proto/embed.h"
 #include "proto/keeper.h"
 
 struct fleet;
@@ -32,17 +32,19 @@ struct fleet_event {
 		FLEET_DELTA,
 		FLEET_REWIND,
 		FLEET_DONE,
-		FLEET_FAILED
+		FLEET_FAILED,
+		FLEET_EMBEDDED /* instead of DONE, see fleet_embed.h */
 	} kind;
 	unsigned position;                /* QUEUED */
 	bool loading;                     /* QUEUED: the model is being loaded */
-	const struct engine_info *engine; /* BEGUN: what answers */
+	const struct engine_info *engine; /* BEGUN, EMBEDDED: what answers */
 	int64_t load_ns;                  /* BEGUN: time this request waited for loading */
 	union {
 		struct gen_begun begun;
 		struct gen_delta delta;
 		struct gen_done done;
 		struct gen_failed failed;
+		struct embed_done embedded;
 	};
 };
 typedef void (*fleet_sink)(const struct fleet_event *e, void *arg);

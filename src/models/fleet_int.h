@@ -32,6 +32,7 @@ struct request {
 	uint64_t id;
 	struct arena *mem; /* what gen points to */
 	struct gen_request gen;
+	struct embed_request *embed; /* instead of gen; NULL: a generation */
 	bool load_only, cancelled, suspect;
 	bool begun, told_begun; /* on this engine; to the sink, once */
 	enum request_state state;
@@ -113,3 +114,13 @@ int slot_next_deadline(struct fleet *f);
 void slot_free_all(struct fleet *f);
 void fleet_wake(struct fleet *f);
 void request_free(struct request *r);
+/* Queues a generation (g), an embedding (e), or a mere load (neither). */
+enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
+	const struct embed_request *e, fleet_sink sink, void *arg, uint64_t *ret_id);
+
+/* fleet_embed.c */
+enum err request_copy_embed(const struct embed_request *e, struct request *r);
+enum err request_send_embed(struct slot *s, struct request *r);
+/* Reads ENGINE_EMBEDDED into the event. Errors: ERR_PROTOCOL. */
+enum err request_embedded(const struct request *r, struct ipc_in *m, struct fleet_event *ret);
+uint64_t request_embedded_tokens(const struct embed_done *d);

@@ -15,6 +15,9 @@ static void count(struct fleet *f, const struct fleet_event *e)
 		f->totals.requests++;
 		f->totals.tokens_in += e->done.prompt_tokens;
 		f->totals.tokens_out += e->done.answer_tokens;
+	} else if (e->kind == FLEET_EMBEDDED) {
+		f->totals.requests++;
+		f->totals.tokens_in += request_embedded_tokens(&e->embedded);
 	} else {
 		f->totals.failed++;
 	}
@@ -254,6 +257,8 @@ static void slot_crashed(struct fleet *f, struct slot *s)
 
 static enum err send_request(struct slot *s, struct request *r)
 {
+	if (r->embed)
+		return request_send_embed(s, r);
 	AUTO_IPC_OUT struct ipc_out m;
 	struct gen_request g = r->gen;
 	g.resume = (const int32_t *)(const void *)r->tokens.ptr;
@@ -330,9 +335,11 @@ static enum err on_delta(struct request *r, struct ipc_in *m)
 
 static enum err on_end(struct fleet *f, struct slot *s, struct request *r, struct ipc_in *m)
 {
-	struct fleet_event e = { .kind = FLEET_DONE };
+	struct fleet_event e = { .kind = FLEET_DONE, .engine = &s->info, .load_ns = r->load_ns };
 	if (m->type == GEN_DONE) {
 		TRY(gen_done_get(m, &e.done));
+	} else if (m->type == ENGINE_EMBEDDED) {
+		TRY(request_embedded(r, m, &e));
 	} else {
 		e.kind = FLEET_FAILED;
 		TRY(gen_failed_get(m, &e.failed));
@@ -356,6 +363,7 @@ static enum err on_message(struct fleet *f, struct slot *s, struct ipc_in *m)
 		return on_delta(r, m);
 	case GEN_DONE:
 	case GEN_FAILED:
+	case ENGINE_EMBEDDED:
 		return on_end(f, s, r, m);
 	default:
 		return ERR_PROTOCOL;
