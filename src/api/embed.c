@@ -7,7 +7,7 @@
 #include "base/time.h"
 
 enum {
-	ANSWER_MAX = 128 * 1024 * 1024, /* EMBED_VALUES_MAX values in text, and what is around them */
+	ANSWER_MAX = 128 * 1024 * 1024, /* EMBED_VALUES_MAX values in text, and more */
 	VALUE_TEXT_MAX = 32,
 };
 
@@ -50,8 +50,8 @@ enum err embed_new(struct call *c, struct str model, struct embed_call **ret)
 static enum err add_len(struct embed_call *e, size_t len)
 {
 	if (e->r.n == EMBED_INPUTS_MAX)
-		return err_set(&e->c->info, ERR_INVALID, "a request may have %d inputs",
-			EMBED_INPUTS_MAX);
+		return err_set(
+			&e->c->info, ERR_INVALID, "a request may have %d inputs", EMBED_INPUTS_MAX);
 	e->lens[e->r.n++] = (int32_t)len;
 	return OK;
 }
@@ -59,7 +59,8 @@ static enum err add_len(struct embed_call *e, size_t len)
 enum err embed_add_text(struct embed_call *e, struct str text)
 {
 	if (e->tokens.len)
-		return err_set(&e->c->info, ERR_INVALID, "inputs must be all texts or all token ids");
+		return err_set(
+			&e->c->info, ERR_INVALID, "inputs must be all texts or all token ids");
 	TRY(add_len(e, text.len));
 	return buf_add(&e->texts, text);
 }
@@ -77,7 +78,8 @@ enum err embed_add_tokens(struct embed_call *e, const json_t *ids)
 		const json_t *v = json_array_get(ids, i);
 		int64_t id = json_is_integer(v) ? json_integer_value(v) : -1;
 		if (id < 0 || id > INT32_MAX)
-			return err_set(info, ERR_INVALID, "a token id must be a whole number from 0");
+			return err_set(
+				info, ERR_INVALID, "a token id must be a whole number from 0");
 		int32_t id32 = (int32_t)id;
 		TRY(buf_add(&e->tokens, (struct str){ (const char *)&id32, sizeof id32 }));
 	}
@@ -112,8 +114,8 @@ static void answer(struct embed_call *e, const struct fleet_event *ev)
 
 static void fail(struct embed_call *e, enum err err, struct str detail)
 {
-	(void)err_set(&e->c->info, err, "%.*s",
-		STR_ARG(detail.len ? detail : str_from(err_text(err))));
+	(void)err_set(
+		&e->c->info, err, "%.*s", STR_ARG(detail.len ? detail : str_from(err_text(err))));
 	call_error(e->c, err);
 }
 
@@ -163,7 +165,7 @@ uint64_t embed_tokens(const struct embed_done *d)
 	return n;
 }
 
-/* Nine digits say any float; a quick way, because whole lists of vectors pass the fleet's thread. */
+/* Nine digits say any float; quick, because whole lists of vectors pass the fleet's thread. */
 static size_t value_text(float value, char dst[VALUE_TEXT_MAX])
 {
 	enum { DIGITS = 9 };
@@ -217,7 +219,8 @@ void embed_row_base64(const float *v, uint32_t n, struct jw *w)
 	size_t len = n * sizeof *v;
 	AUTO_BUF struct buf out = BUF(len * 2 + 8);
 	for (size_t i = 0; i < len; i += 3) {
-		uint32_t three = (uint32_t)p[i] << 16 | (i + 1 < len ? (uint32_t)p[i + 1] << 8 : 0) |
+		uint32_t three = (uint32_t)p[i] << 16 |
+				 (i + 1 < len ? (uint32_t)p[i + 1] << 8 : 0) |
 				 (i + 2 < len ? p[i + 2] : 0);
 		char four[4] = { alphabet[three >> 18], alphabet[three >> 12 & 63],
 			i + 1 < len ? alphabet[three >> 6 & 63] : '=',

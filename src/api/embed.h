@@ -33,7 +33,7 @@ enum err embed_add_tokens(struct embed_call *e, const json_t *ids);
 enum err embed_start(struct embed_call *e);
 
 uint64_t embed_tokens(const struct embed_done *d); /* of all inputs */
-/* A row as a JSON array; each value in the fewest digits that always read back as the same float. */
+/* A row as a JSON array; nine digits a value, which read back as the same float. */
 void embed_row_json(const float *v, uint32_t n, struct jw *w);
 void embed_row_base64(const float *v, uint32_t n, struct jw *w); /* little endian, as OpenAI */
 /* model_digest, engine_build and warnings: into an open object. */

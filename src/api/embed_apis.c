@@ -1,4 +1,5 @@
-/* POST /api/embed and /api/embeddings (Ollama docs/api.md), /v1/embeddings (OpenAI API reference). */
+/* POST /api/embed and /api/embeddings (Ollama docs/api.md), /v1/embeddings (OpenAI API reference:
+ * "Embeddings"). */
 #include "api/embed.h"
 
 #include "api/options.h"

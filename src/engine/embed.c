@@ -6,8 +6,8 @@
 #include "base/fault.h"
 
 enum {
-	JOBS_MAX = 512,  /* requests that wait; the fleet holds no more */
-	ROWS_MAX = 256,  /* of a batch, whatever the backend offers */
+	JOBS_MAX = 512,        /* requests that wait; the fleet holds no more */
+	ROWS_MAX = 256,        /* of a batch, whatever the backend offers */
 	QUERY_MAX = 64 * 1024, /* bytes: it is read again for each document */
 };
 
@@ -18,9 +18,9 @@ struct job {
 	char *text, *query;
 	int32_t *tokens, *lens, *counts;
 	float *values;
-	uint32_t width;           /* values of a row as computed */
-	size_t taken, computed;   /* inputs */
-	size_t at;                /* where the next input begins */
+	uint32_t width;            /* values of a row as computed */
+	size_t taken, computed;    /* inputs */
+	size_t at;                 /* where the next input begins */
 	struct embed_text pending; /* the next input, when it was read and found no room */
 	bool has_pending;
 	uint32_t truncated;
@@ -123,8 +123,8 @@ unsigned embedder_waiting(const struct embedder *e)
 
 static void fail(struct embedder *e, uint64_t id, enum err why, const char *detail)
 {
-	e->sink.failed(e->sink.arg, id,
-		&(struct gen_failed){ .code = why, .detail = str_from(detail) });
+	e->sink.failed(
+		e->sink.arg, id, &(struct gen_failed){ .code = why, .detail = str_from(detail) });
 }
 
 /* ---- a request comes ---- */
@@ -180,7 +180,8 @@ static const char *refuse(const struct embed_caps *c, const struct embed_request
 	*why = ERR_LIMIT;
 	if (r->query.len > QUERY_MAX)
 		return "the query is too long";
-	if (r->n > EMBED_INPUTS_MAX || (uint64_t)r->n * (r->rank ? 1 : c->n_embd) > EMBED_VALUES_MAX)
+	if (r->n > EMBED_INPUTS_MAX ||
+		(uint64_t)r->n * (r->rank ? 1 : c->n_embd) > EMBED_VALUES_MAX)
 		return "too many inputs in one request for vectors of this size";
 	return NULL;
 }
@@ -219,8 +220,8 @@ void embedder_add(struct embedder *e, uint64_t id, const struct embed_request *r
 /* ---- inputs ---- */
 
 /* Cuts an input that is too long, or says why it cannot be taken. */
-static enum err fit(const struct embed_caps *c, struct job *j, struct embed_text *t,
-	struct gen_failed *why)
+static enum err fit(
+	const struct embed_caps *c, struct job *j, struct embed_text *t, struct gen_failed *why)
 {
 	size_t n = t->tokens.n, over = n > c->n_input ? n - c->n_input : 0;
 	*why = (struct gen_failed){ .prompt_tokens = (uint32_t)n, .context_tokens = c->n_input };
@@ -230,7 +231,8 @@ static enum err fit(const struct embed_caps *c, struct job *j, struct embed_text
 	}
 	for (size_t i = 0; i < n; i++)
 		if (t->tokens.v[i] < 0 || (uint32_t)t->tokens.v[i] >= c->n_vocab) {
-			why->detail = STR("the model's vocabulary and its marks do not fit together");
+			why->detail =
+				STR("the model's vocabulary and its marks do not fit together");
 			return ERR_MODEL_BAD;
 		}
 	if (!over)
@@ -427,7 +429,8 @@ static void fail_rows(struct embedder *e, struct slot *v, size_t n, enum err err
 		if (!j)
 			continue;
 		(void)unlink_job(e, j->id);
-		fail(e, j->id, err, err == ERR_NOMEM ? err_text(err) : "the model refused the input");
+		fail(e, j->id, err,
+			err == ERR_NOMEM ? err_text(err) : "the model refused the input");
 		job_free(j);
 	}
 }

@@ -14,14 +14,14 @@ struct embed_caps {
 	uint32_t n_batch; /* tokens worth computing together; one longer input goes alone */
 	uint32_t n_seq;   /* inputs a batch may have */
 	uint32_t n_vocab;
-	bool ranks;       /* rows are of one value: how well a document fits a query */
+	bool ranks; /* rows are of one value: how well a document fits a query */
 };
 struct embed_text {
 	struct tokens tokens;
 	size_t cut_from, cut_to; /* what may be shortened, from its end; the model's marks stay */
 };
 void embed_text_done(struct embed_text *t);
-struct embed_row { /* one input of a batch */
+struct embed_row {             /* one input of a batch */
 	const int32_t *tokens; /* 1..n_input ids, each below n_vocab */
 	uint32_t n;
 };

@@ -23,8 +23,8 @@ static enum err open_context(struct embed_role *e, struct err_info *info)
 	return embedder_new(&LLAMA_EMBED_OPS, e->context, &e->o.sink, &e->queue);
 }
 
-enum err embed_role_new(const struct embed_role_options *o, struct embed_role **ret,
-	struct err_info *info)
+enum err embed_role_new(
+	const struct embed_role_options *o, struct embed_role **ret, struct err_info *info)
 {
 	struct llama_backend_facts f;
 	struct embed_role *e = mem_zalloc(1, sizeof *e);
@@ -61,8 +61,8 @@ void embed_role_add(struct embed_role *e, uint64_t id, const struct embed_reques
 		return;
 	}
 	const char *why = info.detail[0] ? info.detail : err_text(err);
-	e->o.sink.failed(e->o.sink.arg, id,
-		&(struct gen_failed){ .code = err, .detail = str_from(why) });
+	e->o.sink.failed(
+		e->o.sink.arg, id, &(struct gen_failed){ .code = err, .detail = str_from(why) });
 }
 
 bool embed_role_cancel(struct embed_role *e, uint64_t id)

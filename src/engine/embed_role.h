@@ -16,8 +16,8 @@ struct embed_role_options {
 };
 /* Errors: ERR_MODEL_BAD (no vectors can be made with a model that does nothing else; info says
  * why), ERR_NOMEM. */
-enum err embed_role_new(const struct embed_role_options *o, struct embed_role **ret,
-	struct err_info *info);
+enum err embed_role_new(
+	const struct embed_role_options *o, struct embed_role **ret, struct err_info *info);
 struct embed_role *embed_role_free(struct embed_role *e);
 /* What is wrong is told to the sink. */
 void embed_role_add(struct embed_role *e, uint64_t id, const struct embed_request *r);
@@ -25,5 +25,5 @@ bool embed_role_cancel(struct embed_role *e, uint64_t id);
 void embed_role_cancel_all(struct embed_role *e);
 bool embed_role_busy(const struct embed_role *e);
 unsigned embed_role_waiting(const struct embed_role *e);
-enum err embed_role_step(struct embed_role *e); /* as embedder_step() */
+enum err embed_role_step(struct embed_role *e);        /* as embedder_step() */
 uint64_t embed_role_bytes(const struct embed_role *e); /* of the context; 0: none yet */

@@ -117,11 +117,9 @@ static struct embedder *make(void)
 {
 	struct embedder *e;
 	memset(&w, 0, sizeof w);
-	w.caps = (struct embed_caps){ .n_embd = N_EMBD,
-		.n_input = 20,
-		.n_batch = 12,
-		.n_seq = 3,
-		.n_vocab = N_VOCAB };
+	w.caps = (struct embed_caps){
+		.n_embd = N_EMBD, .n_input = 20, .n_batch = 12, .n_seq = 3, .n_vocab = N_VOCAB
+	};
 	CHECK_OK(embedder_new(&OPS, NULL, &(struct embed_sink){ on_done, on_failed, NULL }, &e));
 	return e;
 }
@@ -137,13 +135,13 @@ TEST(inputs_become_rows_in_their_order)
 {
 	AUTO(embedder) struct embedder *e = make();
 	const int32_t lens[] = { 2, 0, 3 };
-	embedder_add(e, 7,
-		&(struct embed_request){ .texts = STR("abxyz"), .lens = lens, .n = 3 });
+	embedder_add(e, 7, &(struct embed_request){ .texts = STR("abxyz"), .lens = lens, .n = 3 });
 	run(e);
 	CHECK_EQ_INT(w.n_done, 1);
 	CHECK_EQ_INT(w.id, 7);
 	CHECK(w.counts[0] == 4 && w.counts[1] == 2 && w.counts[2] == 5);
-	const float want[] = { 4, 1, 2, 1 + 'a' + 'b' + 2, 2, 1, 2, 3, 5, 1, 2, 3 + 'x' + 'y' + 'z' };
+	const float want[] = { 4, 1, 2, 1 + 'a' + 'b' + 2, 2, 1, 2, 3, 5, 1, 2,
+		3 + 'x' + 'y' + 'z' };
 	CHECK(memcmp(w.values, want, sizeof want) == 0);
 	CHECK(w.done.dim == N_EMBD && w.done.truncated == 0 && w.done.longest == 20);
 	CHECK(w.done.queue_ns > 0 && w.done.compute_ns > 0);
@@ -159,7 +157,8 @@ TEST(requests_share_a_batch_and_nobody_waits_for_a_long_list)
 	for (size_t i = 0; i < MOST; i++)
 		ones[i] = 1;
 	const int32_t three[] = { 3 };
-	embedder_add(e, 1, &(struct embed_request){ .texts = { many, MOST }, .lens = ones, .n = MOST });
+	embedder_add(
+		e, 1, &(struct embed_request){ .texts = { many, MOST }, .lens = ones, .n = MOST });
 	CHECK_OK(embedder_step(e));
 	embedder_add(e, 2, &(struct embed_request){ .texts = STR("abc"), .lens = three, .n = 1 });
 	CHECK_OK(embedder_step(e));
@@ -179,7 +178,8 @@ TEST(an_input_longer_than_a_batch_goes_alone)
 	AUTO(embedder) struct embedder *e = make();
 	const int32_t lens[] = { 1, 16, 1 };
 	embedder_add(e, 1,
-		&(struct embed_request){ .texts = STR("a0123456789abcdefb"), .lens = lens, .n = 3 });
+		&(struct embed_request){
+			.texts = STR("a0123456789abcdefb"), .lens = lens, .n = 3 });
 	run(e);
 	CHECK_EQ_INT(w.n_done, 1);
 	CHECK(w.batches == 3 && w.rows[0] == 1 && w.rows[1] == 1 && w.rows[2] == 1);
@@ -190,7 +190,9 @@ TEST(too_long_is_an_error_with_both_counts_or_is_cut)
 {
 	AUTO(embedder) struct embedder *e = make();
 	const int32_t lens[] = { 2, 26 };
-	struct embed_request r = { .texts = STR("okabcdefghijklmnopqrstuvwxyz"), .lens = lens, .n = 2 };
+	struct embed_request r = {
+		.texts = STR("okabcdefghijklmnopqrstuvwxyz"), .lens = lens, .n = 2
+	};
 	embedder_add(e, 3, &r);
 	run(e);
 	CHECK(w.n_failed == 1 && w.code == ERR_CONTEXT && w.id == 3);
@@ -211,8 +213,12 @@ TEST(vectors_are_cut_then_normalised)
 {
 	AUTO(embedder) struct embedder *e = make();
 	const int32_t lens[] = { 3, 1 };
-	embedder_add(e, 1, &(struct embed_request){ .texts = STR("abcd"), .lens = lens, .n = 2,
-		.dimensions = 2, .normalise = true });
+	embedder_add(e, 1,
+		&(struct embed_request){ .texts = STR("abcd"),
+			.lens = lens,
+			.n = 2,
+			.dimensions = 2,
+			.normalise = true });
 	run(e);
 	CHECK_EQ_INT(w.done.dim, 2);
 	const double a = hypot(5, 1), b = hypot(3, 1);
@@ -224,8 +230,12 @@ TEST(documents_get_scores_for_a_query)
 {
 	AUTO(embedder) struct embedder *e = make();
 	const int32_t lens[] = { 1, 2 };
-	struct embed_request r = { .texts = STR("abc"), .lens = lens, .n = 2, .rank = true,
-		.query = STR("q"), .normalise = true };
+	struct embed_request r = { .texts = STR("abc"),
+		.lens = lens,
+		.n = 2,
+		.rank = true,
+		.query = STR("q"),
+		.normalise = true };
 	embedder_add(e, 1, &r);
 	CHECK(w.code == ERR_UNSUPPORTED);
 	w.caps.ranks = true;
@@ -243,8 +253,12 @@ TEST(a_long_document_is_cut_but_not_its_query)
 	AUTO(embedder) struct embedder *e = make();
 	w.caps.ranks = true;
 	const int32_t lens[] = { 30 };
-	struct embed_request r = { .texts = STR("dddddddddddddddddddddddddddddd"), .lens = lens,
-		.n = 1, .rank = true, .query = STR("qq"), .truncate = true };
+	struct embed_request r = { .texts = STR("dddddddddddddddddddddddddddddd"),
+		.lens = lens,
+		.n = 1,
+		.rank = true,
+		.query = STR("qq"),
+		.truncate = true };
 	embedder_add(e, 1, &r);
 	run(e);
 	CHECK(w.n_done == 1 && w.counts[0] == 20);
@@ -259,8 +273,9 @@ TEST(a_request_that_cannot_be_answered_is_refused_at_once)
 {
 	AUTO(embedder) struct embedder *e = make();
 	const int32_t one_len[] = { 1 }, id[] = { N_VOCAB };
-	embedder_add(e, 1, &(struct embed_request){ .texts = STR("a"), .lens = one_len, .n = 1,
-		.dimensions = N_EMBD + 1 });
+	embedder_add(e, 1,
+		&(struct embed_request){
+			.texts = STR("a"), .lens = one_len, .n = 1, .dimensions = N_EMBD + 1 });
 	CHECK_EQ_INT(w.code, ERR_INVALID);
 	embedder_add(e, 2,
 		&(struct embed_request){ .tokens = id, .n_tokens = 1, .lens = one_len, .n = 1 });
@@ -276,8 +291,8 @@ TEST(an_empty_input_without_marks_names_its_place)
 {
 	AUTO(embedder) struct embedder *e = make();
 	const int32_t lens[] = { 1, 0 }, id[] = { 9 };
-	embedder_add(e, 1,
-		&(struct embed_request){ .tokens = id, .n_tokens = 1, .lens = lens, .n = 2 });
+	embedder_add(
+		e, 1, &(struct embed_request){ .tokens = id, .n_tokens = 1, .lens = lens, .n = 2 });
 	run(e);
 	CHECK(w.n_failed == 1 && w.n_done == 0 && w.code == ERR_INVALID);
 	CHECK_EQ_STR(str_from(w.detail), STR("input 1: an input is empty"));

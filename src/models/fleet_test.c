@@ -1,5 +1,6 @@
 /* The fleet against a keeper and engines played by threads: loading, crashes, quarantine. */
 #include "models/fleet.h"
+#include "models/fleet_embed.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -71,6 +72,28 @@ static bool play(struct ipc *c, struct ipc_in *m)
 	return true;
 }
 
+/* Vectors of one value, the input's length; "die" closes the channel, "wait" waits for a cancel. */
+static bool play_embed(struct ipc *c, struct ipc_in *m)
+{
+	struct embed_request r;
+	float values[8];
+	CHECK(embed_request_get(m, &r) == OK && r.n <= 8);
+	if (str_eq(r.texts, STR("die")))
+		return false;
+	if (str_eq(r.texts, STR("wait")))
+		return true;
+	for (size_t i = 0; i < r.n; i++)
+		values[i] = (float)r.lens[i];
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ENGINE_EMBEDDED, m->id);
+	/* "lie": an answer for another number of inputs */
+	size_t n = str_eq(r.texts, STR("lie")) ? r.n - 1 : r.n;
+	embed_done_put(&out, &(struct embed_done){ .values = values, .n_values = n,
+		.counts = r.lens, .n = n, .dim = 1 });
+	CHECK(ipc_send(c, &out) == OK);
+	return true;
+}
+
 static void *engine_main(void *arg)
 {
 	struct ipc *c = arg;
@@ -81,7 +104,7 @@ static void *engine_main(void *arg)
 			break;
 		if (m.type == GEN_CANCEL)
 			say_done(c, m.id, GEN_CANCELLED, 0);
-		else if (!play(c, &m))
+		else if (!(m.type == ENGINE_EMBED ? play_embed : play)(c, &m))
 			break;
 	}
 	(void)ipc_drain(c, 1000);
@@ -190,6 +213,8 @@ struct seen {
 	unsigned begun, done, failed, tokens;
 	enum err code;
 	enum gen_reason reason;
+	float values[8]; /* embedded */
+	size_t n_values;
 };
 #define SEEN                                                                                       \
 	{                                                                                          \
@@ -210,6 +235,11 @@ static void see(const struct fleet_event *e, void *arg)
 	} else if (e->kind == FLEET_DONE) {
 		s->done++;
 		s->reason = e->done.reason;
+	} else if (e->kind == FLEET_EMBEDDED) {
+		s->done++;
+		s->n_values = e->embedded.n_values;
+		CHECK(s->n_values <= 8);
+		memcpy(s->values, e->embedded.values, s->n_values * sizeof *s->values);
 	} else if (e->kind == FLEET_FAILED) {
 		s->failed++;
 		s->code = e->failed.code;
@@ -348,5 +378,68 @@ TEST(loading_what_is_loaded_ends_at_once)
 	wait_end(&b);
 	CHECK_EQ_INT(b.done, 1);
 	CHECK_EQ_INT(b.begun, 0); /* no generation was made of it */
+	world_end(&w, f);
+}
+
+static uint64_t embed(struct fleet *f, const char *text, const int32_t *lens, size_t n,
+	struct seen *s)
+{
+	struct fleet_model m = { .digest = "m1", .name = "m", .keep_alive_ms = 60000 };
+	char *copy = strdup(text); /* the fleet keeps none of the caller's */
+	struct embed_request r = { .texts = str_from(copy), .lens = lens, .n = n };
+	uint64_t id = 0;
+	CHECK(fleet_embed(f, &m, &r, see, s, &id) == OK);
+	memset(copy, 'x', strlen(copy));
+	free(copy);
+	return id;
+}
+
+TEST(texts_become_vectors_by_the_models_engine)
+{
+	struct world w;
+	struct fleet *f = world_new(&w, 2);
+	struct seen a = SEEN, b = SEEN;
+	struct fleet_totals t;
+	embed(f, "abcde", (int32_t[]){ 2, 0, 3 }, 3, &a);
+	ask(f, "m1", "ok", &b);
+	wait_end(&a);
+	wait_end(&b);
+	CHECK(a.done == 1 && a.n_values == 3);
+	CHECK(a.values[0] == 2 && a.values[1] == 0 && a.values[2] == 3);
+	CHECK_EQ_INT(b.tokens, 40);
+	CHECK_EQ_INT(w.engines_started, 1);
+	fleet_totals(f, &t);
+	CHECK(t.requests == 2 && t.tokens_in == 5 + 3);
+	world_end(&w, f);
+}
+
+TEST(after_a_crash_the_guilty_embedding_fails_and_the_other_gets_its_vectors)
+{
+	struct world w;
+	struct fleet *f = world_new(&w, 2);
+	struct seen good = SEEN, bad = SEEN;
+	embed(f, "die", (int32_t[]){ 3 }, 1, &bad);
+	embed(f, "fine", (int32_t[]){ 4 }, 1, &good);
+	wait_end(&good);
+	wait_end(&bad);
+	CHECK(bad.failed == 1 && bad.code == ERR_ENGINE);
+	CHECK(good.done == 1 && good.values[0] == 4);
+	world_end(&w, f);
+}
+
+TEST(a_cancelled_embedding_ends_and_an_engine_that_lies_loses_its_channel)
+{
+	struct world w;
+	struct fleet *f = world_new(&w, 1);
+	struct seen a = SEEN, b = SEEN;
+	uint64_t id = embed(f, "wait", (int32_t[]){ 4 }, 1, &a);
+	usleep(50000);
+	fleet_cancel(f, id);
+	wait_end(&a);
+	CHECK(a.done == 1 && a.reason == GEN_CANCELLED && a.n_values == 0);
+	embed(f, "lie", (int32_t[]){ 1, 2 }, 2, &b);
+	wait_end(&b);
+	CHECK(b.failed == 1 && b.code == ERR_ENGINE);
+	CHECK(w.engines_started >= 2);
 	world_end(&w, f);
 }

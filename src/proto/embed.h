@@ -7,8 +7,8 @@
 #include "proto/engine.h"
 
 enum {
-	EMBED_INPUTS_MAX = 2048,              /* texts a request, as OpenAI has it */
-	EMBED_VALUES_MAX = 4 * 1024 * 1024,   /* floats of an answer */
+	EMBED_INPUTS_MAX = 2048,            /* texts a request, as OpenAI has it */
+	EMBED_VALUES_MAX = 4 * 1024 * 1024, /* floats of an answer */
 };
 
 struct embed_request { /* everything borrowed */
@@ -19,7 +19,7 @@ struct embed_request { /* everything borrowed */
 	size_t n_tokens;
 	const int32_t *lens;
 	size_t n;
-	bool rank;           /* scores of the inputs for `query` instead of vectors; needs a model
+	bool rank; /* scores of the inputs for `query` instead of vectors; needs a model
 				with a classifier; texts only */
 	struct str query;
 	uint32_t dimensions; /* the first so many values; 0: all */
@@ -27,7 +27,7 @@ struct embed_request { /* everything borrowed */
 	bool truncate;       /* an input that is too long is cut at its end; else ERR_CONTEXT */
 	uint64_t person;
 };
-struct embed_done { /* everything borrowed */
+struct embed_done {          /* everything borrowed */
 	const float *values; /* n rows of `dim`; scores: dim is 1 */
 	size_t n_values;
 	const int32_t *counts; /* tokens computed of each input, with the model's marks */

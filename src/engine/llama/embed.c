@@ -8,13 +8,13 @@
 #include "engine/llama/backend_int.h"
 
 enum {
-	INPUT_MAX = 8192,   /* tokens */
-	PACK_TOKENS = 512,  /* worth computing together: attention costs the square of a batch */
-	SEQS = 64,          /* inputs a batch may have */
-	FLASH_FROM = 1024,  /* tokens an input may have */
-	LOGITS_BYTES = 128 * 1024 * 1024, /* a decoder computes them for each token, wanted or not */
+	INPUT_MAX = 8192,  /* tokens */
+	PACK_TOKENS = 512, /* worth computing together: attention costs the square of a batch */
+	SEQS = 64,         /* inputs a batch may have */
+	FLASH_FROM = 1024, /* tokens an input may have */
+	LOGITS_BYTES = 128 * 1024 * 1024, /* a decoder computes them for each token, unasked */
 	BATCH_LEAST = 32,
-	RERANK_PARTS = 3,   /* of a template: before, between and after query and document */
+	RERANK_PARTS = 3, /* of a template: before, between and after query and document */
 };
 
 struct llama_embed {
@@ -22,9 +22,9 @@ struct llama_embed {
 	struct llama_context *ctx;
 	struct llama_batch batch;
 	enum llama_pooling_type pooling; /* the model's, or mean */
-	bool own;        /* we pool the rows of tokens ourselves */
-	bool cached;     /* the model has a KV cache */
-	bool whole;      /* and may read an input piece by piece only if this is false */
+	bool own;                        /* we pool the rows of tokens ourselves */
+	bool cached;                     /* the model has a KV cache */
+	bool whole;       /* and may read an input piece by piece only if this is false */
 	uint32_t n_chunk; /* tokens a decode may carry */
 	uint32_t n_out;   /* values the library gives for a row */
 	struct embed_caps caps;
@@ -126,8 +126,8 @@ static uint32_t choose_input(const struct llama_embed *e, uint32_t n_input, uint
 	return n ? n : 1;
 }
 
-static void choose(struct llama_embed *e, uint32_t n_input, uint64_t memory,
-	struct llama_context_params *p)
+static void choose(
+	struct llama_embed *e, uint32_t n_input, uint64_t memory, struct llama_context_params *p)
 {
 	struct embed_caps *c = &e->caps;
 	const struct llama_model *m = e->b->model;
@@ -154,8 +154,8 @@ static void choose(struct llama_embed *e, uint32_t n_input, uint64_t memory,
 	p->no_perf = true;
 }
 
-static enum err open_context(struct llama_embed *e, const struct llama_context_params *p,
-	struct err_info *info)
+static enum err open_context(
+	struct llama_embed *e, const struct llama_context_params *p, struct err_info *info)
 {
 	if (shim_context_new(e->b->model, *p, &e->ctx) != SHIM_OK)
 		return err_set(info, ERR_MODEL_BAD,
@@ -294,7 +294,7 @@ static bool template_parts(const struct llama_model *m, struct str ret[RERANK_PA
 }
 
 /* BOS query EOS SEP document EOS, each mark where the vocabulary wants it: as llama-server does. A
- * WPM vocabulary has no EOS: its pairs are CLS query SEP document SEP, as such models learn them. */
+ * WPM vocabulary has no EOS: its pairs are CLS query SEP document SEP, as its models learn them. */
 static enum err op_pair(void *self, struct str query, struct str document, struct embed_text *ret)
 {
 	struct llama_embed *e = self;
@@ -340,7 +340,7 @@ static enum err decode(struct llama_embed *e)
 	return rc == 0 ? OK : rc == -1 || rc == 1 ? ERR_INVALID : rc == -2 ? ERR_NOMEM : ERR_ENGINE;
 }
 
-/* What the rows of a chunk add to the vectors of their inputs: mean, first or last of the tokens. */
+/* What the rows of a chunk add to the vectors of their inputs: mean, first or last token. */
 static enum err pool_rows(struct llama_embed *e, const struct embed_row *v, float *out)
 {
 	uint32_t w = e->caps.n_embd;
