@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "api/gen.h"
+#include "base/hex.h"
 #include "base/time.h"
 
 enum {
@@ -213,20 +214,8 @@ void embed_row_json(const float *v, uint32_t n, struct jw *w)
 
 void embed_row_base64(const float *v, uint32_t n, struct jw *w)
 {
-	static const char alphabet[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *p = (const unsigned char *)v;
-	size_t len = n * sizeof *v;
-	AUTO_BUF struct buf out = BUF(len * 2 + 8);
-	for (size_t i = 0; i < len; i += 3) {
-		uint32_t three = (uint32_t)p[i] << 16 |
-				 (i + 1 < len ? (uint32_t)p[i + 1] << 8 : 0) |
-				 (i + 2 < len ? p[i + 2] : 0);
-		char four[4] = { alphabet[three >> 18], alphabet[three >> 12 & 63],
-			i + 1 < len ? alphabet[three >> 6 & 63] : '=',
-			i + 2 < len ? alphabet[three & 63] : '=' };
-		(void)buf_add(&out, (struct str){ four, 4 });
-	}
+	AUTO_BUF struct buf out = BUF(n * sizeof *v * 2 + 8);
+	(void)!!b64_add(&out, (const uint8_t *)v, n * sizeof *v);
 	if (out.err)
 		w->out->err = out.err;
 	jw_str(w, buf_str(&out));

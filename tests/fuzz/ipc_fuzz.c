@@ -188,6 +188,8 @@ static void (*const readers[])(struct ipc_in *) = {
 	read_head,
 	read_fetched,
 	read_not_fetched,
+	read_embed,
+	read_embedded,
 };
 
 FUZZ
