@@ -52,7 +52,8 @@ static void trace(const char *path, const char *request, const char *want)
 }
 
 #define PICTURES(list)                                                                             \
-	"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\",\"images\":[" list "]}]}"
+	"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\","                      \
+	"\"images\":[" list "]}]}"
 
 TEST(chat_streams_lines)
 {
@@ -158,7 +159,8 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		{ "/api/chat", PICTURES("7"), 400, "messages[0].images[0] must be a string" },
 		{ "/api/chat", PICTURES("\"AAAA\""), 400,
 			"messages[0].images[0]: it is not a picture: PNG, JPEG and WebP are read" },
-		{ "/api/generate", "{\"model\":\"tiny\",\"prompt\":\"a\",\"images\":[\"AAAA\"]}", 400,
+		{ "/api/generate",
+			"{\"model\":\"tiny\",\"prompt\":\"a\",\"images\":[\"AAAA\"]}", 400,
 			"messages[0].images[0]: it is not a picture: PNG, JPEG and WebP are read" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"king\"}]}", 400,
 			"invalid role: king, must be one of [system, user, assistant, tool]" },

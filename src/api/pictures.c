@@ -85,7 +85,8 @@ enum err pictures_add_part(struct pictures *p, const json_t *part, size_t at, si
 	if (json_is_object(url))
 		url = json_object_get(url, "url");
 	if (!json_is_string(url))
-		return err_set(&p->c->info, ERR_INVALID, "%s.image_url.url must be a string", where);
+		return err_set(
+			&p->c->info, ERR_INVALID, "%s.image_url.url must be a string", where);
 	struct str s = { json_string_value(url), json_string_length(url) };
 	if (!str_starts(s, STR("data:")))
 		return err_set(&p->c->info, ERR_INVALID,

@@ -208,7 +208,8 @@ enum err picture_decode(struct keeper_link *keeper, struct str bytes, struct pic
 {
 	(void)keeper;
 	if (!str_eq(bytes, STR("PNG")))
-		return err_set(info, ERR_INVALID, "it is not a picture: PNG, JPEG and WebP are read");
+		return err_set(
+			info, ERR_INVALID, "it is not a picture: PNG, JPEG and WebP are read");
 	*ret = (struct picture){ 1, 1, -1 };
 	return OK;
 }
