@@ -49,6 +49,7 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 /* Starts. What g->options says, and whose request it is, are filled into `r` here.
  * Errors: ERR_BUSY, ERR_NOMEM: then nothing was answered. */
 enum err gen_start(struct gen *g, struct gen_request *r);
+uint64_t gen_person(const struct subject *s); /* a stable number, for fairness and the cache */
 const char *gen_reason_text(enum gen_reason r); /* "stop", "length" */
 /* model_digest, engine_build, template_hash, seed: into an open object. */
 void gen_origin_json(const struct gen *g, struct jw *w);
