@@ -100,6 +100,6 @@ TEST(errors_of_the_fleet_are_answered_in_the_apis_form)
 TEST(a_full_queue_is_busy)
 {
 	AUTO_BUF struct buf out = BUF(65536);
-	ask("/v1/embeddings", "{\"model\":\"embed\",\"input\":\"BUSY\"}", 503, &out);
-	CHECK(str_find(buf_str(&out), STR("busy"), 0) != SIZE_MAX);
+	ask("/v1/embeddings", "{\"model\":\"embed\",\"input\":\"BUSY\"}", 429, &out);
+	CHECK(str_find(buf_str(&out), STR("rate_limit_exceeded"), 0) != SIZE_MAX);
 }

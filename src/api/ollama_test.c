@@ -52,7 +52,7 @@ static void trace(const char *path, const char *request, const char *want)
 }
 
 #define PICTURES(list)                                                                             \
-	"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\","                      \
+	"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\","                   \
 	"\"images\":[" list "]}]}"
 
 TEST(chat_streams_lines)

@@ -27,8 +27,8 @@ static enum err take_room(uint64_t w, uint64_t h, struct image *ret, struct err_
 		return err_set(info, ERR_INVALID, "the picture has no pixels");
 	if (w > IMAGE_SIDE_MAX || h > IMAGE_SIDE_MAX || w * h > IMAGE_PIXELS_MAX)
 		return err_set(info, ERR_LIMIT,
-			"the picture claims %llu x %llu pixels; at most %d a side and %d million in all "
-			"are read",
+			"the picture claims %llu x %llu pixels; at most %d a side and %d million "
+			"in all are read",
 			(unsigned long long)w, (unsigned long long)h, IMAGE_SIDE_MAX,
 			IMAGE_PIXELS_MAX / 1000000);
 	ret->rgb = mem_zalloc(w * h, 3);

@@ -14,7 +14,7 @@ struct engine_media {
 	uint32_t n_embd;  /* values of a row, as the model's embeddings */
 	float *rows;      /* n of them; owned */
 	bool non_causal;  /* its rows see each other: they must be computed in one decode */
-	uint8_t hash[SHA256_LEN]; /* of the picture's size and pixels, and which part of it this is */
+	uint8_t hash[SHA256_LEN]; /* of the picture's size and pixels, and which part this is */
 };
 struct media_list { /* in the order of their places */
 	struct engine_media v[MEDIA_MAX];

@@ -97,7 +97,11 @@ int main(int argc, char **argv)
 	(void)llama_backend_prepare();
 	FILE *f = fopen(argv[1], "rb");
 	int projector = open(argv[2], O_RDONLY | O_CLOEXEC);
-	uint32_t w = (uint32_t)strtoul(argv[3], NULL, 10), h = (uint32_t)strtoul(argv[4], NULL, 10);
+	uint64_t size[2] = { 0, 0 }, n = 0;
+	if (str_to_u64(str_from(argv[3]), &size[0]) || str_to_u64(str_from(argv[4]), &size[1]) ||
+		str_to_u64(str_from(argv[7]), &n))
+		return 2;
+	uint32_t w = (uint32_t)size[0], h = (uint32_t)size[1];
 	if (!f || projector < 0 || file_read(argv[5], &rgb) || rgb.len != (size_t)w * h * 3)
 		return 2;
 	enum err e = llama_backend_new(f, &o, &b, &info);
@@ -114,7 +118,7 @@ int main(int argc, char **argv)
 	show(&media);
 	e = read_prompt(b, &t, &media);
 	if (!e)
-		e = answer(b, t.n, atoi(argv[7]));
+		e = answer(b, t.n, (int)n);
 	if (e)
 		return fail(e, &info);
 	media_list_done(&media);

@@ -28,4 +28,5 @@ enum err llama_vision_add(struct llama_vision *v, uint32_t width, uint32_t heigh
  * n_batch, and all rows at once for a non-causal one. `out`: the last row's logits are wanted
  * (LLAMA_OPS.logits(b, n - 1)). Errors: as engine_backend_ops.decode. */
 enum err llama_vision_decode(struct llama_backend *b, enum engine_pool p,
-	const struct engine_media *m, uint32_t from, uint32_t n, int32_t seq, int32_t pos, bool out);
+	const struct engine_media *m, uint32_t from, uint32_t n, int32_t seq, int32_t pos,
+	bool out);

@@ -53,7 +53,8 @@ shim_result shim_vision_new(const char *path, const llama_model *m, int n_thread
 		p.print_timings = false;
 		p.n_threads = n_threads;
 		p.warmup = false;
-		p.flash_attn_type = gpu ? LLAMA_FLASH_ATTN_TYPE_AUTO : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+		p.flash_attn_type =
+			gpu ? LLAMA_FLASH_ATTN_TYPE_AUTO : LLAMA_FLASH_ATTN_TYPE_DISABLED;
 		auto v = std::make_unique<shim_vision>();
 		v->ctx.reset(mtmd_init_from_file(path, m, p));
 		if (!v->ctx)
