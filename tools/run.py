@@ -47,7 +47,7 @@ def build(args) -> int:
         return 1
     prefix, log = done.stdout.strip(), BUILD / "run.log"
     progress = Progress("run: ")
-    steps = [("page", ["ninja", "-C", BUILD, "src/gen/page.c"]), ("program", ["ninja", "-C", BUILD, "tresor", "cli.so", "egress.so", "engine.so", "runtime.stamp"])]
+    steps = [("page", ["ninja", "-C", BUILD, "src/gen/page.c"]), ("program", ["ninja", "-C", BUILD, "tresor", "cli.so", "egress.so", "engine.so", "doc.so", "runtime.stamp"])]
     want, mark = repr([prefix, SETUP]), BUILD / "run-setup"
     if not (BUILD / "build.ninja").exists() or not mark.is_file() or mark.read_text() != want:
         setup = ["meson", "setup", BUILD, ROOT, f"-Ddeps={prefix}", *SETUP]

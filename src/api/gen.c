@@ -17,6 +17,11 @@ static void free_json(void *json)
 	json_decref(*(json_t **)json);
 }
 
+uint64_t gen_person(const struct subject *s)
+{
+	return gen_number(str_from(s->person));
+}
+
 static void read_params(struct gen *g)
 {
 	AUTO_BUF struct buf params = BUF(LIMIT_MANIFEST);
@@ -228,6 +233,7 @@ static void sink(const struct fleet_event *e, void *arg)
 	case FLEET_QUEUED:
 		on_queued(g, e);
 		break;
+	case FLEET_EMBEDDED: /* of no generation */
 	case FLEET_REWIND: /* the fleet skips what was sent already */
 		break;
 	case FLEET_BEGUN:
@@ -254,7 +260,7 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	for (unsigned i = 0; i < r->n_stop; i++)
 		r->stop[i] = g->options.stop[i];
 	r->max_context = g->options.num_ctx;
-	r->person = gen_number(str_from(c->who.person));
+	r->person = gen_person(&c->who);
 	r->priority = g->options.priority;
 	r->deadline_ms = g->options.deadline_ms;
 	r->temporary = g->options.temporary;

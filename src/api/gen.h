@@ -51,6 +51,7 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 /* Starts. What g->options says, and whose request it is, are filled into `r` here.
  * Errors: ERR_BUSY, ERR_NOMEM: then nothing was answered. */
 enum err gen_start(struct gen *g, struct gen_request *r);
+uint64_t gen_person(const struct subject *s); /* a stable number, for fairness and the cache */
 const char *gen_reason_text(enum gen_reason r); /* "stop", "length" */
 /* The text of a JSON value in the request's arena. Errors: ERR_NOMEM, ERR_LIMIT. */
 enum err gen_json_text(struct call *c, const json_t *v, struct str *ret);

@@ -2,6 +2,7 @@
  * docs/api.md). */
 #include "api/errors.h"
 #include "api/gen.h"
+#include "api/pictures.h"
 
 #include <stdio.h>
 
@@ -401,7 +402,8 @@ static enum err read_message_tools(
 		       : OK;
 }
 
-static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out)
+static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out,
+	struct pictures *pictures)
 {
 	static const char *const roles[] = { "system", "user", "assistant", "tool" };
 	struct call *c = g->c;
@@ -413,8 +415,7 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 		return err_set(&c->info, ERR_INVALID, "messages[%zu].role must be a string", i);
 	if (json_want_str(m, "content", false, &content, NULL))
 		return err_set(&c->info, ERR_INVALID, "messages[%zu].content must be a string", i);
-	if (there(json_object_get(m, "images")))
-		return cannot(g, "vision");
+	TRY(pictures_add_list(pictures, json_object_get(m, "images"), i));
 	snprintf(where, sizeof where, "messages[%zu].share", i);
 	TRY(gen_share(g, m, where, &share));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
@@ -449,6 +450,7 @@ enum err ollama_chat(struct call *c)
 	struct gen *g;
 	struct gen_request r = { .kind = GEN_CHAT };
 	struct gen_messages *out;
+	struct pictures *pictures;
 	size_t i;
 	TRY(begin(c, "chat", &chat_form, &body, &g));
 	TRY(json_want_arr(body, "messages", false, &messages, &c->info));
@@ -459,7 +461,10 @@ enum err ollama_chat(struct call *c)
 		return load_or_unload(g);
 	TRY(gen_messages_new(c, &out));
 	gen_messages_of_model(g, out, has_system(messages));
-	json_array_foreach(messages, i, m) TRY(read_message(g, m, i, out));
+	TRY(pictures_new(c, &pictures));
+	json_array_foreach(messages, i, m) TRY(read_message(g, m, i, out, pictures));
+	if (pictures->n)
+		return cannot(g, "vision");
 	r.input = gen_messages_end(out);
 	TRY(out->buf.err);
 	return gen_start(g, &r);
@@ -479,7 +484,10 @@ static enum err read_generate_only(struct gen *g, const json_t *body, bool raw)
 			"model's own is used");
 	if (there(json_object_get(body, "suffix")))
 		return cannot(g, "insert");
-	if (there(json_object_get(body, "images")))
+	struct pictures *pictures;
+	TRY(pictures_new(c, &pictures));
+	TRY(pictures_add_list(pictures, json_object_get(body, "images"), 0));
+	if (pictures->n)
 		return cannot(g, "vision");
 	if (there(json_object_get(body, "context")))
 		call_warn(

@@ -51,6 +51,10 @@ static void trace(const char *path, const char *request, const char *want)
 	test_app_stop(&t);
 }
 
+#define PICTURES(list)                                                                             \
+	"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\","                   \
+	"\"images\":[" list "]}]}"
+
 TEST(chat_streams_lines)
 {
 	trace("/api/chat",
@@ -189,10 +193,17 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"think_budget\":-3}}", 400,
 			"\"think_budget\" must be from -1 to 1.67772e+07" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"grammar\":\"\"}", 400, "grammar: is empty" },
-		{ "/api/chat",
-			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"\","
-			"\"images\":[\"aa\"]}]}",
-			400, "\"tiny\" does not support vision" },
+		{ "/api/chat", PICTURES("\"UE5H\""), 400, "\"tiny\" does not support vision" },
+		{ "/api/chat", PICTURES("\"data:image/png;base64,UE5H\""), 400,
+			"\"tiny\" does not support vision" },
+		{ "/api/chat", PICTURES("\"UE5H\",\"aa\""), 400,
+			"messages[0].images[1] is not base64" },
+		{ "/api/chat", PICTURES("7"), 400, "messages[0].images[0] must be a string" },
+		{ "/api/chat", PICTURES("\"AAAA\""), 400,
+			"messages[0].images[0]: it is not a picture: PNG, JPEG and WebP are read" },
+		{ "/api/generate",
+			"{\"model\":\"tiny\",\"prompt\":\"a\",\"images\":[\"AAAA\"]}", 400,
+			"messages[0].images[0]: it is not a picture: PNG, JPEG and WebP are read" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"king\"}]}", 400,
 			"invalid role: king, must be one of [system, user, assistant, tool]" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"top_logprobs\":21}", 400,

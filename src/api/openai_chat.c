@@ -3,6 +3,7 @@
  * error that names the field; what has no effect is a warning. */
 #include "api/errors.h"
 #include "api/gen.h"
+#include "api/pictures.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -536,8 +537,9 @@ static enum err read_run(struct call *c, const json_t *body, struct gen *g)
 	return OK;
 }
 
-/* Content: a string, or a list of text parts. */
-static enum err read_content(struct call *c, const json_t *v, size_t at, struct buf *out)
+/* Content: a string, or a list of parts: texts and pictures. */
+static enum err read_content(
+	struct call *c, const json_t *v, size_t at, struct buf *out, struct pictures *pictures)
 {
 	size_t i;
 	json_t *part;
@@ -556,9 +558,13 @@ static enum err read_content(struct call *c, const json_t *v, size_t at, struct 
 		if (!json_is_object(part) || json_want_str(part, "type", true, &type, NULL))
 			return err_set(&c->info, ERR_INVALID,
 				"messages[%zu].content[%zu] has no type", at, i);
+		if (str_eq(type, STR("image_url"))) {
+			TRY(pictures_add_part(pictures, part, at, i));
+			continue;
+		}
 		if (!str_eq(type, STR("text")))
 			return err_set(&c->info, ERR_UNSUPPORTED,
-				"messages[%zu].content[%zu]: only text parts "
+				"messages[%zu].content[%zu]: only text and image_url parts "
 				"are supported, not %.*s",
 				at, i, (int)(type.len < 30 ? type.len : 30), type.ptr);
 		if (json_want_str(part, "text", true, &text, NULL))
@@ -592,7 +598,8 @@ static enum err read_message_tools(
 		       : OK;
 }
 
-static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out)
+static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out,
+	struct pictures *pictures)
 {
 	struct call *c = g->c;
 	static const struct {
@@ -614,7 +621,7 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 	if (str_eq(role, STR("function")))
 		return err_set(&c->info, ERR_UNSUPPORTED,
 			"messages[%zu]: the role function is OpenAI's old form: use tool", i);
-	TRY(read_content(c, json_object_get(m, "content"), i, &content));
+	TRY(read_content(c, json_object_get(m, "content"), i, &content, pictures));
 	snprintf(where, sizeof where, "messages[%zu].share", i);
 	TRY(gen_share(g, m, where, &share));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
@@ -634,6 +641,7 @@ static enum err read_messages(struct gen *g, const json_t *body, struct gen_requ
 	struct call *c = g->c;
 	json_t *list = NULL, *m;
 	struct gen_messages *out;
+	struct pictures *pictures;
 	size_t i;
 	c->param = "messages";
 	TRY(json_want_arr(body, "messages", true, &list, &c->info));
@@ -647,7 +655,11 @@ static enum err read_messages(struct gen *g, const json_t *body, struct gen_requ
 	}
 	TRY(gen_messages_new(c, &out));
 	gen_messages_of_model(g, out, system);
-	json_array_foreach(list, i, m) TRY(read_message(g, m, i, out));
+	TRY(pictures_new(c, &pictures));
+	json_array_foreach(list, i, m) TRY(read_message(g, m, i, out, pictures));
+	if (pictures->n)
+		return err_set(&c->info, ERR_UNSUPPORTED, "\"%s\" does not support vision",
+			g->shown_model);
 	r->input = gen_messages_end(out);
 	TRY(out->buf.err);
 	c->param = NULL;

@@ -6,6 +6,10 @@
 #define B16 "bbbbbbbbbbbbbbbb"
 #define ASK(text) "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"" text "\"}]"
 
+#define PICTURE(url)                                                                               \
+	"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"           \
+	"\"image_url\",\"image_url\":{\"url\":\"" url "\"}}]}]}"
+
 /* id and created differ from run to run. */
 static void blank(const struct buf *in, struct buf *out)
 {
@@ -255,6 +259,14 @@ TEST(errors_name_their_field)
 		{ ASK("BUSY") "}", 429, NULL, "rate_limit_exceeded" },
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
 			"\"content\":[{\"type\":\"image_url\"}]}]}",
+			400, "messages", "invalid" },
+		{ PICTURE("http://127.0.0.1/a.png"), 400, "messages", "invalid" },
+		{ PICTURE("file:///etc/passwd"), 400, "messages", "invalid" },
+		{ PICTURE("data:image/png;base64,AAAA"), 400, "messages", "invalid" },
+		{ PICTURE("data:image/png,UE5H"), 400, "messages", "invalid" },
+		{ PICTURE("data:;base64,UE5H"), 400, "messages", "unsupported" },
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
+			"\"content\":[{\"type\":\"input_audio\"}]}]}",
 			400, "messages", "unsupported" },
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"function\",\"content\":\"x\"}]}", 400,
 			"messages", "unsupported" },

@@ -5,7 +5,7 @@
 
 #include "api/call.h"
 #include "http/test_client.h"
-#include "proto/engine.h"
+#include "proto/embed.h"
 #include "tests/test.h"
 
 struct test_app {
@@ -37,6 +37,7 @@ struct fakes {
 	bool run_nothing; /* fleet and pulls record and say ERR_BUSY: no threads */
 	/* fleet: what the prompt says decides: FAIL BUSY CONTEXT SLOW THINK LENGTH CALLS BADCALLS PROBS; else "Hello" */
 	struct gen_request last; /* scalars; strings below */
+	struct embed_request embed;  /* scalars */
 	char input[65536], schema[4096], stops[512], tools[4096], choice[128], grammar[512];
 	int32_t bias[8];
 	int64_t keep_alive_ms;

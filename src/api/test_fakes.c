@@ -5,9 +5,11 @@
 #include "api/test_app.h"
 #include "base/fault.h"
 #include "base/time.h"
+#include "doc/image_ask.h"
 #include "models/advise.h"
 #include "models/fleet.h"
 #include "models/fleet_db.h"
+#include "models/fleet_embed.h"
 #include "models/pull.h"
 #include "models/store.h"
 #include "net/egress_client.h"
@@ -170,6 +172,83 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 	CHECK_OK(thread_start("fake-fleet", 256 * 1024, job_main, j, &t));
 	pthread_detach(t);
 	return OK;
+}
+
+/* Rows of three values: the input's length, and two that are hard to write; rank: the length. */
+struct embed_job {
+	fleet_sink sink;
+	void *arg;
+	int32_t lens[8];
+	size_t n;
+	bool rank;
+	enum err error;
+};
+
+static void *embed_main(void *arg)
+{
+	struct embed_job *j = arg;
+	static const struct engine_info info = { .build = { "b1", 2 } };
+	float values[24];
+	struct fleet_event e = { .kind = FLEET_EMBEDDED, .engine = &info, .load_ns = 77 };
+	for (size_t i = 0; i < j->n; i++) {
+		float row[3] = { (float)j->lens[i] / 8, -0.1f, 1e-7f };
+		memcpy(values + i * (j->rank ? 1 : 3), row, (j->rank ? 1 : 3) * sizeof *row);
+	}
+	e.embedded = (struct embed_done){ .values = values,
+		.n_values = j->n * (j->rank ? 1 : 3),
+		.counts = j->lens,
+		.n = j->n,
+		.dim = j->rank ? 1 : 3,
+		.truncated = j->lens[0] > 20,
+		.longest = 20 };
+	if (j->error) {
+		e.kind = FLEET_FAILED;
+		e.failed = (struct gen_failed){ .code = j->error, .detail = STR("input 0: no") };
+	}
+	nap(2);
+	j->sink(&e, j->arg);
+	mem_free(j);
+	return NULL;
+}
+
+enum err fleet_embed(struct fleet *f, const struct fleet_model *m, const struct embed_request *r,
+	fleet_sink sink, void *arg, uint64_t *ret_id)
+{
+	(void)f;
+	struct embed_job *j;
+	pthread_t t;
+	if (fakes.run_nothing || str_find(r->texts, STR("BUSY"), 0) != SIZE_MAX)
+		return ERR_QUEUE;
+	CHECK(r->n <= 8);
+	fakes.embed = *r; /* its scalars */
+	fakes.keep_alive_ms = m->keep_alive_ms;
+	(void)!!str_copy(str_sub(r->texts, 0, sizeof fakes.input - 1), fakes.input,
+		sizeof fakes.input);
+	j = mem_zalloc(1, sizeof *j);
+	*j = (struct embed_job){ .sink = sink, .arg = arg, .n = r->n, .rank = r->rank };
+	memcpy(j->lens, r->lens, r->n * sizeof *r->lens);
+	j->error = str_find(r->texts, STR("FAIL"), 0) != SIZE_MAX ? ERR_CONTEXT : OK;
+	*ret_id = next_id++;
+	CHECK_OK(thread_start("fake-embed", 256 * 1024, embed_main, j, &t));
+	pthread_detach(t);
+	return OK;
+}
+
+/* The jail: what says "PNG" is a picture of one pixel. */
+enum err picture_decode(struct keeper_link *keeper, struct str bytes, struct picture *ret,
+	struct err_info *info)
+{
+	(void)keeper;
+	if (!str_eq(bytes, STR("PNG")))
+		return err_set(
+			info, ERR_INVALID, "it is not a picture: PNG, JPEG and WebP are read");
+	*ret = (struct picture){ 1, 1, -1 };
+	return OK;
+}
+
+void picture_done(struct picture *p)
+{
+	p->width = 0;
 }
 
 void fleet_cancel(struct fleet *f, uint64_t id)

@@ -215,6 +215,8 @@ static void on_event(const struct fleet_event *e, void *arg)
 		a->content.seen = a->thinking.seen = 0;
 		pthread_mutex_unlock(&a->chats->lock);
 		break;
+	case FLEET_EMBEDDED: /* of no generation */
+		break;
 	case FLEET_DONE:
 	case FLEET_FAILED:
 		on_end(a, e);

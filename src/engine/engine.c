@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "engine/embed_role.h"
 #include "engine/llama/backend.h"
 #include "engine/llama/tune.h"
 #include "engine/scheduler.h"
@@ -38,8 +39,9 @@ static const uint64_t CACHE_MOST = 2ull << 30;
 
 struct engine {
 	struct ipc *keeper, *server; /* server NULL: not attached */
-	struct sched *sched;
-	struct tier *tier; /* the prefix cache's disk; NULL: none */
+	struct sched *sched; /* NULL: a model for vectors alone */
+	struct tier *tier;   /* the prefix cache's disk; NULL: none */
+	struct embed_role *embeds;
 	int64_t stats_ms;
 	bool was_busy, server_lost;
 	bool may_save; /* something was computed since all was saved */
@@ -124,16 +126,32 @@ static void on_queued(void *arg, uint64_t id, const struct gen_queued *v)
 	send_out(arg, &m);
 }
 
+static void on_embedded(void *arg, uint64_t id, const struct embed_done *v)
+{
+	struct ipc_out m;
+	ipc_out_init(&m, ENGINE_EMBEDDED, id);
+	embed_done_put(&m, v);
+	send_out(arg, &m);
+}
+
+static bool is_busy(const struct engine *e)
+{
+	return (e->sched && sched_busy(e->sched)) || embed_role_busy(e->embeds);
+}
+
 static void send_stats(struct engine *e)
 {
-	bool busy = sched_busy(e->sched);
+	bool busy = is_busy(e);
 	int64_t now = time_mono_ms();
 	if (!e->server || (!busy && !e->was_busy) || (busy && now - e->stats_ms < STATS_EVERY_MS))
 		return;
-	struct engine_stats s;
+	struct engine_stats s = { 0 };
 	struct ipc_out m;
-	sched_stats(e->sched, &s);
+	if (e->sched)
+		sched_stats(e->sched, &s);
 	s.disk_bytes = e->tier ? tier_bytes(e->tier) : 0;
+	s.waiting += embed_role_waiting(e->embeds);
+	s.tokens_in += embed_role_tokens(e->embeds); /* who shows no progress is ended */
 	ipc_out_init(&m, ENGINE_STATS, 0);
 	engine_stats_put(&m, &s);
 	send_out(e, &m);
@@ -145,7 +163,9 @@ static void send_stats(struct engine *e)
 
 static void drop_server(struct engine *e)
 {
-	sched_cancel_all(e->sched);
+	if (e->sched)
+		sched_cancel_all(e->sched);
+	embed_role_cancel_all(e->embeds);
 	e->server = ipc_free(e->server);
 	e->server_lost = false;
 }
@@ -173,16 +193,36 @@ static enum err purge(struct engine *e, struct ipc_in *m)
 {
 	struct engine_purge p;
 	TRY(engine_purge_get(m, &p));
-	sched_purge(e->sched, &p);
+	if (e->sched) /* vectors are kept nowhere */
+		sched_purge(e->sched, &p);
 	enum err err = e->tier ? tier_purge(e->tier, p.person, p.object) : OK;
 	if (err) /* the keeper walks the file again when this process has ended */
 		log_error("the cache on disk could not be purged", KV_ERR(err));
 	return OK;
 }
 
+static void cancel(struct engine *e, uint64_t id)
+{
+	if (embed_role_cancel(e->embeds, id))
+		on_done(e, id, &(struct gen_done){ .reason = GEN_CANCELLED });
+	else if (e->sched)
+		sched_cancel(e->sched, id);
+}
+
 static enum err server_message(struct engine *e, struct ipc_in *m)
 {
 	struct gen_request g;
+	struct embed_request r;
+	if (m->type == ENGINE_EMBED) {
+		TRY(embed_request_get(m, &r));
+		embed_role_add(e->embeds, m->id, &r);
+		return OK;
+	}
+	if (!e->sched && (m->type == GEN_START || m->type == ENGINE_COUNT)) {
+		on_failed(e, m->id, &(struct gen_failed){ .code = ERR_UNSUPPORTED,
+			.detail = STR("this model makes vectors; it does not write text") });
+		return OK;
+	}
 	switch (m->type) {
 	case GEN_START:
 		TRY(gen_request_get(m, &g));
@@ -190,7 +230,7 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 		return OK;
 	case GEN_CANCEL:
 		TRY(ipc_end(m));
-		sched_cancel(e->sched, m->id);
+		cancel(e, m->id);
 		return OK;
 	case ENGINE_COUNT:
 		return count(e, m);
@@ -308,7 +348,7 @@ static enum err idle(struct engine *e)
 
 static enum err wait_and_read(struct engine *e)
 {
-	bool busy = sched_busy(e->sched);
+	bool busy = is_busy(e);
 	struct pollfd p[2] = { { .fd = ipc_fd(e->keeper), .events = POLLIN }, { .fd = -1 } };
 	if (ipc_wants_write(e->keeper))
 		p[0].events |= POLLOUT;
@@ -339,7 +379,8 @@ static int serve(struct engine *e)
 		if (err == ERR_CLOSED) {
 			if (e->tier)
 				tier_patient(e->tier);
-			sched_save(e->sched);
+			if (e->sched)
+				sched_save(e->sched);
 			e->tier = tier_free(e->tier);
 			return 0;
 		}
@@ -347,11 +388,13 @@ static int serve(struct engine *e)
 			log_error("engine ends", KV_ERR(err));
 			return 1;
 		}
-		if (sched_busy(e->sched)) {
-			e->may_save = true;
+		if (is_busy(e)) {
+			e->may_save |= e->sched && sched_busy(e->sched);
 			e->idle_since_ms = time_mono_ms();
 			watchdog_arm(WATCH_STEP, STEP_SECONDS);
-			err = sched_step(e->sched);
+			err = e->sched && sched_busy(e->sched) ? sched_step(e->sched) : OK;
+			if (!err) /* in turns: a batch of text, a batch of vectors */
+				err = embed_role_step(e->embeds);
 			watchdog_arm(WATCH_STEP, 0);
 			if (err) {
 				log_error("decoding failed", KV_ERR(err));
@@ -438,9 +481,12 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 		.n_vocab = caps->n_vocab,
 		.n_threads = f.n_threads,
 		.model_bytes = f.model_bytes,
-		.kv_bytes = f.kv_bytes,
+		.kv_bytes = f.kv_bytes + embed_role_bytes(e->embeds),
 		.has_template = f.has_template,
 		.gpu = f.gpu,
+		.writes = f.writes,
+		.ranks = f.ranks,
+		.n_embd = f.n_embd,
 		.build = str_from(f.build),
 		.template_hash = str_from(f.template_hash),
 		.architecture = str_from(f.architecture),
@@ -532,6 +578,16 @@ static void use_known(struct engine *e, const struct engine_load *load)
 	e->tries = TUNE_TRIES;
 }
 
+/* What a model that writes needs beyond its weights; one for vectors alone has none of it, and
+ * nothing of it is measured. */
+static enum err start_writing(
+	struct engine *e, struct engine_load *load, uint64_t memory, struct llama_backend *b)
+{
+	use_known(e, load);
+	TRY(llama_backend_warm_up(b));
+	return start_scheduler(e, load, memory, b);
+}
+
 /* From the open file to a model that answers. `info` says why not. */
 static enum err start_model(struct engine *e, struct engine_load *load, FILE *file,
 	uint32_t cores, uint64_t memory, struct llama_backend **ret, struct err_info *info)
@@ -556,11 +612,16 @@ static enum err start_model(struct engine *e, struct engine_load *load, FILE *fi
 	TRY(watchdog_start());
 	struct llama_backend *b = NULL;
 	TRY(llama_backend_new(file, &o, &b, info));
+	struct llama_backend_facts f;
+	llama_backend_facts(b, &f);
 	e->backend = b;
-	use_known(e, load);
-	enum err err = llama_backend_warm_up(b);
+	enum err err = f.writes ? start_writing(e, load, memory, b) : OK;
+	struct embed_role_options eo = { .backend = b,
+		.n_input = f.writes ? 0 : load->n_ctx,
+		.memory_bytes = memory,
+		.sink = { on_embedded, on_failed, e } };
 	if (!err)
-		err = start_scheduler(e, load, memory, b);
+		err = embed_role_new(&eo, &e->embeds, info);
 	if (err) {
 		llama_backend_free_all(b);
 		return err;

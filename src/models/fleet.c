@@ -333,10 +333,10 @@ static bool enter_queue(struct fleet *f, size_t bytes)
 	return false;
 }
 
-static enum err start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
-	fleet_sink sink, void *arg, uint64_t *ret_id)
+enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
+	const struct embed_request *emb, fleet_sink sink, void *arg, uint64_t *ret_id)
 {
-	size_t bytes = g ? request_bytes(g) : 0;
+	size_t bytes = g ? request_bytes(g) : emb ? request_embed_bytes(emb) : 0;
 	if (!enter_queue(f, bytes))
 		return ERR_QUEUE;
 	struct request *r = mem_zalloc(1, sizeof *r);
@@ -344,7 +344,7 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 	enum err e = r && c ? OK : ERR_NOMEM;
 	if (!e) {
 		r->tokens = BUF(LIMIT_ANSWER);
-		e = g ? request_copy(g, r) : OK;
+		e = g ? request_copy(g, r) : emb ? request_copy_embed(emb, r) : OK;
 	}
 	if (e) {
 		request_free(r);
@@ -353,7 +353,7 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 		return e;
 	}
 	r->bytes = bytes;
-	r->load_only = !g;
+	r->load_only = !g && !emb;
 	r->model = *m;
 	r->sink = sink;
 	r->arg = arg;
@@ -370,12 +370,12 @@ static enum err start(struct fleet *f, const struct fleet_model *m, const struct
 enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
 	fleet_sink sink, void *arg, uint64_t *ret_id)
 {
-	return start(f, m, g, sink, arg, ret_id);
+	return fleet_submit(f, m, g, NULL, sink, arg, ret_id);
 }
 
 enum err fleet_load(struct fleet *f, const struct fleet_model *m, fleet_sink sink, void *arg)
 {
-	return start(f, m, NULL, sink, arg, NULL);
+	return fleet_submit(f, m, NULL, NULL, sink, arg, NULL);
 }
 
 unsigned fleet_retry_after_s(struct fleet *f)

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "models/plan.h"
+#include "proto/embed.h"
 #include "proto/engine.h"
 #include "proto/keeper.h"
 
@@ -66,12 +67,13 @@ struct fleet_event {
 		FLEET_DELTA,
 		FLEET_REWIND,
 		FLEET_DONE,
-		FLEET_FAILED
+		FLEET_FAILED,
+		FLEET_EMBEDDED /* instead of DONE, see fleet_embed.h */
 	} kind;
 	unsigned position;                /* QUEUED: 1 is next */
 	int64_t estimate_ms;              /* QUEUED: until it begins; -1: not known */
 	bool loading;                     /* QUEUED: the model is being loaded */
-	const struct engine_info *engine; /* BEGUN: what answers */
+	const struct engine_info *engine; /* BEGUN, EMBEDDED: what answers */
 	bool gpu_missed;                  /* BEGUN: there is a card, but this runs without */
 	int64_t load_ns;                  /* BEGUN: time this request waited for loading */
 	union {
@@ -79,6 +81,7 @@ struct fleet_event {
 		struct gen_delta delta;
 		struct gen_done done;
 		struct gen_failed failed;
+		struct embed_done embedded;
 	};
 };
 typedef void (*fleet_sink)(const struct fleet_event *e, void *arg);

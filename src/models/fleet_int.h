@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/crypto.h"
 #include "models/fleet.h"
 #include "os/threads.h"
 
@@ -46,6 +47,7 @@ struct request {
 	struct arena *mem; /* what gen points to */
 	size_t bytes;      /* of it, for the bound of the queue */
 	struct gen_request gen;
+	struct embed_request *embed; /* instead of gen; NULL: a generation */
 	bool load_only, cancelled, suspect;
 	bool begun, told_begun; /* on this engine; to the sink, once */
 	enum request_state state;
@@ -229,3 +231,15 @@ void fleet_wake(struct fleet *f);
 void slot_purge_all(struct fleet *f, const struct engine_purge *p);
 enum err fleet_command_purge(struct fleet *f, const struct engine_purge *p);
 void request_free(struct request *r);
+/* Queues a generation (g), an embedding (e), or a mere load (neither). */
+enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
+	const struct embed_request *e, fleet_sink sink, void *arg, uint64_t *ret_id);
+
+/* fleet_embed.c */
+size_t request_embed_bytes(const struct embed_request *e); /* of its inputs */
+enum err request_copy_embed(const struct embed_request *e, struct request *r);
+enum err request_send_embed(struct slot *s, struct request *r);
+/* Reads ENGINE_EMBEDDED into the event. Errors: ERR_PROTOCOL. */
+enum err request_embedded(const struct request *r, struct ipc_in *m, struct fleet_event *ret);
+uint64_t request_embedded_tokens(const struct embed_done *d);
+void request_embed_hash(const struct embed_request *e, struct sha256 *h);

@@ -15,6 +15,9 @@ static void count(struct fleet *f, const struct fleet_event *e)
 		f->totals.requests++;
 		f->totals.tokens_in += e->done.prompt_tokens;
 		f->totals.tokens_out += e->done.answer_tokens;
+	} else if (e->kind == FLEET_EMBEDDED) {
+		f->totals.requests++;
+		f->totals.tokens_in += request_embedded_tokens(&e->embedded);
 	} else {
 		f->totals.failed++;
 	}
@@ -251,6 +254,8 @@ static bool changed_under(const struct slot *s, const struct request *r)
 
 static enum err send_request(struct slot *s, struct request *r)
 {
+	if (r->embed)
+		return request_send_embed(s, r);
 	AUTO_IPC_OUT struct ipc_out m;
 	struct gen_request g = r->gen;
 	g.resume = (const int32_t *)(const void *)r->tokens.ptr;
@@ -366,16 +371,19 @@ static void learn_time(struct slot *s, const struct gen_done *d)
 
 static enum err on_end(struct fleet *f, struct slot *s, struct request *r, struct ipc_in *m)
 {
-	struct fleet_event e = { .kind = FLEET_DONE };
+	struct fleet_event e = { .kind = FLEET_DONE, .engine = &s->info, .load_ns = r->load_ns };
 	if (m->type == GEN_DONE) {
 		TRY(gen_done_get(m, &e.done));
 		learn_time(s, &e.done);
+	} else if (m->type == ENGINE_EMBEDDED) {
+		TRY(request_embedded(r, m, &e));
 	} else {
 		e.kind = FLEET_FAILED;
 		TRY(gen_failed_get(m, &e.failed));
 	}
-	if (e.kind == FLEET_FAILED && e.failed.code == ERR_BUSY && !r->begun) {
+	if (e.kind == FLEET_FAILED && e.failed.code == ERR_BUSY && (!r->begun || r->embed)) {
 		r->state = REQUEST_WAITING; /* accepted here: it waits here */
+		r->begun = false;
 		s->full = true;
 		return OK;
 	}
@@ -439,6 +447,7 @@ static enum err on_message(struct fleet *f, struct slot *s, struct ipc_in *m)
 		return on_queued(r, m);
 	case GEN_DONE:
 	case GEN_FAILED:
+	case ENGINE_EMBEDDED:
 		return on_end(f, s, r, m);
 	default:
 		return ERR_PROTOCOL;

@@ -76,6 +76,33 @@ static bool play(struct played *p, struct ipc *c, struct ipc_in *m)
 	return true;
 }
 
+/* Vectors of one value, the input's length; "die" closes the channel, "wait" waits for a
+ * cancel, "full" is refused at first. */
+static bool play_embed(struct played *p, struct ipc *c, struct ipc_in *m)
+{
+	struct embed_request r;
+	float values[8];
+	CHECK(embed_request_get(m, &r) == OK && r.n <= 8);
+	if (str_eq(r.texts, STR("full")) && !atomic_exchange(&p->refused, true)) {
+		say_busy(c, m->id);
+		return true;
+	}
+	if (str_eq(r.texts, STR("die")))
+		return false;
+	if (str_eq(r.texts, STR("wait")))
+		return true;
+	for (size_t i = 0; i < r.n; i++)
+		values[i] = (float)r.lens[i];
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ENGINE_EMBEDDED, m->id);
+	/* "lie": an answer for another number of inputs */
+	size_t n = str_eq(r.texts, STR("lie")) ? r.n - 1 : r.n;
+	embed_done_put(&out, &(struct embed_done){ .values = values, .n_values = n,
+		.counts = r.lens, .n = n, .dim = 1 });
+	CHECK(ipc_send(c, &out) == OK);
+	return true;
+}
+
 static void *engine_main(void *arg)
 {
 	struct played *p = arg;
@@ -92,7 +119,7 @@ static void *engine_main(void *arg)
 		} else if (m.type == ENGINE_PURGE) {
 			if (p->w->cancels) /* what is purged was cancelled before */
 				p->w->purges++;
-		} else if (!play(p, c, &m)) {
+		} else if (!(m.type == ENGINE_EMBED ? play_embed : play)(p, c, &m)) {
 			died = true;
 			break;
 		}
@@ -313,6 +340,11 @@ void see(const struct fleet_event *e, void *arg)
 	} else if (e->kind == FLEET_DONE) {
 		s->done++;
 		s->reason = e->done.reason;
+	} else if (e->kind == FLEET_EMBEDDED) {
+		s->done++;
+		s->n_values = e->embedded.n_values;
+		CHECK(s->n_values <= 8);
+		memcpy(s->values, e->embedded.values, s->n_values * sizeof *s->values);
 	} else if (e->kind == FLEET_FAILED) {
 		s->failed++;
 		s->code = e->failed.code;

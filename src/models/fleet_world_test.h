@@ -41,6 +41,8 @@ struct seen {
 	unsigned begun, done, failed, tokens;
 	enum err code;
 	enum gen_reason reason;
+	float values[8]; /* embedded */
+	size_t n_values;
 };
 #define SEEN                                                                                       \
 	{                                                                                          \

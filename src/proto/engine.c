@@ -178,6 +178,9 @@ void engine_info_put(struct ipc_out *m, const struct engine_info *v)
 	ipc_put_u64(m, v->kv_bytes);
 	ipc_put_bool(m, v->has_template);
 	ipc_put_bool(m, v->gpu);
+	ipc_put_bool(m, v->writes);
+	ipc_put_bool(m, v->ranks);
+	ipc_put_u64(m, v->n_embd);
 	ipc_put_str(m, v->build);
 	ipc_put_str(m, v->template_hash);
 	ipc_put_str(m, v->architecture);
@@ -197,6 +200,9 @@ enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
 	got.kv_bytes = ipc_get_u64(m);
 	got.has_template = ipc_get_bool(m);
 	got.gpu = ipc_get_bool(m);
+	got.writes = ipc_get_bool(m);
+	got.ranks = ipc_get_bool(m);
+	got.n_embd = get_u32(m, N_VOCAB_MAX);
 	got.build = get_text(m, LIMIT_NAME);
 	got.template_hash = get_text(m, LIMIT_NAME);
 	got.architecture = get_text(m, LIMIT_NAME);

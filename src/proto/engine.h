@@ -20,6 +20,7 @@ enum engine_msg {
 	GEN_START, GEN_CANCEL, GEN_BEGUN, GEN_DELTA, GEN_DONE, GEN_FAILED,
 	ENGINE_COUNT, ENGINE_COUNTED, ENGINE_STATS,
 	GEN_QUEUED, ENGINE_PURGE, ENGINE_TUNED,
+	ENGINE_EMBED, ENGINE_EMBEDDED, /* proto/embed.h */
 };
 
 enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
@@ -48,6 +49,10 @@ struct engine_info {             /* borrowed strings: valid while the message is
 	uint32_t n_ctx_train, n_seq, n_vocab, n_threads;
 	uint64_t model_bytes, kv_bytes; /* measured */
 	bool has_template, gpu;
+	/* What the model can do: `writes` text; give vectors of `n_embd` values; `ranks`: scores
+	 * instead. One that does not write takes ENGINE_EMBED alone. */
+	bool writes, ranks;
+	uint32_t n_embd;
 	struct str build;        /* engine build: llama.cpp's version and tree hash */
 	struct str template_hash;/* hex SHA-256 of the chat template in use */
 	struct str architecture, description;

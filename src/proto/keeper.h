@@ -32,6 +32,8 @@ enum keeper_msg {
 	ASK_DELETE,        /* str digest: nobody names this blob any more -> nothing */
 	ASK_GGUF,          /* str digest -> fd channel of a jail job that checks the header
 	                    * (models/gguf_job.h) */
+	ASK_IMAGE,         /* fd memfd with a picture's bytes -> fd channel of a jail job that makes
+	                    * pixels of it (doc/image_job.h) */
 	ASK_BLOBS,         /* what lies in models/blobs, for pruning and doctor
 	                    * -> (str digest, u64 size, bool partial, i64 modified ms) until the end
 	                    * of the message */

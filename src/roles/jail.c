@@ -1,10 +1,15 @@
 #include "roles/jail.h"
 
+#include <dlfcn.h>
+#include <stdio.h>
+
 #include "base/hex.h"
 #include "base/log.h"
+#include "doc/image_job.h"
 #include "models/gguf_job.h"
 #include "models/writer.h"
 #include "os/sandbox.h"
+#include "os/spawn.h"
 #include "proto/keeper.h"
 
 enum { JAIL_FDS_MAX = 3 };
@@ -27,7 +32,7 @@ static enum err job_read(struct ipc *keeper, struct job *j)
 	struct str digest = ipc_get_str(&m);
 	j->size = ipc_get_u64(&m);
 	uint64_t n = ipc_get_u64(&m);
-	if (n > JAIL_FDS_MAX || n != (j->kind == JAIL_GGUF ? 1u : 3u))
+	if (n > JAIL_FDS_MAX || n != (j->kind == JAIL_GGUF || j->kind == JAIL_IMAGE ? 1u : 3u))
 		return ERR_PROTOCOL;
 	for (j->nfds = 0; j->nfds < n; j->nfds++)
 		j->fd[j->nfds] = ipc_get_fd(&m);
@@ -51,14 +56,38 @@ static int run_writer(const struct job *j)
 	return writer_job_main(&w);
 }
 
+typedef int (*job_fn)(struct ipc *ch, int fd);
+
+/* The picture libraries: loaded before the process locks itself, and only for this job. */
+static job_fn image_module(void)
+{
+	char path[4200];
+	job_fn fn = NULL;
+	snprintf(path, sizeof path, "%s/%s", spawn_module_dir(), IMAGE_MODULE);
+	void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!module)
+		log_error(
+			"module not loaded", KV_Z("module", IMAGE_MODULE), KV_Z("why", dlerror()));
+	else
+		*(void **)&fn = dlsym(module, IMAGE_MODULE_MAIN);
+	return fn;
+}
+
 int jail_main(struct ipc *keeper)
 {
 	struct job j = { 0 };
+	job_fn image = NULL;
 	struct sandbox_limits limits = {
 		.memory_bytes = JAIL_MEMORY_BYTES, .cpu_seconds = JAIL_CPU_SECONDS, .open_files = 16
 	};
 	/* The job message comes from the keeper, who is trusted; its files' bytes are not. */
 	enum err e = job_read(keeper, &j);
+	if (!e && j.kind == JAIL_IMAGE) {
+		limits.memory_bytes = JAIL_IMAGE_MEMORY_BYTES;
+		limits.cpu_seconds = JAIL_IMAGE_CPU_SECONDS;
+		image = image_module();
+		e = image ? OK : ERR_UNSUPPORTED;
+	}
 	if (!e)
 		e = sandbox_enter(SANDBOX_JAIL, NULL, 0, &limits);
 	if (!e)
@@ -67,7 +96,9 @@ int jail_main(struct ipc *keeper)
 		log_error("the jail cannot be locked", KV_ERR(e));
 		return 4;
 	}
-	int status = j.kind == JAIL_GGUF ? gguf_job_main(j.channel, j.fd[0]) : run_writer(&j);
+	int status = image                 ? image(j.channel, j.fd[0])
+		     : j.kind == JAIL_GGUF ? gguf_job_main(j.channel, j.fd[0])
+					   : run_writer(&j);
 	(void)ipc_drain(j.channel, 5000);
 	/* the keeper's channel stays open until the exit, which carries the verdict */
 	return status;

@@ -2,12 +2,14 @@
  *
  * JAIL_GGUF    fds: model file (read)                  models/gguf_job.h
  * JAIL_WRITER  fds: sink, partial file, journal        models/writer.h
+ * JAIL_IMAGE   fds: picture (read)                     doc/image_job.h
  * JAIL_COPY    fds: source file, partial file, journal models/writer.h, copy mode
  * The last descriptor of the message is the channel to the server. */
 #pragma once
 
 #include "os/ipc.h"
 
-enum jail_kind { JAIL_GGUF = 1, JAIL_WRITER, JAIL_COPY };
+enum jail_kind { JAIL_GGUF = 1, JAIL_WRITER, JAIL_COPY, JAIL_IMAGE };
 enum { JAIL_MEMORY_BYTES = 256 * 1024 * 1024, JAIL_CPU_SECONDS = 3600 };
+enum { JAIL_IMAGE_MEMORY_BYTES = 512 * 1024 * 1024, JAIL_IMAGE_CPU_SECONDS = 20 };
 int jail_main(struct ipc *keeper); /* takes; returns the exit status */

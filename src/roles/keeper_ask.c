@@ -124,6 +124,20 @@ static enum err ask_gguf(struct keeper *k, struct child *server, struct ipc_in *
 	return e ? answer_plain(server, m->id, e) : answer_fds(server, m->id, channel, -1);
 }
 
+/* The bytes are only passed on: the keeper reads none of them. */
+static enum err ask_image(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	int file = ipc_get_fd(m), channel = -1;
+	enum err e = ipc_end(m);
+	if (e) {
+		if (file >= 0)
+			close(file);
+		return e;
+	}
+	e = jail_start(k, JAIL_IMAGE, STR(""), 0, &file, 1, &channel);
+	return e ? answer_plain(server, m->id, e) : answer_fds(server, m->id, channel, -1);
+}
+
 /* A blob is committed only after its writer ended well; one that is still ending is waited for. */
 static enum err ask_commit(struct keeper *k, struct child *server, struct ipc_in *m)
 {
@@ -315,6 +329,7 @@ static const struct {
 	{ ASK_COMMIT, ask_commit },
 	{ ASK_DELETE, ask_delete },
 	{ ASK_GGUF, ask_gguf },
+	{ ASK_IMAGE, ask_image },
 	{ ASK_BLOBS, ask_blobs },
 	{ ASK_AUDIT, ask_audit },
 	{ ASK_AUDIT_READ, ask_audit_read },

@@ -172,7 +172,7 @@ enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t
 		return e;
 	}
 	(void)str_copy(digest, c->digest, sizeof c->digest);
-	c->writes = kind != JAIL_GGUF;
+	c->writes = kind == JAIL_WRITER || kind == JAIL_COPY;
 	*ret_channel = pair[1];
 	return OK;
 }

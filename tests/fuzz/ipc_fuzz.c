@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "os/fd.h"
 #include "proto/egress.h"
+#include "proto/embed.h"
 #include "proto/engine.h"
 #include "proto/keeper.h"
 #include "tests/fuzz/fuzz.h"
@@ -56,6 +57,28 @@ static void read_failed(struct ipc_in *m)
 	if (gen_failed_get(m, &v) == OK && (v.code == OK || v.code >= ERR_COUNT_))
 		DIE("an unknown error was taken");
 }
+static void read_embed(struct ipc_in *m)
+{
+	struct embed_request v;
+	size_t sum = 0;
+	if (embed_request_get(m, &v) != OK)
+		return;
+	for (size_t i = 0; i < v.n; i++)
+		sum += (size_t)v.lens[i];
+	if (sum != v.texts.len + v.n_tokens || !v.n || v.n > EMBED_INPUTS_MAX)
+		DIE("lengths that do not add up were taken");
+}
+
+static void read_embedded(struct ipc_in *m)
+{
+	struct embed_done v;
+	if (embed_done_get(m, &v) != OK)
+		return;
+	for (size_t i = 0; i < v.n * v.dim; i++)
+		if (!(v.values[i] >= -FLT_MAX && v.values[i] <= FLT_MAX))
+			DIE("a value that is no number was taken");
+}
+
 static void read_stats(struct ipc_in *m) { (void)engine_stats_get(m, &(struct engine_stats){ 0 }); }
 
 static void read_hello(struct ipc_in *m)
@@ -167,6 +190,8 @@ static void (*const readers[])(struct ipc_in *) = {
 	read_head,
 	read_fetched,
 	read_not_fetched,
+	read_embed,
+	read_embedded,
 };
 
 FUZZ

@@ -9,6 +9,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/time.h"
+#include "engine/llama/embed.h"
 #include "engine/llama/state.h"
 
 enum {
@@ -86,9 +87,11 @@ static enum err load_model(struct llama_backend *b, FILE *f, const struct llama_
 	if (llama_vocab_n_tokens(b->vocab) <= 0 ||
 		llama_vocab_type(b->vocab) == LLAMA_VOCAB_TYPE_NONE)
 		return err_set(info, ERR_MODEL_BAD, "not a usable model: it has no vocabulary");
-	if (!llama_model_has_decoder(b->model) || llama_model_has_encoder(b->model) ||
-		llama_model_is_diffusion(b->model))
-		return err_set(info, ERR_MODEL_BAD, "not a usable model: it does not write text");
+	struct llama_embed_kind kind;
+	TRY(llama_embed_kind(b->model, &kind, info));
+	b->writes = b->facts.writes = kind.writes;
+	b->facts.ranks = kind.ranks;
+	b->facts.n_embd = kind.n_embd;
 	return OK;
 }
 
@@ -204,6 +207,12 @@ static enum err make_context(
 {
 	bool whole_only = llama_model_is_recurrent(b->model) || llama_model_is_hybrid(b->model);
 	b->caps.cell_bytes = cell_bytes(b->model);
+	b->caps.n_ctx_train = (uint32_t)llama_model_n_ctx_train(b->model);
+	b->caps.n_vocab = (uint32_t)llama_vocab_n_tokens(b->vocab);
+	if (!b->writes) { /* llama/embed.c makes a context of its own */
+		choose_params(b, o);
+		return OK;
+	}
 	choose_sizes(b, o);
 	if (whole_only)
 		only_streams(b);
@@ -219,8 +228,6 @@ static enum err make_context(
 		c->pool[POOL_OWN].n_ctx = c->pool[POOL_SHARED].n_ctx;
 	c->n_ctx = c->pool[POOL_SHARED].n_ctx > c->pool[POOL_OWN].n_ctx ? c->pool[POOL_SHARED].n_ctx
 									: c->pool[POOL_OWN].n_ctx;
-	c->n_ctx_train = (uint32_t)llama_model_n_ctx_train(b->model);
-	c->n_vocab = (uint32_t)llama_vocab_n_tokens(b->vocab);
 	c->swa_window = (uint32_t)llama_model_n_swa(b->model);
 	c->partial_rm = c->partial_cp = !whole_only;
 	c->state = true;
@@ -234,8 +241,11 @@ static void read_facts(struct llama_backend *b)
 	uint64_t compute;
 	uint8_t hash[SHA256_LEN];
 	struct llama_backend_facts *f = &b->facts;
-	shim_context_bytes(b->ctx[POOL_OWN], &f->model_bytes, &f->kv_bytes, &compute);
-	/* The other pools are opened when they are first needed; they count from the start. */
+	f->model_bytes = llama_model_size(b->model);
+	if (b->writes)
+		shim_context_bytes(b->ctx[POOL_OWN], &f->model_bytes, &f->kv_bytes, &compute);
+	/* The other pools are opened when they are first needed; they count from the start. A model
+	 * that does not write has none. */
 	f->kv_bytes += (b->caps.pool[POOL_SHARED].n_cells + b->caps.pool[POOL_READ].n_cells) *
 		       b->caps.cell_bytes;
 	shim_build(f->build, sizeof f->build);
@@ -277,6 +287,11 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	}
 	b->facts.gpu = o->gpu;
 	b->guard = o->guard;
+	if (!b->writes) {
+		read_facts(b);
+		*ret = b;
+		return OK;
+	}
 	b->batch = llama_batch_init((int32_t)b->caps.n_batch, 0, 1);
 	if (!b->batch.token) {
 		llama_backend_free_all(b);

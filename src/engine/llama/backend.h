@@ -34,14 +34,16 @@ struct llama_backend_options { /* 0: chosen */
 enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	struct llama_backend **ret, struct err_info *info);
 struct llama_backend *llama_backend_free_all(struct llama_backend *b);
-/* Opens the own pool and computes a few tokens, so that the first request finds warm pages.
- * Errors: ERR_ENGINE, ERR_NOMEM. */
+/* For a model that writes: opens the own pool and computes a few tokens, so that the first request
+ * finds warm pages. Errors: ERR_ENGINE, ERR_NOMEM. */
 enum err llama_backend_warm_up(struct llama_backend *b);
 
 struct llama_backend_facts {
 	uint32_t n_threads;
 	uint64_t model_bytes, kv_bytes;
 	bool has_template, gpu, flash;
+	bool writes, ranks; /* writes false: an embedding model, it has no pools */
+	uint32_t n_embd;    /* values of its vectors */
 	char build[128], architecture[64], description[128];
 	char template_hash[65]; /* SHA-256 of the template's source, hex */
 };

@@ -18,6 +18,7 @@ struct llama_backend {
 	struct engine_caps caps;
 	struct engine_think think;
 	struct llama_backend_facts facts;
+	bool writes; /* text; else for vectors alone: no pools, no templates */
 	bool special_first[256]; /* first bytes of control tokens' texts */
 	void (*guard)(unsigned seconds);
 	struct grammar_cache *grammars; /* grammar.c; NULL until the first */
@@ -41,6 +42,10 @@ void llama_clean(char *text);
 /* prompt.c: engine_backend_ops's calls of the same names */
 enum err llama_op_prompt(void *backend, const struct gen_request *g, struct engine_prompt *ret,
 	struct err_info *info);
+/* Adds the tokens of a text; `special`: control tokens may be named in it. Errors: ERR_LIMIT,
+ * ERR_NOMEM. */
+enum err llama_tokens(
+	const struct llama_backend *b, struct str s, bool special, struct tokens *out);
 enum err llama_op_piece(void *backend, int32_t token, struct buf *out);
 enum err llama_op_piece_all(void *backend, int32_t token, struct buf *out);
 /* grammar.c */

@@ -47,7 +47,7 @@ static void add_part(void *arg, const char *text, size_t len, bool input)
 	r->err = buf_add(&r->text, (struct str){ text, len });
 }
 
-static enum err tokenize(
+enum err llama_tokens(
 	const struct llama_backend *b, struct str s, bool special, struct tokens *out)
 {
 	size_t guess = s.len / 2 + 16;
@@ -77,8 +77,8 @@ static enum err is_harmless(const struct llama_backend *b, struct str s, bool *r
 		i++;
 	if (i == s.len)
 		return OK;
-	TRY(tokenize(b, s, false, &plain));
-	TRY(tokenize(b, s, true, &special));
+	TRY(llama_tokens(b, s, false, &plain));
+	TRY(llama_tokens(b, s, true, &special));
 	*ret = plain.n == special.n && tokens_common(&plain, &special) == plain.n;
 	return OK;
 }
@@ -94,9 +94,9 @@ static enum err tokenize_parts(
 			TRY(is_harmless(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len),
 				&harmless));
 	if (harmless)
-		return tokenize(b, buf_str(&r->text), true, out);
+		return llama_tokens(b, buf_str(&r->text), true, out);
 	for (size_t i = 0; i < r->n; i++)
-		TRY(tokenize(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len),
+		TRY(llama_tokens(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len),
 			!r->v[i].input, out));
 	return OK;
 }
@@ -271,7 +271,7 @@ enum err llama_op_prompt(void *backend, const struct gen_request *g, struct engi
 	AUTO_JSON json_t *all = NULL;
 	if (g->kind == GEN_PROMPT) {
 		TRY(start_of_prompt(b, g, &ret->tokens));
-		return tokenize(b, g->input, true, &ret->tokens);
+		return llama_tokens(b, g->input, true, &ret->tokens);
 	}
 	if (!b->templates)
 		return err_set(info, ERR_UNSUPPORTED, "the model's chat template does not work: %s",

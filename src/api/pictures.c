@@ -1,0 +1,97 @@
+#include "api/pictures.h"
+
+#include <stdio.h>
+
+#include "base/hex.h"
+#include "base/limits.h"
+
+enum { WHERE_MAX = 64 };
+
+static void free_all(void *arg)
+{
+	struct pictures *p = arg;
+	for (unsigned i = 0; i < p->n; i++)
+		picture_done(&p->v[i]);
+	p->n = 0;
+}
+
+enum err pictures_new(struct call *c, struct pictures **ret)
+{
+	struct pictures *p = ARENA_NEW(c->arena, struct pictures);
+	if (!p)
+		return ERR_NOMEM;
+	p->c = c;
+	TRY(arena_on_free(c->arena, free_all, p));
+	*ret = p;
+	return OK;
+}
+
+/* The bytes of "data:image/png;base64,AAAA"; the type is not believed, the bytes tell it. */
+static struct str data_of(struct str s)
+{
+	size_t comma = str_find_byte(s, ',', 0);
+	struct str head = str_sub(s, 0, comma == SIZE_MAX ? 0 : comma);
+	if (!str_starts(head, STR("data:")) || !str_ends(head, STR(";base64")))
+		return STR_NONE;
+	return str_sub(s, comma + 1, SIZE_MAX);
+}
+
+static enum err add(struct pictures *p, const char *where, struct str base64)
+{
+	struct err_info *info = &p->c->info, why = { .code = OK };
+	AUTO_BUF struct buf bytes = BUF(LIMIT_HTTP_BODY);
+	if (p->n == PICTURES_MAX)
+		return err_set(info, ERR_INVALID, "a request may have %d pictures", PICTURES_MAX);
+	enum err e = b64_decode(base64, &bytes);
+	if (e == ERR_INVALID)
+		return err_set(info, e, "%s is not base64", where);
+	TRY(e);
+	e = picture_decode(p->c->app->keeper, buf_str(&bytes), &p->v[p->n], &why);
+	if (e)
+		return err_set(info, e == ERR_LIMIT ? ERR_INVALID : e, "%s: %s", where,
+			why.detail[0] ? why.detail : err_text(e));
+	p->n++;
+	return OK;
+}
+
+enum err pictures_add_list(struct pictures *p, const json_t *list, size_t at)
+{
+	size_t i;
+	json_t *one;
+	char where[WHERE_MAX];
+	if (!list || json_is_null(list))
+		return OK;
+	if (!json_is_array(list))
+		return err_set(&p->c->info, ERR_INVALID,
+			"messages[%zu].images must be a list of base64 strings", at);
+	json_array_foreach((json_t *)(uintptr_t)list, i, one)
+	{
+		struct str s = { json_string_value(one), json_string_length(one) };
+		snprintf(where, sizeof where, "messages[%zu].images[%zu]", at, i);
+		if (!json_is_string(one))
+			return err_set(&p->c->info, ERR_INVALID, "%s must be a string", where);
+		if (str_starts(s, STR("data:")))
+			s = data_of(s);
+		TRY(add(p, where, s));
+	}
+	return OK;
+}
+
+enum err pictures_add_part(struct pictures *p, const json_t *part, size_t at, size_t i)
+{
+	const json_t *url = json_object_get(part, "image_url");
+	char where[WHERE_MAX];
+	snprintf(where, sizeof where, "messages[%zu].content[%zu]", at, i);
+	if (json_is_object(url))
+		url = json_object_get(url, "url");
+	if (!json_is_string(url))
+		return err_set(
+			&p->c->info, ERR_INVALID, "%s.image_url.url must be a string", where);
+	struct str s = { json_string_value(url), json_string_length(url) };
+	if (!str_starts(s, STR("data:")))
+		return err_set(&p->c->info, ERR_INVALID,
+			"%s: a picture comes as \"data:image/png;base64,..\"; addresses are not "
+			"fetched",
+			where);
+	return add(p, where, data_of(s));
+}

@@ -1,0 +1,21 @@
+/* api/pictures.h - the pictures that a request's messages carry: decoded, each by a jail of its
+ * own, before anything else is done with the request. */
+#pragma once
+
+#include "api/call.h"
+#include "doc/image_ask.h"
+
+enum { PICTURES_MAX = 16 }; /* a request */
+struct pictures {
+	struct call *c; /* its info names the picture that is wrong */
+	struct picture v[PICTURES_MAX];
+	unsigned n;
+};
+/* In the request's arena; the pixels go with it. Errors: ERR_NOMEM. */
+enum err pictures_new(struct call *c, struct pictures **ret);
+/* Ollama: a list of base64 strings, also with "data:image/..;base64," before them; absent is fine.
+ * `at`: the message's place, for errors. Errors: ERR_INVALID, ERR_LIMIT, and picture_decode()'s. */
+enum err pictures_add_list(struct pictures *p, const json_t *list, size_t at);
+/* OpenAI: a part {"type":"image_url","image_url":{"url":"data:.."}}, or the address itself.
+ * Addresses are refused: the server fetches nothing that a message names. Errors: as above. */
+enum err pictures_add_part(struct pictures *p, const json_t *part, size_t at, size_t i);
