@@ -119,7 +119,8 @@ static enum err keep_logprobs(struct gen *g, const struct gen_delta *d)
 	AUTO_JSON json_t *list = NULL;
 	if (!d->logprobs.len)
 		return OK;
-	TRY(json_read(d->logprobs, LIMIT_ANSWER, 8, &list, NULL)); /* an engine's word is not taken */
+	TRY(json_read(
+		d->logprobs, LIMIT_ANSWER, 8, &list, NULL)); /* an engine's word is not taken */
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		struct jw w;
 		(void)buf_add_byte(&g->logprobs, g->logprobs.len ? ',' : '[');
@@ -234,7 +235,7 @@ static void sink(const struct fleet_event *e, void *arg)
 		on_queued(g, e);
 		break;
 	case FLEET_EMBEDDED: /* of no generation */
-	case FLEET_REWIND: /* the fleet skips what was sent already */
+	case FLEET_REWIND:   /* the fleet skips what was sent already */
 		break;
 	case FLEET_BEGUN:
 		on_begun(g, e);
@@ -363,8 +364,7 @@ void gen_message_end(struct gen_messages *m)
 	jw_end(&m->w);
 }
 
-void gen_message_add(
-	struct gen_messages *m, struct str role, struct str content, struct str share)
+void gen_message_add(struct gen_messages *m, struct str role, struct str content, struct str share)
 {
 	gen_message_begin(m, role, content, share);
 	gen_message_end(m);
@@ -377,13 +377,14 @@ static enum err put_arguments(struct call *c, struct jw *w, const json_t *args, 
 	AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
 	struct jw inner;
 	struct str s = { json_string_value(args), json_string_length(args) };
-	if (json_is_string(args) && json_read(s.len ? s : STR("{}"), LIMIT_HTTP_BODY,
-					    JSON_DEPTH_DEFAULT, &doc, NULL))
+	if (json_is_string(args) &&
+		json_read(s.len ? s : STR("{}"), LIMIT_HTTP_BODY, JSON_DEPTH_DEFAULT, &doc, NULL))
 		doc = NULL;
 	const json_t *obj = json_is_string(args) ? doc : args;
 	if (!json_is_object(obj))
 		return err_set(&c->info, ERR_INVALID,
-			"messages[%zu].tool_calls[%zu].function.arguments must be a JSON object", at, i);
+			"messages[%zu].tool_calls[%zu].function.arguments must be a JSON object",
+			at, i);
 	jw_init(&inner, &text);
 	jw_json(&inner, obj);
 	TRY(text.err);
@@ -395,7 +396,8 @@ enum err gen_message_calls(struct call *c, struct gen_messages *m, const json_t 
 {
 	struct jw *w = &m->w;
 	if (!json_is_array(calls))
-		return err_set(&c->info, ERR_INVALID, "messages[%zu].tool_calls must be a list", at);
+		return err_set(
+			&c->info, ERR_INVALID, "messages[%zu].tool_calls must be a list", at);
 	jw_key(w, "tool_calls");
 	jw_arr(w);
 	for (size_t i = 0; i < json_array_size(calls); i++) {
@@ -403,7 +405,8 @@ enum err gen_message_calls(struct call *c, struct gen_messages *m, const json_t 
 		struct str id = STR_NONE, name = STR_NONE;
 		if (!json_is_object(f) || json_want_str(f, "name", true, &name, NULL) || !name.len)
 			return err_set(&c->info, ERR_INVALID,
-				"messages[%zu].tool_calls[%zu].function.name must be a string", at, i);
+				"messages[%zu].tool_calls[%zu].function.name must be a string", at,
+				i);
 		if (json_want_str(one, "id", false, &id, NULL))
 			return err_set(&c->info, ERR_INVALID,
 				"messages[%zu].tool_calls[%zu].id must be a string", at, i);

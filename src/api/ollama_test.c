@@ -30,7 +30,7 @@ static void blank(const struct buf *in, struct buf *out)
 }
 
 #define ORIGIN                                                                                     \
-	"\"cached_tokens\":4,\"model_digest\":\"" B64 "\",\"engine_build\":\"b1\","          \
+	"\"cached_tokens\":4,\"model_digest\":\"" B64 "\",\"engine_build\":\"b1\","                \
 	"\"template_hash\":\"feed\",\"seed\":42"
 #define B16 "bbbbbbbbbbbbbbbb"
 #define B64 B16 B16 B16 B16
@@ -60,13 +60,13 @@ TEST(chat_streams_lines)
 	trace("/api/chat",
 		"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"Hel\"},"
+		"\"content\":\"Hel\"},"
 		"\"done\":false}\n"
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"lo\"},"
+		"\"content\":\"lo\"},"
 		"\"done\":false}\n"
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"\"},"
+		"\"content\":\"\"},"
 		"\"done\":true,\"done_reason\":\"stop\"," METRICS "}\n");
 }
 
@@ -74,9 +74,9 @@ TEST(chat_in_one_piece)
 {
 	trace("/api/chat",
 		"{\"model\":\"tiny\",\"stream\":false,\"messages\":[{\"role\":\"user\","
-			"\"content\":\"LENGTH\"}]}",
+		"\"content\":\"LENGTH\"}]}",
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"Hello\"},"
+		"\"content\":\"Hello\"},"
 		"\"done\":true,\"done_reason\":\"length\"," METRICS "}\n");
 }
 
@@ -109,7 +109,8 @@ TEST(calls_are_objects_in_a_line_of_their_own)
 			     "{\"role\":\"user\",\"content\":\"CALLS PROBS\"}]}",
 			     NULL, &whole),
 		200);
-	CHECK(str_find(buf_str(&whole), STR("\"content\":\"Hello!\",\"tool_calls\":[{\"id\":\"call_1\""),
+	CHECK(str_find(buf_str(&whole),
+		      STR("\"content\":\"Hello!\",\"tool_calls\":[{\"id\":\"call_1\""),
 		      0) != SIZE_MAX);
 	CHECK(str_find(buf_str(&whole), STR("\"logprobs\":[{\"token\":\"!\""), 0) != SIZE_MAX);
 	test_app_stop(&t);
@@ -120,16 +121,16 @@ TEST(thinking_goes_into_its_own_field)
 	trace("/api/chat",
 		"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"THINK\"}]}",
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"\","
+		"\"content\":\"\","
 		"\"thinking\":\"hmm\"},\"done\":false}\n"
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"Hel\"},"
+		"\"content\":\"Hel\"},"
 		"\"done\":false}\n"
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"lo\"},"
+		"\"content\":\"lo\"},"
 		"\"done\":false}\n"
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"\"},"
+		"\"content\":\"\"},"
 		"\"done\":true,\"done_reason\":\"stop\"," METRICS "}\n");
 }
 
@@ -139,15 +140,14 @@ TEST(generate_streams_lines)
 		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"Hel\",\"done\":false}\n"
 		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"lo\",\"done\":false}\n"
 		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,"
-			"\"done_reason\":\"stop\"," METRICS
-		"}\n");
+		"\"done_reason\":\"stop\"," METRICS "}\n");
 }
 
 TEST(an_empty_prompt_loads)
 {
 	trace("/api/generate", "{\"model\":\"tiny\"}",
 		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,"
-			"\"done_reason\":\"load\"}\n");
+		"\"done_reason\":\"load\"}\n");
 	CHECK_EQ_INT(fakes.loads, 1);
 }
 
@@ -155,7 +155,7 @@ TEST(an_empty_prompt_with_keep_alive_0_unloads)
 {
 	trace("/api/generate", "{\"model\":\"tiny\",\"keep_alive\":0}",
 		"{\"model\":\"tiny\",\"created_at\":X,\"response\":\"\",\"done\":true,"
-			"\"done_reason\":\"unload\"}\n");
+		"\"done_reason\":\"unload\"}\n");
 	CHECK_EQ_INT(fakes.unloads, 1);
 }
 
@@ -164,9 +164,9 @@ TEST(a_failure_in_the_middle_is_a_line_with_an_error)
 	trace("/api/chat",
 		"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"FAIL\"}]}",
 		"{\"model\":\"tiny\",\"created_at\":X,\"message\":{\"role\":\"assistant\","
-			"\"content\":\"Hel\"},"
+		"\"content\":\"Hel\"},"
 		"\"done\":false}\n{\"error\":\"an error was encountered while running the "
-			"model\"}\n");
+		"model\"}\n");
 }
 
 TEST(errors_before_the_first_byte_have_ollamas_texts)
@@ -201,8 +201,8 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		{ "/api/chat", PICTURES("7"), 400, "messages[0].images[0] must be a string" },
 		{ "/api/chat", PICTURES("\"AAAA\""), 400,
 			"messages[0].images[0]: it is not a picture: PNG, JPEG and WebP are read" },
-		{ "/api/generate",
-			"{\"model\":\"tiny\",\"prompt\":\"a\",\"images\":[\"AAAA\"]}", 400,
+		{ "/api/generate", "{\"model\":\"tiny\",\"prompt\":\"a\",\"images\":[\"AAAA\"]}",
+			400,
 			"messages[0].images[0]: it is not a picture: PNG, JPEG and WebP are read" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"messages\":[{\"role\":\"king\"}]}", 400,
 			"invalid role: king, must be one of [system, user, assistant, tool]" },
@@ -217,11 +217,11 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 			"\"tiny\" does not support insert" },
 		{ "/api/chat",
 			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
-				"\"content\":\"BUSY\"}]}",
+			"\"content\":\"BUSY\"}]}",
 			429, "server busy, please try again.  maximum pending requests exceeded" },
 		{ "/api/chat",
 			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
-				"\"content\":\"CONTEXT\"}]}",
+			"\"content\":\"CONTEXT\"}]}",
 			400, "the prompt has 5000 tokens, the context holds 4096" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"temperature\":\"hot\"}}", 400,
 			"\"temperature\" must be a number" },
@@ -268,15 +268,14 @@ TEST(options_reach_the_engine_and_the_ignored_ones_are_named)
 	CHECK_OK(str_copy(
 		STR("{\"temperature\":0.3,\"top_k\":7,\"stop\":[\"<end>\"],\"num_ctx\":512}"),
 		fakes.params, sizeof fakes.params));
-	CHECK_EQ_INT(
-		call_api(&t, "POST", "/api/chat",
-			"{\"model\":\"tiny\",\"stream\":false,\"keep_alive\":\"10m\","
-				"\"truncate\":true,\"format\":\"json\","
-			"\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
-				"\"options\":{\"top_k\":40.0,\"seed\":7,"
-			"\"num_predict\":10,\"repeat_penalty\":1.2,\"num_gpu\":99,\"magic\":1,"
-				"\"num_ctx\":9000}}",
-			&head, &out),
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/chat",
+			     "{\"model\":\"tiny\",\"stream\":false,\"keep_alive\":\"10m\","
+			     "\"truncate\":true,\"format\":\"json\","
+			     "\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],"
+			     "\"options\":{\"top_k\":40.0,\"seed\":7,"
+			     "\"num_predict\":10,\"repeat_penalty\":1.2,\"num_gpu\":99,\"magic\":1,"
+			     "\"num_ctx\":9000}}",
+			     &head, &out),
 		200);
 	const struct gen_sampling *s = &fakes.last.sampling;
 	CHECK(s->temperature > 0.29f && s->temperature < 0.31f); /* the model's own */
@@ -382,7 +381,8 @@ TEST(lists_and_details_have_ollamas_fields)
 	CHECK(str_find(buf_str(&ps), STR("\"size_vram\":0,\"context_length\":4096"), 0) !=
 		SIZE_MAX);
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", "{\"name\":\"tiny\"}", NULL, &show), 200);
-	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\",\"tools\"]"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\",\"tools\"]"), 0) !=
+		SIZE_MAX);
 	CHECK(str_find(buf_str(&show), STR("\"llama.context_length\":8192"), 0) != SIZE_MAX);
 	CHECK_EQ_INT(call_raw(&t, "GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n", NULL,
 			     &version),
@@ -401,7 +401,7 @@ TEST(pull_reports_progress_once_and_ends_with_success)
 		STR("{\"status\":\"pulling manifest\"}\n"
 		    "{\"status\":\"pulling bbbbbbbbbbbb\",\"digest\":\"sha256:"
 		    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\","
-		    	"\"total\":100,"
+		    "\"total\":100,"
 		    "\"completed\":40}\n{\"status\":\"success\"}\n"));
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/pull", "{\"name\":\"tiny\",\"stream\":false}", NULL,
 			     &one),

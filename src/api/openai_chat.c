@@ -300,8 +300,9 @@ static const struct {
 	{ "thinking_budget_tokens", "think_budget" },
 };
 static const char *const others[] = { "model", "messages", "stream", "stream_options", "n", "stop",
-	"response_format", "tools", "tool_choice", "parallel_tool_calls", "logprobs", "top_logprobs",
-	"logit_bias", "reasoning_effort", "reasoning", "grammar", "service_tier", "temporary" };
+	"response_format", "tools", "tool_choice", "parallel_tool_calls", "logprobs",
+	"top_logprobs", "logit_bias", "reasoning_effort", "reasoning", "grammar", "service_tier",
+	"temporary" };
 
 static bool known(const char *field)
 {
@@ -399,7 +400,8 @@ static enum err read_choice(struct call *c, const json_t *v, struct gen_request 
 		return OK;
 	}
 	if (!json_is_object(v))
-		return bad(c, "tool_choice", ERR_INVALID, "tool_choice must be a string or an object");
+		return bad(
+			c, "tool_choice", ERR_INVALID, "tool_choice must be a string or an object");
 	TRY(json_want_str(v, "type", true, &type, &c->info));
 	if (!str_eq(type, STR("function")))
 		return bad(c, "tool_choice", ERR_UNSUPPORTED,
@@ -446,8 +448,8 @@ static enum err read_think(struct call *c, const json_t *body, struct gen *g, st
 	TRY(json_want_obj(body, "reasoning", false, &more, &c->info));
 	if (more) {
 		TRY(json_want_str(more, "effort", false, &word, &c->info));
-		TRY(options_number(c, "reasoning", "think_budget", json_object_get(more, "max_tokens"),
-			&g->options));
+		TRY(options_number(c, "reasoning", "think_budget",
+			json_object_get(more, "max_tokens"), &g->options));
 	}
 	c->param = more ? "reasoning" : "reasoning_effort";
 	for (size_t i = 0; i < sizeof efforts / sizeof efforts[0]; i++)

@@ -7,7 +7,7 @@
 #define ASK(text) "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"" text "\"}]"
 
 #define PICTURE(url)                                                                               \
-	"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"           \
+	"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"             \
 	"\"image_url\",\"image_url\":{\"url\":\"" url "\"}}]}]}"
 
 /* id and created differ from run to run. */
@@ -56,7 +56,7 @@ TEST(a_stream_has_the_role_in_every_chunk_and_ends_with_done)
 		CHUNK DELTA("Hel") "}\n\n" CHUNK DELTA(
 			"lo") "}\n\n" CHUNK
 			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
-			      	"\"content\":\"\"},"
+			      "\"content\":\"\"},"
 			      "\"finish_reason\":\"stop\"}]," ORIGIN "}\n\ndata: [DONE]\n\n");
 }
 
@@ -67,33 +67,32 @@ TEST(usage_comes_in_a_chunk_of_its_own)
 		CHUNK DELTA("Hel") ",\"usage\":null}\n\n" CHUNK DELTA(
 			"lo") ",\"usage\":null}\n\n" CHUNK
 			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
-			      	"\"content\":\"\"},"
+			      "\"content\":\"\"},"
 			      "\"finish_reason\":\"length\"}],\"usage\":null," ORIGIN "}\n\n" CHUNK
 			      "\"choices\":[],\"usage\":{\"prompt_tokens\":26,"
-			      	"\"completion_tokens\":2,\"total_tokens\":28,"
+			      "\"completion_tokens\":2,\"total_tokens\":28,"
 			      "\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\ndata: "
-			      	"[DONE]\n\n");
+			      "[DONE]\n\n");
 }
 
 TEST(an_error_in_the_middle_ends_the_stream_without_done)
 {
 	trace(ASK("FAIL") ",\"stream\":true}", "text/event-stream",
-		CHUNK DELTA(
-			"Hel") "}\n\n"
-			       "data: {\"error\":{\"message\":\"the model's process "
-			       	"failed\",\"type\":\"api_error\","
-			       "\"param\":null,\"code\":\"engine_failed\"}}\n\n");
+		CHUNK DELTA("Hel") "}\n\n"
+				   "data: {\"error\":{\"message\":\"the model's process "
+				   "failed\",\"type\":\"api_error\","
+				   "\"param\":null,\"code\":\"engine_failed\"}}\n\n");
 }
 
 TEST(a_whole_answer)
 {
 	trace(ASK("hi") "}", "application/json",
 		HEAD("chat.completion") "\"choices\":[{\"index\":0,"
-			"\"message\":{\"role\":\"assistant\",\"content\":\"Hello\","
+					"\"message\":{\"role\":\"assistant\",\"content\":\"Hello\","
 					"\"refusal\":null},\"logprobs\":null,"
-						"\"finish_reason\":\"stop\"}],"
+					"\"finish_reason\":\"stop\"}],"
 					"\"usage\":{\"prompt_tokens\":26,\"completion_tokens\":2,"
-						"\"total_tokens\":28,"
+					"\"total_tokens\":28,"
 					"\"prompt_tokens_details\":{\"cached_tokens\":4}}," ORIGIN
 					"}");
 }
@@ -107,14 +106,13 @@ TEST(what_is_absent_is_not_forced)
 	CHECK(fakes.last.sampling.top_p > 0.89f && fakes.last.sampling.top_p < 0.91f);
 	CHECK_OK(str_copy(STR("{\"temperature\":0.2}"), fakes.params, sizeof fakes.params));
 	AUTO_BUF struct buf out = BUF(65536);
-	CHECK_EQ_INT(
-		call_api(&t, "POST", "/v1/chat/completions",
-			ASK("hi") ",\"max_completion_tokens\":9,\"stop\":\"END\",\"seed\":3,"
-				"\"top_p\":0.5,\"presence_penalty\":1,"
-				  "\"response_format\":{\"type\":\"json_schema\","
-				  	"\"json_schema\":{\"name\":\"n\",\"schema\":"
-				  "{\"type\":\"object\"}}},\"user\":\"u1\",\"zzz\":1}",
-			NULL, &out),
+	CHECK_EQ_INT(call_api(&t, "POST", "/v1/chat/completions",
+			     ASK("hi") ",\"max_completion_tokens\":9,\"stop\":\"END\",\"seed\":3,"
+				       "\"top_p\":0.5,\"presence_penalty\":1,"
+				       "\"response_format\":{\"type\":\"json_schema\","
+				       "\"json_schema\":{\"name\":\"n\",\"schema\":"
+				       "{\"type\":\"object\"}}},\"user\":\"u1\",\"zzz\":1}",
+			     NULL, &out),
 		200);
 	CHECK(fakes.last.sampling.temperature > 0.19f && fakes.last.sampling.temperature < 0.21f);
 	CHECK_EQ_INT(fakes.last.sampling.num_predict, 9);
@@ -130,7 +128,7 @@ TEST(what_is_absent_is_not_forced)
 		call_api(&t, "POST", "/v1/chat/completions",
 			"{\"model\":\"tiny\",\"messages\":["
 			"{\"role\":\"developer\",\"content\":\"Be "
-				"brief.\"},{\"role\":\"user\",\"content\":["
+			"brief.\"},{\"role\":\"user\",\"content\":["
 			"{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}]}",
 			NULL, NULL),
 		200);
@@ -139,20 +137,21 @@ TEST(what_is_absent_is_not_forced)
 	test_app_stop(&t);
 }
 
-#define CALLS                                                                                      \
-	"\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":"     \
-	"\"f\",\"arguments\":\"{\\\"a\\\":\\\"\xc3\xbc\\\"}\"}},{\"index\":1,\"id\":\"call_2\",\"type\":"  \
+#define CALLS                                                                                             \
+	"\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":"    \
+	"\"f\",\"arguments\":\"{\\\"a\\\":\\\"\xc3\xbc\\\"}\"}},{\"index\":1,\"id\":\"call_2\",\"type\":" \
 	"\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]"
 
 TEST(calls_come_whole_and_end_the_answer)
 {
 	trace(ASK("CALLS") ",\"stream\":true}", "text/event-stream",
-		CHUNK DELTA("Hel") "}\n\n" CHUNK DELTA("lo") "}\n\n" CHUNK
-		"\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"," CALLS
-		"},\"finish_reason\":null}]}\n\n" CHUNK
-		"\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
-		"\"finish_reason\":\"tool_calls\"}]," ORIGIN
-		",\"warnings\":[\"first\",\"second\"]}\n\ndata: [DONE]\n\n");
+		CHUNK DELTA("Hel") "}\n\n" CHUNK DELTA(
+			"lo") "}\n\n" CHUNK
+			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"," CALLS
+			      "},\"finish_reason\":null}]}\n\n" CHUNK
+			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
+			      "\"finish_reason\":\"tool_calls\"}]," ORIGIN
+			      ",\"warnings\":[\"first\",\"second\"]}\n\ndata: [DONE]\n\n");
 }
 
 TEST(what_an_engine_sends_as_calls_is_checked)
@@ -185,7 +184,7 @@ TEST(tools_and_their_choice_reach_the_engine)
 	CHECK(fakes.last.has_think_budget && fakes.last.think_budget == 5);
 	CHECK_EQ_INT(fakes.last.n_bias, 2);
 	CHECK(fakes.bias[0] == 7 && fakes.bias[1] == -100000 && fakes.bias[2] == 9 &&
-	      fakes.bias[3] == 500);
+		fakes.bias[3] == 500);
 	CHECK_EQ_Z(fakes.input,
 		"[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"c1\",\"type\":"
 		"\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
@@ -193,8 +192,8 @@ TEST(tools_and_their_choice_reach_the_engine)
 	test_app_stop(&t);
 }
 
-#define PROBS                                                                                      \
-	"{\"content\":[{\"token\":\"!\",\"logprob\":-0.5,\"bytes\":[33],\"top_logprobs\":[{\"token\":"   \
+#define PROBS                                                                                          \
+	"{\"content\":[{\"token\":\"!\",\"logprob\":-0.5,\"bytes\":[33],\"top_logprobs\":[{\"token\":" \
 	"\"?\",\"logprob\":-1.5,\"bytes\":[63]}]}]}"
 
 TEST(logprobs_stand_beside_the_text)
@@ -206,13 +205,14 @@ TEST(logprobs_stand_beside_the_text)
 			     ASK("PROBS") ",\"logprobs\":true,\"top_logprobs\":1}", NULL, &whole),
 		200);
 	CHECK(fakes.last.logprobs && fakes.last.top_logprobs == 1);
-	CHECK(str_find(buf_str(&whole), STR("\"logprobs\":" PROBS ",\"finish_reason\""), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&whole), STR("\"logprobs\":" PROBS ",\"finish_reason\""), 0) !=
+		SIZE_MAX);
 	CHECK_EQ_INT(call_api(&t, "POST", "/v1/chat/completions",
 			     ASK("PROBS") ",\"logprobs\":true,\"stream\":true}", NULL, &stream),
 		200);
 	CHECK(str_find(buf_str(&stream),
-		      STR("\"content\":\"!\"},\"logprobs\":" PROBS ",\"finish_reason\":null"), 0) !=
-		SIZE_MAX);
+		      STR("\"content\":\"!\"},\"logprobs\":" PROBS ",\"finish_reason\":null"),
+		      0) != SIZE_MAX);
 	test_app_stop(&t);
 }
 
@@ -230,20 +230,24 @@ TEST(errors_name_their_field)
 		{ ASK("a") ",\"n\":2}", 400, "n", "unsupported" },
 		{ ASK("a") ",\"tools\":{}}", 400, "tools", "invalid" },
 		{ ASK("a") ",\"tool_choice\":\"maybe\"}", 400, "tool_choice", "invalid" },
-		{ ASK("a") ",\"tool_choice\":{\"type\":\"custom\"}}", 400, "tool_choice", "unsupported" },
-		{ ASK("a") ",\"tool_choice\":{\"type\":\"function\"}}", 400, "tool_choice", "invalid" },
+		{ ASK("a") ",\"tool_choice\":{\"type\":\"custom\"}}", 400, "tool_choice",
+			"unsupported" },
+		{ ASK("a") ",\"tool_choice\":{\"type\":\"function\"}}", 400, "tool_choice",
+			"invalid" },
 		{ ASK("a") ",\"functions\":[{}]}", 400, "functions", "unsupported" },
 		{ ASK("a") ",\"logprobs\":1}", 400, "logprobs", "invalid" },
-		{ ASK("a") ",\"logprobs\":true,\"top_logprobs\":21}", 400, "top_logprobs", "invalid" },
+		{ ASK("a") ",\"logprobs\":true,\"top_logprobs\":21}", 400, "top_logprobs",
+			"invalid" },
 		{ ASK("a") ",\"top_logprobs\":2}", 400, "top_logprobs", "invalid" },
 		{ ASK("a") ",\"logit_bias\":{\"x\":1}}", 400, "logit_bias", "invalid" },
 		{ ASK("a") ",\"logit_bias\":{\"5\":101}}", 400, "logit_bias", "invalid" },
 		{ ASK("a") ",\"reasoning_effort\":\"much\"}", 400, "reasoning_effort", "invalid" },
-		{ ASK("a") ",\"reasoning_budget_tokens\":-2}", 400, "reasoning_budget_tokens", "invalid" },
+		{ ASK("a") ",\"reasoning_budget_tokens\":-2}", 400, "reasoning_budget_tokens",
+			"invalid" },
 		{ ASK("a") ",\"grammar\":\"\"}", 400, "grammar", "invalid" },
 		{ ASK("a") ",\"top_k\":-2}", 400, "top_k", "invalid" },
-		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}", 400,
-			"messages", "invalid" },
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}",
+			400, "messages", "invalid" },
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":"
 		  "{\"name\":\"f\",\"arguments\":\"{\"}}]}]}",
 			400, "messages", "invalid" },
@@ -258,7 +262,7 @@ TEST(errors_name_their_field)
 		{ ASK("CONTEXT") "}", 400, "messages", "context_length_exceeded" },
 		{ ASK("BUSY") "}", 429, NULL, "rate_limit_exceeded" },
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
-			"\"content\":[{\"type\":\"image_url\"}]}]}",
+		  "\"content\":[{\"type\":\"image_url\"}]}]}",
 			400, "messages", "invalid" },
 		{ PICTURE("http://127.0.0.1/a.png"), 400, "messages", "invalid" },
 		{ PICTURE("file:///etc/passwd"), 400, "messages", "invalid" },
@@ -266,10 +270,10 @@ TEST(errors_name_their_field)
 		{ PICTURE("data:image/png,UE5H"), 400, "messages", "invalid" },
 		{ PICTURE("data:;base64,UE5H"), 400, "messages", "unsupported" },
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
-			"\"content\":[{\"type\":\"input_audio\"}]}]}",
+		  "\"content\":[{\"type\":\"input_audio\"}]}]}",
 			400, "messages", "unsupported" },
-		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"function\",\"content\":\"x\"}]}", 400,
-			"messages", "unsupported" },
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"function\",\"content\":\"x\"}]}",
+			400, "messages", "unsupported" },
 		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":5}]}", 400,
 			"messages", "invalid" },
 	};
@@ -320,11 +324,10 @@ TEST(without_a_key_nothing_is_answered)
 	CHECK(str_find(buf_str(&out), STR("\"code\":\"invalid_api_key\""), 0) != SIZE_MAX);
 	CHECK_EQ_STR(head_value(&head, "WWW-Authenticate"), STR("Bearer"));
 	AUTO_BUF struct buf out2 = BUF(4096);
-	CHECK_EQ_INT(
-		call_raw(&t,
-			"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
-				"ollama\r\n\r\n",
-			NULL, &out2),
+	CHECK_EQ_INT(call_raw(&t,
+			     "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+			     "ollama\r\n\r\n",
+			     NULL, &out2),
 		401);
 	test_app_stop(&t);
 }

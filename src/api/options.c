@@ -28,7 +28,8 @@ static const struct option {
 	{ "num_predict", OPTION_I32, S(num_predict), -2, INT32_MAX },
 	{ "deadline_ms", OPTION_I64, offsetof(struct gen_options, deadline_ms), 1, 86400e3 },
 	{ "num_ctx", OPTION_U32, offsetof(struct gen_options, num_ctx), 0, 16 * 1024 * 1024 },
-	{ "think_budget", OPTION_I64, offsetof(struct gen_options, think_budget), -1, 16 * 1024 * 1024 },
+	{ "think_budget", OPTION_I64, offsetof(struct gen_options, think_budget), -1,
+		16 * 1024 * 1024 },
 };
 #undef S
 

@@ -36,8 +36,8 @@ int call_raw(const struct test_app *t, const char *request, struct buf *head, st
 struct fakes {
 	bool run_nothing; /* fleet and pulls record and say ERR_BUSY: no threads */
 	/* fleet: what the prompt says decides: FAIL BUSY CONTEXT SLOW THINK LENGTH CALLS BADCALLS PROBS; else "Hello" */
-	struct gen_request last; /* scalars; strings below */
-	struct embed_request embed;  /* scalars */
+	struct gen_request last;    /* scalars; strings below */
+	struct embed_request embed; /* scalars */
 	char input[65536], schema[4096], stops[512], tools[4096], choice[128], grammar[512];
 	int32_t bias[8];
 	int64_t keep_alive_ms;

@@ -57,8 +57,9 @@ static void probs(struct job *j)
 {
 	struct fleet_event e = { .kind = FLEET_DELTA };
 	e.delta = (struct gen_delta){ .text = STR("!"),
-		.logprobs = STR("[{\"token\":\"!\",\"logprob\":-0.5,\"bytes\":[33],\"top_logprobs\":"
-				"[{\"token\":\"?\",\"logprob\":-1.5,\"bytes\":[63]}]}]") };
+		.logprobs =
+			STR("[{\"token\":\"!\",\"logprob\":-0.5,\"bytes\":[33],\"top_logprobs\":"
+			    "[{\"token\":\"?\",\"logprob\":-1.5,\"bytes\":[63]}]}]") };
 	tell(j, e);
 }
 
@@ -73,8 +74,9 @@ static void end(struct job *j, enum gen_reason reason)
 		.prompt_ns = 1000,
 		.answer_ns = 2000 };
 	if (strstr(j->input, "CALLS")) {
-		e.done.calls = STR("[{\"id\":\"call_1\",\"name\":\"f\",\"arguments\":{\"a\":\"\\u00fc\"}},"
-				   "{\"id\":\"call_2\",\"name\":\"g\",\"arguments\":{}}]");
+		e.done.calls =
+			STR("[{\"id\":\"call_1\",\"name\":\"f\",\"arguments\":{\"a\":\"\\u00fc\"}},"
+			    "{\"id\":\"call_2\",\"name\":\"g\",\"arguments\":{}}]");
 		e.done.warnings = STR("first\nsecond");
 	}
 	if (strstr(j->input, "BADCALLS"))
@@ -153,8 +155,8 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 		str_sub(g->tools, 0, sizeof fakes.tools - 1), fakes.tools, sizeof fakes.tools);
 	(void)!!str_copy(str_sub(g->tool_choice, 0, sizeof fakes.choice - 1), fakes.choice,
 		sizeof fakes.choice);
-	(void)!!str_copy(
-		str_sub(g->grammar, 0, sizeof fakes.grammar - 1), fakes.grammar, sizeof fakes.grammar);
+	(void)!!str_copy(str_sub(g->grammar, 0, sizeof fakes.grammar - 1), fakes.grammar,
+		sizeof fakes.grammar);
 	for (size_t i = 0; i < 2 * g->n_bias && i < 8; i++)
 		fakes.bias[i] = g->bias[i];
 	fakes.stops[0] = 0;
@@ -222,8 +224,8 @@ enum err fleet_embed(struct fleet *f, const struct fleet_model *m, const struct 
 	CHECK(r->n <= 8);
 	fakes.embed = *r; /* its scalars */
 	fakes.keep_alive_ms = m->keep_alive_ms;
-	(void)!!str_copy(str_sub(r->texts, 0, sizeof fakes.input - 1), fakes.input,
-		sizeof fakes.input);
+	(void)!!str_copy(
+		str_sub(r->texts, 0, sizeof fakes.input - 1), fakes.input, sizeof fakes.input);
 	j = mem_zalloc(1, sizeof *j);
 	*j = (struct embed_job){ .sink = sink, .arg = arg, .n = r->n, .rank = r->rank };
 	memcpy(j->lens, r->lens, r->n * sizeof *r->lens);
@@ -235,8 +237,8 @@ enum err fleet_embed(struct fleet *f, const struct fleet_model *m, const struct 
 }
 
 /* The jail: what says "PNG" is a picture of one pixel. */
-enum err picture_decode(struct keeper_link *keeper, struct str bytes, struct picture *ret,
-	struct err_info *info)
+enum err picture_decode(
+	struct keeper_link *keeper, struct str bytes, struct picture *ret, struct err_info *info)
 {
 	(void)keeper;
 	if (!str_eq(bytes, STR("PNG")))

@@ -33,12 +33,12 @@ struct engine_caps {
 	uint32_t n_ubatch;    /* tokens computed at a time */
 	uint32_t n_outputs;   /* tokens of a batch whose logits may be wanted */
 	uint32_t n_vocab;
-	uint32_t n_run;       /* requests worth running together */
-	uint32_t swa_window;  /* positions a sliding window sees; 0: no window */
-	uint64_t cell_bytes;  /* of K and V, about */
-	bool partial_rm; /* kv_rm of a part of a sequence works */
-	bool partial_cp; /* POOL_SHARED: kv_cp of a range works and shares the cells */
-	bool state;      /* state_get and state_set work; also from one pool to the other */
+	uint32_t n_run;      /* requests worth running together */
+	uint32_t swa_window; /* positions a sliding window sees; 0: no window */
+	uint64_t cell_bytes; /* of K and V, about */
+	bool partial_rm;     /* kv_rm of a part of a sequence works */
+	bool partial_cp;     /* POOL_SHARED: kv_cp of a range works and shares the cells */
+	bool state;          /* state_get and state_set work; also from one pool to the other */
 	bool state_part; /* a state of a part of a text (after kv_rm of its beginning) is of use; if
 			    not, states are of whole texts */
 };
@@ -91,8 +91,7 @@ struct engine_backend_ops {
 	/* Computes a batch. Errors: ERR_AGAIN (no cells; nothing changed: free some or send less),
 	 * ERR_INVALID (refused; nothing changed), ERR_ENGINE (the state is lost: the engine
 	 * ends). */
-	enum err (*decode)(
-		void *b, enum engine_pool p, const struct engine_token *v, size_t n);
+	enum err (*decode)(void *b, enum engine_pool p, const struct engine_token *v, size_t n);
 	/* The row of the i-th token of the last batch, n_vocab values; the caller may change it.
 	 * Valid until the next decode; NULL if it was not wanted. */
 	float *(*logits)(void *b, size_t i);
@@ -102,8 +101,9 @@ struct engine_backend_ops {
 	/* POOL_SHARED: lets `to_seq` share positions [from, to) of `from_seq`; it must hold none
 	 * of them. */
 	void (*kv_cp)(void *b, int32_t from_seq, int32_t to_seq, int32_t from, int32_t to);
-	int32_t (*kv_first)(void *b, enum engine_pool p, int32_t seq); /* smallest position; -1: none */
-	void (*kv_clear)(void *b, enum engine_pool p); /* forgets every sequence */
+	int32_t (*kv_first)(
+		void *b, enum engine_pool p, int32_t seq); /* smallest position; -1: none */
+	void (*kv_clear)(void *b, enum engine_pool p);     /* forgets every sequence */
 
 	/* The state of all that a sequence holds; the caller frees *ret (mem_free). Errors:
 	 * ERR_NOMEM, ERR_UNSUPPORTED (it cannot be saved). */
@@ -139,8 +139,8 @@ struct engine_backend_ops {
 	void (*chat_free)(void *b, struct engine_chat *c); /* NULL is fine */
 	/* The grammar that holds the calls to the tools' schemas, or the answer to the request's
 	 * schema; *ret NULL: none. Errors: ERR_INVALID, ERR_NOMEM. */
-	enum err (*chat_grammar)(void *b, struct engine_chat *c, struct engine_grammar **ret,
-		struct err_info *info);
+	enum err (*chat_grammar)(
+		void *b, struct engine_chat *c, struct engine_grammar **ret, struct err_info *info);
 	/* Does chat_split() want the reasoning as well, or only what follows it? And does its grammar
 	 * rule from the first call on, rather than from the first token? */
 	bool (*chat_whole)(void *b, struct engine_chat *c);

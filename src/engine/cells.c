@@ -43,7 +43,8 @@ enum err cells_new(const struct cells_options *o, struct cells **ret)
 	c->spare = shared > SPARE ? (int32_t)(shared - SPARE) : 0;
 	add_slots(c, POOL_OWN, c->caps->pool[POOL_OWN].n_seq);
 	add_slots(c, POOL_SHARED, shared > SPARE ? shared - SPARE : 0);
-	add_slots(c, POOL_READ, c->divisible && c->caps->state ? c->caps->pool[POOL_READ].n_seq : 0);
+	add_slots(
+		c, POOL_READ, c->divisible && c->caps->state ? c->caps->pool[POOL_READ].n_seq : 0);
 	enum err e = prefix_new(o->ram_bytes, c->divisible, o->disk, &c->tree);
 	if (e) {
 		mem_free(c);
@@ -246,8 +247,8 @@ static void *part_of_own(
 	return bytes;
 }
 
-static bool keep_part(
-	struct cells *c, const struct slot *l, const struct prefix_text *t, uint32_t from, uint32_t to)
+static bool keep_part(struct cells *c, const struct slot *l, const struct prefix_text *t,
+	uint32_t from, uint32_t to)
 {
 	size_t n = 0;
 	void *bytes;
@@ -288,8 +289,7 @@ static void save(struct cells *c, struct slot *l)
 	}
 	for (size_t end; have < t.n; have = end) {
 		end = prefix_scope_end(&t, have);
-		if (!window_there(c, l, end) ||
-			!keep_part(c, l, &t, (uint32_t)have, (uint32_t)end))
+		if (!window_there(c, l, end) || !keep_part(c, l, &t, (uint32_t)have, (uint32_t)end))
 			return;
 	}
 }
@@ -515,8 +515,8 @@ static void share(struct cells *c, struct slot *l, struct slot *from, uint32_t n
 
 /* States from the tree into a sequence of the shared pool, after the `have` positions it holds.
  * Returns how many it holds then. */
-static size_t fetch_shared(struct cells *c, int32_t seq, size_t have,
-	const struct prefix_piece *v, size_t n)
+static size_t fetch_shared(
+	struct cells *c, int32_t seq, size_t have, const struct prefix_piece *v, size_t n)
 {
 	int32_t on_way = c->spare + (seq == c->spare);
 	for (size_t i = 0; i < n; i++) {

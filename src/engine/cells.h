@@ -20,7 +20,7 @@
 
 enum {
 	CELLS_SLOTS = 256,
-	CELLS_TAKE_MIN = 16, /* positions below which computing is cheaper than fetching */
+	CELLS_TAKE_MIN = 16,  /* positions below which computing is cheaper than fetching */
 	CELLS_READ_MIN = 192, /* tokens that are worth the way through the reading pool */
 	CELLS_SHARE_MIN = 32, /* positions in common that make two texts a family */
 };
@@ -39,9 +39,9 @@ struct slot {
 	uint32_t shared;
 	struct slot *donor, *leader;
 	struct slot *reader; /* in POOL_READ, where its prompt is read; NULL: in its own cells */
-	uint32_t want; /* positions to take over from the leader */
+	uint32_t want;       /* positions to take over from the leader */
 	unsigned sharers;
-	uint64_t used;     /* clock of the last use */
+	uint64_t used;       /* clock of the last use */
 	size_t n_batch, out; /* scheduler's: tokens in the batch being made, index of the last */
 };
 struct cells_options {
@@ -78,11 +78,12 @@ bool cells_make_room(struct cells *c, uint32_t need, const struct slot *keep);
 /* An empty slot of the pool, opened if need be; in the own pool the one whose leaf the request
  * continues, or the leaf not used for longest (never `keep`) makes room. NULL: none is free, or no
  * memory. */
-struct slot *cells_take(struct cells *c, enum engine_pool p, const struct request *r,
-	const struct slot *keep);
+struct slot *cells_take(
+	struct cells *c, enum engine_pool p, const struct request *r, const struct slot *keep);
 /* Gives the slot to the request and fills it with the longest beginning there is, `from` in the
  * shared pool. kv.n says how much. Nothing at all for a strict request. */
-void cells_start(struct cells *c, struct slot *l, struct request *r, const struct cells_family *from);
+void cells_start(
+	struct cells *c, struct slot *l, struct request *r, const struct cells_family *from);
 /* Gives it a place in the reading pool, if what it has to read is worth it and there is room. */
 void cells_read_elsewhere(struct cells *c, struct slot *l);
 /* All but the last token was read there: comes back with it. Without cells for it the reading is

@@ -39,8 +39,8 @@ static const uint64_t CACHE_MOST = 2ull << 30;
 
 struct engine {
 	struct ipc *keeper, *server; /* server NULL: not attached */
-	struct sched *sched; /* NULL: a model for vectors alone */
-	struct tier *tier;   /* the prefix cache's disk; NULL: none */
+	struct sched *sched;         /* NULL: a model for vectors alone */
+	struct tier *tier;           /* the prefix cache's disk; NULL: none */
 	struct embed_role *embeds;
 	int64_t stats_ms;
 	bool was_busy, server_lost;
@@ -219,8 +219,10 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 		return OK;
 	}
 	if (!e->sched && (m->type == GEN_START || m->type == ENGINE_COUNT)) {
-		on_failed(e, m->id, &(struct gen_failed){ .code = ERR_UNSUPPORTED,
-			.detail = STR("this model makes vectors; it does not write text") });
+		on_failed(e, m->id,
+			&(struct gen_failed){ .code = ERR_UNSUPPORTED,
+				.detail =
+					STR("this model makes vectors; it does not write text") });
 		return OK;
 	}
 	switch (m->type) {
@@ -504,7 +506,9 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 static size_t cache_bytes(const struct engine_load *load, uint64_t memory)
 {
 	uint64_t n = load->cache_bytes ? load->cache_bytes : memory / 8;
-	return n < CACHE_LEAST ? CACHE_LEAST : n > CACHE_MOST && !load->cache_bytes ? CACHE_MOST : n;
+	return n < CACHE_LEAST                        ? CACHE_LEAST
+	       : n > CACHE_MOST && !load->cache_bytes ? CACHE_MOST
+						      : n;
 }
 
 /* What changes a state or its layout; the model itself stands in the file's key. */
@@ -538,8 +542,8 @@ static void open_tier(struct engine *e, struct engine_load *load, const struct l
 		log_warn("the model runs without its cache on disk", KV_ERR(err));
 }
 
-static enum err start_scheduler(struct engine *e, struct engine_load *load, uint64_t memory,
-	struct llama_backend *b)
+static enum err start_scheduler(
+	struct engine *e, struct engine_load *load, uint64_t memory, struct llama_backend *b)
 {
 	struct prefix_disk disk;
 	struct sched_options so = { .ops = &LLAMA_OPS,
@@ -589,8 +593,8 @@ static enum err start_writing(
 }
 
 /* From the open file to a model that answers. `info` says why not. */
-static enum err start_model(struct engine *e, struct engine_load *load, FILE *file,
-	uint32_t cores, uint64_t memory, struct llama_backend **ret, struct err_info *info)
+static enum err start_model(struct engine *e, struct engine_load *load, FILE *file, uint32_t cores,
+	uint64_t memory, struct llama_backend **ret, struct err_info *info)
 {
 	struct llama_backend_options o = {
 		.n_ctx = load->n_ctx,

@@ -42,7 +42,8 @@ struct prefix_record {
 	size_t n_tokens, size;
 };
 struct prefix_disk {
-	uint64_t (*store)(void *arg, const struct prefix_record *r, const void *bytes); /* id; 0: not */
+	uint64_t (*store)(
+		void *arg, const struct prefix_record *r, const void *bytes); /* id; 0: not */
 	enum err (*load)(void *arg, uint64_t id, void *to, size_t size);
 	void (*drop)(void *arg, uint64_t id);
 	void *arg;
@@ -51,8 +52,8 @@ struct prefix_disk {
 struct prefix;
 /* `divisible`: a part of a state is of use (no sliding window, no recurrent state); else a state
  * serves texts that have all its tokens. Errors: ERR_NOMEM. */
-enum err prefix_new(size_t limit_bytes, bool divisible, const struct prefix_disk *disk,
-	struct prefix **ret);
+enum err prefix_new(
+	size_t limit_bytes, bool divisible, const struct prefix_disk *disk, struct prefix **ret);
 struct prefix *prefix_free(struct prefix *p);
 DEFINE_AUTO(prefix)
 
@@ -72,8 +73,8 @@ size_t prefix_find(struct prefix *p, const struct prefix_text *t, size_t max,
 	struct prefix_piece v[PREFIX_PIECES], size_t *ret_n);
 /* Keeps a state of positions [from, to) of the text, which lie in one scope unless from is 0 and
  * states are not divisible. Takes `bytes` (mem_alloc'd), also on error. Errors: ERR_NOMEM. */
-enum err prefix_add(
-	struct prefix *p, const struct prefix_text *t, uint32_t from, uint32_t to, void *bytes, size_t size);
+enum err prefix_add(struct prefix *p, const struct prefix_text *t, uint32_t from, uint32_t to,
+	void *bytes, size_t size);
 /* A record the disk had at the start. Errors: ERR_NOT_FOUND (its parent is not there), ERR_NOMEM. */
 enum err prefix_recall(struct prefix *p, const struct prefix_record *r);
 /* Forgets what the person (0: everybody) left, or of it only what belongs to `object` (0: all). */

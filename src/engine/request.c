@@ -188,7 +188,9 @@ static enum err keep_schema(struct request *r, struct str schema, struct err_inf
 		schema = STR("{\"type\":\"object\"}");
 	enum err e = json_read(schema, LIMIT_IPC_BULK, JSON_DEPTH_DEFAULT, &r->schema, NULL);
 	if (e)
-		return e == ERR_NOMEM ? e : err_set(info, ERR_INVALID, "schema: is not JSON, or too deep");
+		return e == ERR_NOMEM
+			       ? e
+			       : err_set(info, ERR_INVALID, "schema: is not JSON, or too deep");
 	r->answer = BUF(LIMIT_ANSWER);
 	return schema_check(r->schema, info);
 }
@@ -203,12 +205,14 @@ static enum err tag_tokens(struct request *r, struct str tag, struct tokens *ret
 	return OK;
 }
 
-static enum err prepare_grammar(struct request *r, const struct gen_request *g, struct err_info *info)
+static enum err prepare_grammar(
+	struct request *r, const struct gen_request *g, struct err_info *info)
 {
 	const struct engine_backend_ops *ops = r->ops;
 	r->cut_matters = g->schema.len || g->grammar.len;
 	r->one_call = g->one_call;
-	r->needs_call = offers_tools(g) && g->tool_choice.len && !str_eq(g->tool_choice, STR("auto"));
+	r->needs_call =
+		offers_tools(g) && g->tool_choice.len && !str_eq(g->tool_choice, STR("auto"));
 	if (g->schema.len)
 		TRY(keep_schema(r, g->schema, info));
 	if (r->chat && g->grammar.len)
@@ -216,8 +220,8 @@ static enum err prepare_grammar(struct request *r, const struct gen_request *g, 
 			"grammar: this model's answers have a form of their own; use a schema");
 	if (r->chat) {
 		TRY(ops->chat_grammar(r->backend, r->chat, &r->grammar, info));
-		r->grammar_whole =
-			ops->chat_whole(r->backend, r->chat) && !ops->chat_lazy(r->backend, r->chat);
+		r->grammar_whole = ops->chat_whole(r->backend, r->chat) &&
+				   !ops->chat_lazy(r->backend, r->chat);
 		struct str begin = ops->chat_force(r->backend, r->chat);
 		if (begin.len)
 			TRY(tag_tokens(r, begin, &r->call_start));
@@ -243,10 +247,12 @@ static enum err prepare_think(struct request *r, const struct gen_request *g, st
 	r->think_token = -1;
 	if (!tags->end.len || g->kind != GEN_CHAT) {
 		if (g->think >= THINK_ON && g->think_required)
-			return err_set(info, ERR_UNSUPPORTED, "this model does not support thinking");
+			return err_set(
+				info, ERR_UNSUPPORTED, "this model does not support thinking");
 		if (g->think >= THINK_ON || g->has_think_budget)
-			request_warn(r, "this model does not think: what was asked about that has no "
-					"effect");
+			request_warn(r,
+				"this model does not think: what was asked about that has no "
+				"effect");
 		return OK;
 	}
 	if (g->think != THINK_OFF && (r->grammar || r->call_start.n) && tags->start.len) {

@@ -19,14 +19,14 @@ struct request {
 	uint8_t priority;
 	bool strict, begun, cancelled, temporary;
 	uint64_t group, object;
-	uint32_t n_company, n_group; /* leading tokens that may be shared, see engine_prompt */
-	int64_t deadline_ns;         /* 0: none */
-	uint32_t place;              /* in the queue, as told last; 0: not yet */
+	uint32_t n_company, n_group;  /* leading tokens that may be shared, see engine_prompt */
+	int64_t deadline_ns;          /* 0: none */
+	uint32_t place;               /* in the queue, as told last; 0: not yet */
 	struct gen_sampling sampling; /* seed is the one in use */
 	struct tokens feed;
 	uint32_t prompt_tokens, truncated_tokens, cached_tokens;
-	uint32_t n_resume;       /* accepted before this engine saw the request */
-	uint32_t limit;          /* prompt and answer, tokens */
+	uint32_t n_resume; /* accepted before this engine saw the request */
+	uint32_t limit;    /* prompt and answer, tokens */
 	struct sampler *sampler;
 	struct text *text;
 	struct buf bytes; /* of the token being read */
@@ -38,8 +38,8 @@ struct request {
 	json_t *schema;               /* owned; the finished answer is held against it */
 	bool cut_matters, needs_call; /* a grammar was asked for; a call was */
 	bool one_call, bad_calls;
-	struct buf answer;            /* all of it, while there is a schema */
-	struct buf calls, warnings;   /* filled at the end */
+	struct buf answer;          /* all of it, while there is a schema */
+	struct buf calls, warnings; /* filled at the end */
 	bool has_budget, call_begun;
 	uint32_t budget, thought_tokens;   /* of reasoning: allowed, accepted */
 	struct tokens end_tag, call_start; /* what may have to be written */
@@ -67,7 +67,7 @@ struct request_error { /* what goes into GEN_FAILED */
  * Errors: ERR_CONTEXT (with both counts), ERR_INVALID (an option, message, stop string or schema),
  * ERR_UNSUPPORTED, ERR_LIMIT, ERR_NOMEM. */
 enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64_t id,
-		     const struct gen_request *g, struct request **ret, struct request_error *why);
+	const struct gen_request *g, struct request **ret, struct request_error *why);
 struct request *request_free(struct request *r);
 DEFINE_AUTO(request)
 /* How many tokens of an answer exist. */
@@ -82,9 +82,10 @@ enum err request_accept(struct request *r, int32_t token);
 bool request_may_go_on(const struct request *r);
 /* The text an accepted token adds, as text_add(). Errors: text_add()'s; it is over then. */
 enum err request_read(struct request *r, int32_t token, struct buf *thought, struct buf *answer,
-		      bool *ret_stopped);
+	bool *ret_stopped);
 /* The last text; `token` is the end token that was drawn, -1 none. Errors: text_end()'s. */
-enum err request_read_end(struct request *r, int32_t token, struct buf *thought, struct buf *answer);
+enum err request_read_end(
+	struct request *r, int32_t token, struct buf *thought, struct buf *answer);
 /* Log probabilities for the next delta: valid until request_logprobs_sent(), then gone. */
 struct str request_logprobs(struct request *r);
 void request_logprobs_sent(struct request *r);

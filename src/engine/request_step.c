@@ -53,8 +53,8 @@ static void begin_force(struct request *r, int32_t token)
 /* A call has to begin, but the model may think first if that is what it wants to. */
 static bool may_think_first(const struct request *r)
 {
-	return r->call_start.n && !r->call_begun && !text_thinking(r->text) && r->think_token >= 0 &&
-	       !request_answer_tokens(r);
+	return r->call_start.n && !r->call_begun && !text_thinking(r->text) &&
+	       r->think_token >= 0 && !request_answer_tokens(r);
 }
 
 static enum err add_probability(struct request *r, struct jw *w, int32_t token, double logprob)
@@ -182,8 +182,8 @@ enum err request_read(struct request *r, int32_t token, struct buf *thought, str
 
 enum err request_read_end(struct request *r, int32_t token, struct buf *thought, struct buf *answer)
 {
-	bool stopped = false, markup = token >= 0 && r->chat &&
-				       r->ops->chat_shows(r->backend, r->chat, token);
+	bool stopped = false,
+	     markup = token >= 0 && r->chat && r->ops->chat_shows(r->backend, r->chat, token);
 	size_t from = answer->len;
 	if (markup)
 		TRY(request_read(r, token, thought, answer, &stopped));
@@ -261,8 +261,9 @@ void request_finish(struct request *r, struct gen_done *d)
 		buf_clear(&r->calls);
 	}
 	if (r->bad_calls)
-		request_warn(r, "the end of the answer could not be read as a tool call; it is given as "
-				"the model wrote it");
+		request_warn(r,
+			"the end of the answer could not be read as a tool call; it is given as "
+			"the model wrote it");
 	else if (r->needs_call && !r->calls.len)
 		request_warn(r, "no tool was called before the answer ended");
 	if (r->schema)

@@ -17,7 +17,8 @@ static struct request *make(struct fake *f, struct gen_request g)
 
 static struct gen_request ask(enum gen_kind kind)
 {
-	struct gen_request g = { .kind = kind, .input = STR("[{\"role\":\"user\",\"content\":\"x\"}]") };
+	struct gen_request g = { .kind = kind,
+		.input = STR("[{\"role\":\"user\",\"content\":\"x\"}]") };
 	gen_sampling_defaults(&g.sampling);
 	g.sampling.temperature = 0;
 	g.sampling.repeat_last_n = 0;
@@ -42,8 +43,11 @@ static void step(struct request *r, char likely, int n, struct buf *thought, str
 TEST(a_budget_ends_the_reasoning_with_its_tag)
 {
 	AUTO(fake) struct fake *f = NULL;
-	CHECK_OK(fake_new(&(struct fake_options){ .n_own = 200, .n_seq = 1, .n_batch = 200,
-				  .think_start = STR("<t>"), .think_end = STR("</t>") },
+	CHECK_OK(fake_new(&(struct fake_options){ .n_own = 200,
+				  .n_seq = 1,
+				  .n_batch = 200,
+				  .think_start = STR("<t>"),
+				  .think_end = STR("</t>") },
 		&f));
 	for (uint32_t budget = 0; budget < 7; budget += 3) {
 		struct gen_request g = ask(GEN_CHAT);
@@ -93,13 +97,25 @@ TEST(wishes_that_exclude_each_other_are_refused)
 		if (k < 4)
 			g.tools = str_from(tools);
 		switch (k) {
-		case 0: g.schema = STR("{\"type\":\"object\"}"); break;
-		case 1: g.grammar = STR("root ::= \"a\""); break;
-		case 2: g.logprobs = true; break;
-		case 3: break;
-		case 4: g.schema = STR("json"), g.grammar = STR("root ::= \"a\""); break;
-		case 5: g.think = THINK_ON, g.think_required = true; break;
-		default: g.bias = bias, g.n_bias = 1;
+		case 0:
+			g.schema = STR("{\"type\":\"object\"}");
+			break;
+		case 1:
+			g.grammar = STR("root ::= \"a\"");
+			break;
+		case 2:
+			g.logprobs = true;
+			break;
+		case 3:
+			break;
+		case 4:
+			g.schema = STR("json"), g.grammar = STR("root ::= \"a\"");
+			break;
+		case 5:
+			g.think = THINK_ON, g.think_required = true;
+			break;
+		default:
+			g.bias = bias, g.n_bias = 1;
 		}
 		enum err e = request_new(&FAKE_OPS, f, 1, &g, &r, &why);
 		if (e != ERR_INVALID && e != ERR_UNSUPPORTED)

@@ -15,7 +15,7 @@
 struct sampler;
 /* Errors: ERR_INVALID (an option out of its range; detail names it), ERR_NOMEM. */
 enum err sampler_new(const struct gen_sampling *o, uint32_t n_vocab, uint32_t n_ctx,
-		     struct sampler **ret, struct err_info *info);
+	struct sampler **ret, struct err_info *info);
 struct sampler *sampler_free(struct sampler *s);
 DEFINE_AUTO(sampler)
 /* Remembers a token of the prompt or the answer for the penalties. Ids out of range are ignored. */
@@ -35,7 +35,7 @@ struct sampler_grammar { /* what may come next; ops NULL: everything */
  * Errors: ERR_ENGINE (no finite logit, or the grammar failed), ERR_INVALID (the grammar allows no
  * token), ERR_NOMEM. */
 enum err sampler_pick(struct sampler *s, float *logits, uint64_t position,
-		      const struct sampler_grammar *g, int32_t *ret);
+	const struct sampler_grammar *g, int32_t *ret);
 /* What is added to logits before everything else: pairs of token and thousandths, copied. Errors:
  * ERR_INVALID (no such token), ERR_NOMEM. */
 enum err sampler_bias(struct sampler *s, const int32_t *pairs, size_t n, struct err_info *info);
@@ -44,6 +44,6 @@ double sampler_log_sum(const float *logits, uint32_t n);
 /* The `k` largest finite logits, best first; returns how many. Pure but for scratch memory of `s`;
  * they are valid until the next call. Errors: ERR_NOMEM. */
 enum err sampler_top(struct sampler *s, const float *logits, uint32_t k,
-		     const struct engine_candidate **ret, uint32_t *ret_n);
+	const struct engine_candidate **ret, uint32_t *ret_n);
 /* A number in [0, 1) from seed and position (SplitMix64). */
 double sampler_random(uint64_t seed, uint64_t position);

@@ -10,12 +10,12 @@
 
 enum {
 	WAITING_DEFAULT = 1024,
-	CHUNK_MIN = 16,   /* tokens of prompt a step carries at least */
-	CHUNK_FIRST = 64, /* while nothing is measured */
-	STUCK_MAX = 3,    /* tries with a batch that cannot shrink before it fails */
-	LOWER_SHARE = 8,  /* one part in so many of a step is for prompts of lower classes */
+	CHUNK_MIN = 16,    /* tokens of prompt a step carries at least */
+	CHUNK_FIRST = 64,  /* while nothing is measured */
+	STUCK_MAX = 3,     /* tries with a batch that cannot shrink before it fails */
+	LOWER_SHARE = 8,   /* one part in so many of a step is for prompts of lower classes */
 	DRAFT_RUNNING = 2, /* with more than so many running, their batch is wide enough without */
-	DRAFT_PAUSE = 64, /* tokens until it is tried again where it did not pay */
+	DRAFT_PAUSE = 64,  /* tokens until it is tried again where it did not pay */
 };
 static const int64_t GAP_DEFAULT_NS = 150 * 1000000LL, AGE_DEFAULT_NS = 15 * 1000000000LL,
 		     PREEMPT_NS = 2 * 1000000000LL, TELL_NS = 500 * 1000000LL;
@@ -36,8 +36,8 @@ struct sched {
 	uint32_t squeeze; /* halvings of the prompt share after ERR_AGAIN */
 	uint32_t stuck;   /* ERR_AGAINs in a row with nothing left to give up */
 	int64_t gap_ns, told_ns;
-	double token_ns;  /* measured: what a token of prompt costs */
-	double answer_ns; /* measured: a step without prompts */
+	double token_ns;   /* measured: what a token of prompt costs */
+	double answer_ns;  /* measured: a step without prompts */
 	double service_ns; /* measured: from admission to the end */
 	bool no_drafts;
 	struct engine_stats stats;
@@ -307,7 +307,8 @@ static void compare_waiting(void *arg, struct request *o, uint32_t place)
  * that has company there, or among those who wait, joins; so does what is too long for a stream. */
 static bool wants_shared(struct sched *s, const struct request *r, const struct cells_family *f)
 {
-	if (!s->caps->pool[POOL_SHARED].n_cells || request_cells(r) > s->caps->pool[POOL_SHARED].n_ctx)
+	if (!s->caps->pool[POOL_SHARED].n_cells ||
+		request_cells(r) > s->caps->pool[POOL_SHARED].n_ctx)
 		return false;
 	if (f->n >= CELLS_SHARE_MIN || f->leader || !fits_own(s, r))
 		return true;
@@ -505,7 +506,9 @@ static void put_draft(struct sched *s, struct slot *l)
 	r->n_draft = draft_lookup(&r->feed, r->draft, may);
 	for (unsigned i = 0; i < r->n_draft; i++)
 		s->batch[s->n_batch++] = (struct engine_token){ .token = r->draft[i],
-			.pos = (int32_t)(l->kv.n + l->n_batch + i), .seq = l->seq, .out = true };
+			.pos = (int32_t)(l->kv.n + l->n_batch + i),
+			.seq = l->seq,
+			.out = true };
 	s->stats.drafted += r->n_draft;
 }
 
@@ -619,7 +622,8 @@ static bool fill(struct sched *s, enum engine_pool p, size_t *ret_prompts)
 	size_t prompts = 0;
 	s->n_batch = 0;
 	EACH_RUNNING(s, l)
-	if (l->pool == p && !l->leader && !l->reader && !l->req->strict && left(l) == 1 && !tell_begun(s, l)) {
+	if (l->pool == p && !l->leader && !l->reader && !l->req->strict && left(l) == 1 &&
+		!tell_begun(s, l)) {
 		put(s, l, 1);
 		put_draft(s, l);
 	}
@@ -811,8 +815,9 @@ static void measure(struct sched *s, int64_t ns, size_t prompts)
 	if (!prompts)
 		smooth(&s->answer_ns, t);
 	else if (prompts >= CHUNK_MIN)
-		smooth(&s->token_ns, (t > s->answer_ns && s->n_batch > prompts ? t - s->answer_ns : t) /
-					     (double)prompts);
+		smooth(&s->token_ns,
+			(t > s->answer_ns && s->n_batch > prompts ? t - s->answer_ns : t) /
+				(double)prompts);
 }
 
 /* ---- what goes wrong ---- */
@@ -868,7 +873,8 @@ static enum err step_pool(struct sched *s, enum engine_pool p)
 	}
 	if (e)
 		return e;
-	s->stats.tokens_in += prompts; /* moves while a long prompt is read: progress to whoever watches */
+	s->stats.tokens_in +=
+		prompts; /* moves while a long prompt is read: progress to whoever watches */
 	measure(s, now(s) - from, prompts);
 	s->squeeze = s->stuck = 0;
 	TRY(commit(s, p));

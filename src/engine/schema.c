@@ -6,9 +6,9 @@
 
 enum {
 	PATH_MAX_BYTES = 160,
-	DEPTH_MAX = 100,      /* of schema and value; JSON's own limit is 64, references add to it */
-	STEPS_MAX = 1 << 20,  /* of one validation: anyOf in anyOf multiplies */
-	REPEAT_MAX = 1000,    /* libllama's grammars take 2,000 rules in a repetition */
+	DEPTH_MAX = 100,     /* of schema and value; JSON's own limit is 64, references add to it */
+	STEPS_MAX = 1 << 20, /* of one validation: anyOf in anyOf multiplies */
+	REPEAT_MAX = 1000,   /* libllama's grammars take 2,000 rules in a repetition */
 };
 
 struct path { /* where we are, for messages; cut when it is too long */
@@ -61,8 +61,8 @@ static const char *const refused[] = { "not", "if", "then", "else", "patternProp
 	"additionalItems", "$dynamicRef", "$recursiveRef" };
 /* Without one of these a schema says nothing. */
 static const char *const demands[] = { "type", "enum", "const", "properties", "required",
-	"additionalProperties", "items", "prefixItems", "anyOf", "oneOf", "allOf", "$ref", "pattern",
-	"minLength", "maxLength", "format", "minItems", "maxItems", "minimum", "maximum",
+	"additionalProperties", "items", "prefixItems", "anyOf", "oneOf", "allOf", "$ref",
+	"pattern", "minLength", "maxLength", "format", "minItems", "maxItems", "minimum", "maximum",
 	"exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minProperties", "maxProperties",
 	"uniqueItems" };
 
@@ -153,13 +153,15 @@ static enum err check_numbers(const json_t *s, struct path *p, struct err_info *
 			return bad(p, info, "must be a number: ", numbers[i]);
 	}
 	const json_t *step = json_object_get(s, "multipleOf");
-	return step && !(json_number_value(step) > 0) ? bad(p, info, "must be above 0: ", "multipleOf")
-						      : OK;
+	return step && !(json_number_value(step) > 0)
+		       ? bad(p, info, "must be above 0: ", "multipleOf")
+		       : OK;
 }
 
 static enum err check_required(const json_t *s, struct path *p, struct err_info *info)
 {
-	const json_t *names = json_object_get(s, "required"), *map = json_object_get(s, "properties");
+	const json_t *names = json_object_get(s, "required"),
+		     *map = json_object_get(s, "properties");
 	if (!names)
 		return OK;
 	if (!json_is_array(names))
@@ -294,8 +296,9 @@ static const json_t *resolve(const json_t *root, const char *ref)
 		name[n] = 0;
 		uint64_t i = 0;
 		if (json_is_array(at))
-			at = str_to_u64((struct str){ name, n }, &i) ? NULL
-								     : json_array_get(at, (size_t)i);
+			at = str_to_u64((struct str){ name, n }, &i)
+				     ? NULL
+				     : json_array_get(at, (size_t)i);
 		else
 			at = json_object_get(at, name);
 		ref += n;
@@ -396,7 +399,8 @@ static size_t characters(const json_t *v)
 
 static enum err validate_array(struct check *c, const json_t *s, const json_t *v)
 {
-	const json_t *items = json_object_get(s, "items"), *first = json_object_get(s, "prefixItems");
+	const json_t *items = json_object_get(s, "items"),
+		     *first = json_object_get(s, "prefixItems");
 	size_t n = json_array_size(v);
 	if (json_is_array(items)) {
 		first = items;

@@ -20,12 +20,14 @@ TEST(schemas_that_cannot_be_held_are_named_by_place)
 	} rows[] = {
 		{ "{\"type\":\"object\"}", NULL },
 		{ "{\"type\":[\"string\",\"null\"]}", NULL },
-		{ "{\"title\":\"x\",\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"type\":\"null\"}}}", NULL },
+		{ "{\"title\":\"x\",\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"type\":\"null\"}}}",
+			NULL },
 		{ "{\"properties\":{\"a\":true,\"b\":{}},\"required\":[\"a\"]}", NULL },
 		{ "{\"enum\":[1,\"a\",null]}", NULL },
 		{ "{\"const\":{\"not\":1}}", NULL }, /* a value, not a schema */
 		{ "{}", "schema at #: demands nothing" },
-		{ "{\"$schema\":\"x\",\"title\":\"t\",\"default\":1}", "schema at #: demands nothing" },
+		{ "{\"$schema\":\"x\",\"title\":\"t\",\"default\":1}",
+			"schema at #: demands nothing" },
 		{ "true", "schema at #: demands nothing" },
 		{ "[]", "schema at #: must be a schema" },
 		{ "{\"type\":\"text\"}", "schema at #: unknown type text" },
@@ -33,7 +35,8 @@ TEST(schemas_that_cannot_be_held_are_named_by_place)
 		{ "{\"type\":7}", "schema at #: unknown type" },
 		{ "{\"properties\":{\"a\":{\"items\":{\"if\":{}}}}}",
 			"schema at #/properties/a/items: cannot be enforced: if" },
-		{ "{\"anyOf\":[{\"type\":\"null\"},{\"contains\":{}}]}", "schema at #/anyOf/1: cannot be" },
+		{ "{\"anyOf\":[{\"type\":\"null\"},{\"contains\":{}}]}",
+			"schema at #/anyOf/1: cannot be" },
 		{ "{\"allOf\":{}}", "schema at #/allOf: must be a list" },
 		{ "{\"items\":3}", "schema at #/items: must be a schema" },
 		{ "{\"properties\":[]}", "schema at #/properties: must be an object" },
@@ -77,17 +80,21 @@ TEST(values_are_held_against_each_keyword)
 		{ "{\"multipleOf\":0.1}", "0.7", NULL },
 		{ "{\"multipleOf\":2}", "3", "no multiple" },
 		{ "{\"minimum\":2}", "\"one\"", NULL }, /* numbers only */
-		{ "{\"maxLength\":3}", "\"\\u00fc\\u00fc\\u00fc\"", NULL }, /* characters, not bytes */
+		{ "{\"maxLength\":3}", "\"\\u00fc\\u00fc\\u00fc\"",
+			NULL }, /* characters, not bytes */
 		{ "{\"maxLength\":2}", "\"\\u00fc\\u00fc\\u00fc\"", "too long" },
 		{ "{\"items\":{\"type\":\"null\"}}", "[null,1]", "$[1]: is of another type" },
-		{ "{\"prefixItems\":[{\"type\":\"null\"}],\"items\":{\"type\":\"string\"}}", "[null,\"a\"]", NULL },
-		{ "{\"prefixItems\":[{\"type\":\"null\"}],\"items\":{\"type\":\"string\"}}", "[null,1]", "$[1]" },
+		{ "{\"prefixItems\":[{\"type\":\"null\"}],\"items\":{\"type\":\"string\"}}",
+			"[null,\"a\"]", NULL },
+		{ "{\"prefixItems\":[{\"type\":\"null\"}],\"items\":{\"type\":\"string\"}}",
+			"[null,1]", "$[1]" },
 		{ "{\"uniqueItems\":true}", "[1,2,{\"a\":1},{\"a\":1}]", "twice" },
 		{ "{\"minItems\":2}", "[1]", "too short" },
 		{ "{\"required\":[\"a\"]}", "{\"b\":1}", "$: lacks \"a\"" },
-		{ "{\"properties\":{\"a\":{\"properties\":{\"b\":{\"type\":\"null\"}}}}}", "{\"a\":{\"b\":1}}",
-			"$.a.b: is of another type" },
-		{ "{\"properties\":{\"a\":{}},\"additionalProperties\":false}", "{\"b\":1}", "has \"b\"" },
+		{ "{\"properties\":{\"a\":{\"properties\":{\"b\":{\"type\":\"null\"}}}}}",
+			"{\"a\":{\"b\":1}}", "$.a.b: is of another type" },
+		{ "{\"properties\":{\"a\":{}},\"additionalProperties\":false}", "{\"b\":1}",
+			"has \"b\"" },
 		{ "{\"additionalProperties\":{\"type\":\"null\"}}", "{\"b\":1}", "$.b" },
 		{ "{\"additionalProperties\":true}", "{\"b\":1}", NULL },
 		{ "{\"maxProperties\":1}", "{\"a\":1,\"b\":2}", "too long" },
@@ -96,7 +103,8 @@ TEST(values_are_held_against_each_keyword)
 		{ "{\"oneOf\":[{\"type\":\"integer\"},{\"minimum\":3}]}", "4", "more than one" },
 		{ "{\"oneOf\":[{\"type\":\"integer\"},{\"minimum\":3}]}", "4.5", NULL },
 		{ "{\"allOf\":[{\"type\":\"integer\"},{\"minimum\":3}]}", "2", "below" },
-		{ "{\"$ref\":\"#/$defs/n\",\"maximum\":5,\"$defs\":{\"n\":{\"minimum\":3}}}", "6", "above" },
+		{ "{\"$ref\":\"#/$defs/n\",\"maximum\":5,\"$defs\":{\"n\":{\"minimum\":3}}}", "6",
+			"above" },
 		{ "{\"$ref\":\"#/$defs/n\",\"$defs\":{\"n\":{\"minimum\":3}}}", "2", "below" },
 		{ "{\"properties\":{\"next\":{\"$ref\":\"#\"}},\"required\":[\"v\"]}",
 			"{\"v\":1,\"next\":{\"v\":2,\"next\":{}}}", "$.next.next: lacks \"v\"" },
@@ -107,7 +115,8 @@ TEST(values_are_held_against_each_keyword)
 		enum err e = schema_validate(s, v, &info);
 		if ((e == OK) != !rows[i].says || (e && e != ERR_INVALID) ||
 			(e && !strstr(info.detail, rows[i].says)))
-			FAIL("%s, %s: %s %s", rows[i].schema, rows[i].value, err_slug(e), info.detail);
+			FAIL("%s, %s: %s %s", rows[i].schema, rows[i].value, err_slug(e),
+				info.detail);
 	}
 }
 
@@ -130,9 +139,10 @@ TEST(a_check_that_does_not_end_is_given_up)
 
 TEST(what_a_grammar_cannot_take_is_left_to_the_check)
 {
-	AUTO_JSON json_t *s = parse("{\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":5000},\"b\":true,"
-				    "\"c\":{\"maxItems\":10}},\"additionalProperties\":true,"
-				    "\"enum\":[true,{\"maxLength\":5000}]}");
+	AUTO_JSON json_t *s =
+		parse("{\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":5000},\"b\":true,"
+		      "\"c\":{\"maxItems\":10}},\"additionalProperties\":true,"
+		      "\"enum\":[true,{\"maxLength\":5000}]}");
 	AUTO_JSON json_t *want = parse("{\"properties\":{\"a\":{\"type\":\"string\"},\"b\":{},"
 				       "\"c\":{\"maxItems\":10}},\"additionalProperties\":true,"
 				       "\"enum\":[true,{\"maxLength\":5000}]}");

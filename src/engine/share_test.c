@@ -70,8 +70,15 @@ static void on_queued(void *arg, uint64_t id, const struct gen_queued *v)
 }
 
 /* A machine as it was measured: a step costs 5 ms, a token 3, a cell in use a little for each. */
-static const struct fake_options MACHINE = { .n_shared = 8192, .n_read = 8192, .n_own = 2048, .n_seq = 8,
-	.n_run = 24, .n_batch = 512, .step_ns = 5000000, .token_ns = 3000000, .cell_ns = 300 };
+static const struct fake_options MACHINE = { .n_shared = 8192,
+	.n_read = 8192,
+	.n_own = 2048,
+	.n_seq = 8,
+	.n_run = 24,
+	.n_batch = 512,
+	.step_ns = 5000000,
+	.token_ns = 3000000,
+	.cell_ns = 300 };
 
 static struct world *world_new(const struct fake_options *o, struct sched_options so)
 {
@@ -94,9 +101,15 @@ static void world_free(struct world *w)
 
 static struct gen_request chat(const char *input, uint64_t person, int32_t answer)
 {
-	return (struct gen_request){ .kind = GEN_CHAT, .input = str_from(input), .person = person,
-		.sampling = { .top_p = 1, .typical_p = 1, .repeat_penalty = 1, .mirostat_tau = 5,
-			.mirostat_eta = 0.1f, .num_predict = answer } };
+	return (struct gen_request){ .kind = GEN_CHAT,
+		.input = str_from(input),
+		.person = person,
+		.sampling = { .top_p = 1,
+			.typical_p = 1,
+			.repeat_penalty = 1,
+			.mirostat_tau = 5,
+			.mirostat_eta = 0.1f,
+			.num_predict = answer } };
 }
 
 static void add(struct world *w, uint64_t id, const struct gen_request *g)
@@ -147,7 +160,8 @@ TEST(eight_who_come_together_read_their_instructions_once)
 	for (unsigned round = 0; round < 2; round++) {
 		uint64_t before = fake_tokens(w->fake);
 		for (unsigned i = 0; i < 8; i++) {
-			g[i] = chat(with_prefix(text[i], 1400, 1100, 0, COMPANY, i + 10 * round), i, 64);
+			g[i] = chat(with_prefix(text[i], 1400, 1100, 0, COMPANY, i + 10 * round), i,
+				64);
 			add(w, i, &g[i]);
 		}
 		run(w);
@@ -193,8 +207,7 @@ TEST(a_group_shares_among_itself_only)
 {
 	struct world *w = world_new(&MACHINE, (struct sched_options){ 0 });
 	char a[600];
-	struct gen_request g =
-		chat(with_prefix(a, 600, 400, 0, "\"share\":\"group\"", 1), 1, 8);
+	struct gen_request g = chat(with_prefix(a, 600, 400, 0, "\"share\":\"group\"", 1), 1, 8);
 	for (unsigned i = 0; i < 3; i++) {
 		g.group = i < 2 ? 5 : 6;
 		g.person = i;
@@ -399,10 +412,10 @@ TEST_TIMEOUT(a_day_of_work_starves_nobody, 300)
 				if (busy[i])
 					continue; /* that many at once do not come */
 				class[i] = (uint8_t)(many > 1 ? 2 : dice(&x, 6) ? 0 : 1);
-				struct gen_request g = chat(
-					with_prefix(text[i], 1500, dice(&x, 8) ? 60 : 700,
-						dice(&x, 3), dice(&x, 2) ? COMPANY : "", i),
-					person, 10 + (int32_t)dice(&x, 60));
+				struct gen_request g =
+					chat(with_prefix(text[i], 1500, dice(&x, 8) ? 60 : 700,
+						     dice(&x, 3), dice(&x, 2) ? COMPANY : "", i),
+						person, 10 + (int32_t)dice(&x, 60));
 				g.priority = class[i];
 				busy[i] = true;
 				add(w, use, &g);
@@ -424,8 +437,9 @@ TEST_TIMEOUT(a_day_of_work_starves_nobody, 300)
 				done++;
 			}
 	}
-	fprintf(stderr, "# %llu requests in a day; longest wait for a first token: %.1f s, workflow "
-			"%.1f s, batch %.1f s\n",
+	fprintf(stderr,
+		"# %llu requests in a day; longest wait for a first token: %.1f s, workflow "
+		"%.1f s, batch %.1f s\n",
 		(unsigned long long)done, (double)worst[0] / 1e9, (double)worst[1] / 1e9,
 		(double)worst[2] / 1e9);
 	CHECK(done > 20000);

@@ -199,7 +199,8 @@ static enum err show(struct text *t, struct buf *out, size_t keep)
 /* A byte for the splitter; where it wants all, also the stage is kept. */
 static enum err byte_split(struct text *t, char c)
 {
-	if (t->split.whole && t->stage == STAGE_THOUGHT && stop_set_feed(t->end, (unsigned char)c)) {
+	if (t->split.whole && t->stage == STAGE_THOUGHT &&
+		stop_set_feed(t->end, (unsigned char)c)) {
 		stop_set_reset(t->end);
 		t->stage = STAGE_ANSWER;
 	} else if (t->split.whole && t->stage == STAGE_ANSWER && t->scan &&

@@ -12,12 +12,12 @@
 #include "engine/llama_fixture.h"
 #include "tests/test.h"
 
-#define TWO_TOOLS                                                                                  \
-	"[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"the weather\","   \
-	"\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"enum\":"      \
-	"[\"Bern\",\"Oslo\"]},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},\"required\":"  \
-	"[\"city\",\"days\"]}}},"                                                                      \
-	"{\"type\":\"function\",\"function\":{\"name\":\"clock\",\"parameters\":{\"type\":\"object\","  \
+#define TWO_TOOLS                                                                                         \
+	"[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"the weather\","     \
+	"\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"enum\":"     \
+	"[\"Bern\",\"Oslo\"]},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},\"required\":" \
+	"[\"city\",\"days\"]}}},"                                                                         \
+	"{\"type\":\"function\",\"function\":{\"name\":\"clock\",\"parameters\":{\"type\":\"object\","    \
 	"\"properties\":{\"zone\":{\"type\":\"string\",\"maxLength\":8}},\"required\":[\"zone\"]}}}]"
 #define USER(text) "[{\"role\":\"user\",\"content\":\"" text "\"}]"
 
@@ -138,7 +138,8 @@ TEST_TIMEOUT(a_call_that_is_cut_off_is_text_and_a_warning, 60)
 	CHECK_EQ_INT(a.d.reason, GEN_LENGTH);
 	CHECK_EQ_INT(a.calls.len, 0);
 	CHECK(a.text.len > 0);
-	CHECK(str_find(buf_str(&a.warnings), STR("could not be read as a tool call"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&a.warnings), STR("could not be read as a tool call"), 0) !=
+		SIZE_MAX);
 	drive_answer_done(&a);
 	drive_free(d);
 }
@@ -148,22 +149,25 @@ TEST_TIMEOUT(calls_and_results_in_the_talk_reach_the_model, 60)
 	for (int k = 0; k < 2; k++) {
 		struct llama_backend *b = backend(STARTERS[k]);
 		struct engine_prompt p = { 0 };
-		struct gen_request g = chat("[{\"role\":\"user\",\"content\":\"weather?\"},"
-					    "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":"
-					    "[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":"
-					    "\"weather\",\"arguments\":\"{\\\"city\\\":\\\"Bern\\\"}\"}}]},"
-					    "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":"
-					    "\"RAIN-4711\"}]");
+		struct gen_request g =
+			chat("[{\"role\":\"user\",\"content\":\"weather?\"},"
+			     "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":"
+			     "[{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":"
+			     "\"weather\",\"arguments\":\"{\\\"city\\\":\\\"Bern\\\"}\"}}]},"
+			     "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":"
+			     "\"RAIN-4711\"}]");
 		g.tools = STR(TWO_TOOLS);
 		CHECK_OK(LLAMA_OPS.prompt(b, &g, &p, NULL));
 		AUTO_BUF struct buf text = BUF(1 << 20);
 		for (size_t i = 0; i < p.tokens.n; i++)
 			CHECK_OK(LLAMA_OPS.piece_all(b, p.tokens.v[i], &text));
-		static const char *const there[] = { "\"name\":\"clock\"", "<tool_response>\nRAIN-4711",
+		static const char *const there[] = { "\"name\":\"clock\"",
+			"<tool_response>\nRAIN-4711",
 			"{\"name\":\"weather\",\"arguments\":{\"city\":\"Bern\"}}" };
 		for (size_t i = 0; i < 3; i++)
 			if (str_find(buf_str(&text), str_from(there[i]), 0) == SIZE_MAX)
-				FAIL("%s lacks %s: %.*s", STARTERS[k], there[i], (int)text.len, text.ptr);
+				FAIL("%s lacks %s: %.*s", STARTERS[k], there[i], (int)text.len,
+					text.ptr);
 		engine_prompt_done(&p);
 		llama_backend_free_all(b);
 	}
@@ -178,7 +182,8 @@ TEST(bad_tools_are_refused_by_name)
 		{ "[1]", "", "tools[0] must be an object" },
 		{ "[{\"type\":\"web\"}]", "", "tools[0] must be a function" },
 		{ "[{\"type\":\"function\",\"function\":{}}]", "", "tools[0].function.name" },
-		{ "[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]", "", "tools[0].function.name" },
+		{ "[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]", "",
+			"tools[0].function.name" },
 		{ "[{\"type\":\"function\",\"function\":{\"name\":\"a\",\"parameters\":[]}}]", "",
 			"tools[0].function.parameters" },
 		{ "[{\"type\":\"function\",\"function\":{\"name\":\"a\",\"parameters\":{\"type\":\"date\"}}}]",
@@ -246,8 +251,8 @@ static enum shim_result read_answer(const struct shim_templates *t, const char *
 	for (int i = 0; i < 3; i++)
 		r->part[i] = BUF(1 << 20);
 	for (size_t i = 0, n = strlen(text); i < n; i += piece)
-		CHECK_EQ_INT(shim_chat_split(c, text + i, n - i < piece ? n - i : piece, false, add, r,
-				     &stopped),
+		CHECK_EQ_INT(shim_chat_split(c, text + i, n - i < piece ? n - i : piece, false, add,
+				     r, &stopped),
 			SHIM_OK);
 	enum shim_result e = shim_chat_split(c, "", 0, true, add, r, &stopped);
 	shim_chat_free(c);
@@ -283,9 +288,11 @@ TEST_TIMEOUT(answers_are_taken_apart_whatever_the_pieces, 120)
 		{ "<think>\nhm\n</think>\n\nI look.\n" CALL(BERN), "hm", "I look.", 1, false },
 		{ CALL(BERN) "\n" CALL("{\"city\": \"Oslo\", \"days\": 1}"), "", "", 2, false },
 		{ "So:\n<tool_call>\n{\"name\": \"weather\", \"argu", "", NULL, 0, true },
-		{ CALL(BERN) "\n<tool_call>\n{\"name\": \"clo", "", "<tool_call>\n{\"name\": \"clo", 1, true },
+		{ CALL(BERN) "\n<tool_call>\n{\"name\": \"clo", "", "<tool_call>\n{\"name\": \"clo",
+			1, true },
 		{ "So:\n<tool_call>\nnonsense\n</tool_call>", "", NULL, 0, true },
-		{ "So:\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Be", "", NULL, 0, true },
+		{ "So:\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Be", "",
+			NULL, 0, true },
 	};
 	llama_backend_prepare();
 	struct llama_model *m = vocab_of("smollm2");
@@ -301,8 +308,10 @@ TEST_TIMEOUT(answers_are_taken_apart_whatever_the_pieces, 120)
 			struct str answer = str_trim(buf_str(&r.part[SHIM_ANSWER]));
 			AUTO_JSON json_t *calls = NULL;
 			if ((e == SHIM_INVALID) != rows[i].bad)
-				FAIL("row %zu, piece %zu: %d, answer %.*s", i, piece, e, STR_ARG(answer));
-			CHECK_EQ_STR(str_trim(buf_str(&r.part[SHIM_THOUGHT])), str_from(rows[i].thought));
+				FAIL("row %zu, piece %zu: %d, answer %.*s", i, piece, e,
+					STR_ARG(answer));
+			CHECK_EQ_STR(str_trim(buf_str(&r.part[SHIM_THOUGHT])),
+				str_from(rows[i].thought));
 			if (rows[i].answer)
 				CHECK_EQ_STR(answer, str_from(rows[i].answer));
 			else /* nothing is lost */
@@ -409,8 +418,10 @@ TEST_TIMEOUT(schemas_and_grammars_that_cannot_be_held_are_refused, 120)
 		{ true, "{\"type\":\"date\"}", "schema at #: unknown type date" },
 		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{\"not\":{}}}}}",
 			"schema at #/properties/a/items: cannot be enforced: not" },
-		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/x\"}}}", "#/properties/a" },
-		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"http://x/y\"}}}", "#/properties/a" },
+		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/x\"}}}",
+			"#/properties/a" },
+		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"http://x/y\"}}}",
+			"#/properties/a" },
 		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"pattern\":\"^(?=x)$\"}}}",
 			"schema" },
 		{ true, "{\"type\":\"object\",\"properties\":{},\"required\":[\"b\"]}", "b" },
@@ -496,7 +507,8 @@ TEST_TIMEOUT(answers_follow_their_schema_or_say_so, 300)
 		drive_answer_done(&a);
 		g.sampling.num_predict = 4; /* cut off */
 		a = run(d, &g);
-		CHECK(str_starts(buf_str(&a.warnings), STR("the answer does not follow the schema")));
+		CHECK(str_starts(
+			buf_str(&a.warnings), STR("the answer does not follow the schema")));
 		drive_answer_done(&a);
 	}
 	struct gen_request g = chat(USER("Answer yes or no: is ice cold?"));
@@ -517,7 +529,8 @@ static double *own_logprobs(struct llama_backend *b, const struct gen_request *g
 	struct engine_token batch[128];
 	CHECK(p.tokens.n <= 128);
 	for (size_t i = 0; i < p.tokens.n; i++)
-		batch[i] = (struct engine_token){ p.tokens.v[i], (int32_t)i, 0, i + 1 == p.tokens.n };
+		batch[i] =
+			(struct engine_token){ p.tokens.v[i], (int32_t)i, 0, i + 1 == p.tokens.n };
 	CHECK_OK(LLAMA_OPS.pool_open(b, POOL_OWN));
 	CHECK_OK(LLAMA_OPS.decode(b, POOL_OWN, batch, p.tokens.n));
 	const float *row = LLAMA_OPS.logits(b, p.tokens.n - 1);
@@ -550,7 +563,8 @@ TEST_TIMEOUT(logprobs_are_the_models_own, 120)
 	uint32_t n;
 	double *want = own_logprobs(b, &g, &n);
 	AUTO_BUF struct buf text = BUF(1 << 20);
-	struct str all = buf_str(&a.logprobs), first = str_sub(all, 0, str_find(all, STR("}]}]"), 0) + 4);
+	struct str all = buf_str(&a.logprobs),
+		   first = str_sub(all, 0, str_find(all, STR("}]}]"), 0) + 4);
 	AUTO_JSON json_t *doc = NULL;
 	CHECK_OK(json_read(first, 1 << 20, 16, &doc, NULL));
 	const json_t *e = json_array_get(doc, 0), *top = json_object_get(e, "top_logprobs");
@@ -605,7 +619,8 @@ static struct engine_prompt prompt(struct llama_backend *b, const char *messages
 	return p;
 }
 
-#define SYS(share) "{\"role\":\"system\",\"content\":\"You work for the mill. Be polite.\"" share "}"
+#define SYS(share)                                                                                 \
+	"{\"role\":\"system\",\"content\":\"You work for the mill. Be polite.\"" share "}"
 #define ASKS(text, share) "{\"role\":\"user\",\"content\":\"" text "\"" share "}"
 #define COMPANY ",\"share\":\"company\""
 #define GROUP ",\"share\":\"group\""
@@ -614,13 +629,16 @@ TEST_TIMEOUT(the_shared_beginning_ends_where_the_persons_text_begins, 120)
 {
 	for (int k = 0; k < 2; k++) {
 		struct llama_backend *b = backend(STARTERS[k]);
-		struct engine_prompt plain = prompt(b, "[" SYS("") "," ASKS("Zebra?", "") "]"),
-				     p = prompt(b, "[" SYS(COMPANY) "," ASKS("Zebra?", "") "]"),
-				     q = prompt(b, "[" SYS(COMPANY) "," ASKS("Otter?", "") "]"),
-				     g = prompt(b, "[" SYS(COMPANY) "," ASKS("All of us.", GROUP) ","
-					   "{\"role\":\"assistant\",\"content\":\"Yes.\"" GROUP "},"
-					   ASKS("Zebra?", "") "]"),
-				     late = prompt(b, "[" SYS("") "," ASKS("Zebra?", COMPANY) "]");
+		struct engine_prompt
+			plain = prompt(b, "[" SYS("") "," ASKS("Zebra?", "") "]"),
+			p = prompt(b, "[" SYS(COMPANY) "," ASKS("Zebra?", "") "]"),
+			q = prompt(b, "[" SYS(COMPANY) "," ASKS("Otter?", "") "]"),
+			g = prompt(b,
+				"[" SYS(COMPANY) "," ASKS("All of us.",
+					GROUP) ","
+					       "{\"role\":\"assistant\",\"content\":\"Yes.\"" GROUP
+					       "}," ASKS("Zebra?", "") "]"),
+			late = prompt(b, "[" SYS("") "," ASKS("Zebra?", COMPANY) "]");
 		AUTO_BUF struct buf text = BUF(1 << 16);
 		/* the key itself leaves no trace in the prompt */
 		CHECK_EQ_INT(plain.tokens.n, p.tokens.n);

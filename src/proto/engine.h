@@ -16,36 +16,48 @@
 #include "os/ipc.h"
 
 enum engine_msg {
-	ENGINE_LOAD = 0x200, ENGINE_READY, ENGINE_REFUSED,
-	GEN_START, GEN_CANCEL, GEN_BEGUN, GEN_DELTA, GEN_DONE, GEN_FAILED,
-	ENGINE_COUNT, ENGINE_COUNTED, ENGINE_STATS,
-	GEN_QUEUED, ENGINE_PURGE, ENGINE_TUNED,
-	ENGINE_EMBED, ENGINE_EMBEDDED, /* proto/embed.h */
+	ENGINE_LOAD = 0x200,
+	ENGINE_READY,
+	ENGINE_REFUSED,
+	GEN_START,
+	GEN_CANCEL,
+	GEN_BEGUN,
+	GEN_DELTA,
+	GEN_DONE,
+	GEN_FAILED,
+	ENGINE_COUNT,
+	ENGINE_COUNTED,
+	ENGINE_STATS,
+	GEN_QUEUED,
+	ENGINE_PURGE,
+	ENGINE_TUNED,
+	ENGINE_EMBED,
+	ENGINE_EMBEDDED, /* proto/embed.h */
 };
 
 enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
 /* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
 struct engine_load {
-	int model_fd;            /* read-only; owned by the struct's holder */
-	bool gpu;                /* profile */
-	uint32_t n_ctx;          /* cells in all, shared by the sequences */
-	uint32_t n_seq;          /* sequences decoded together */
+	int model_fd;   /* read-only; owned by the struct's holder */
+	bool gpu;       /* profile */
+	uint32_t n_ctx; /* cells in all, shared by the sequences */
+	uint32_t n_seq; /* sequences decoded together */
 	uint32_t n_threads, n_batch, n_ubatch;
-	int32_t n_gpu_layers;    /* -1 all */
-	uint32_t n_ctx_own;      /* positions of a stream of the second pool (requests that share
+	int32_t n_gpu_layers; /* -1 all */
+	uint32_t n_ctx_own;   /* positions of a stream of the second pool (requests that share
 				    nothing); 0: chosen */
-	int8_t flash;            /* -1: chosen, 0 off, 1 on */
-	uint64_t cache_bytes;    /* RAM tier of the prefix cache; 0: chosen */
+	int8_t flash;         /* -1: chosen, 0 off, 1 on */
+	uint64_t cache_bytes; /* RAM tier of the prefix cache; 0: chosen */
 	/* What an engine measured here before (engine_info.tuned) and its build; an engine of
 	 * another build measures again. Empty: nothing is known. */
 	char tuned[ENGINE_TUNED_MAX + 1], tuned_build[64];
 	/* From the keeper only (not in engine_params): the disk tier. */
-	uint64_t disk_bytes;     /* its limit; 0: there is none, and the fields below say nothing */
-	int cache_fd;            /* read and write; owned by the struct's holder */
+	uint64_t disk_bytes; /* its limit; 0: there is none, and the fields below say nothing */
+	int cache_fd;        /* read and write; owned by the struct's holder */
 	uint8_t cache_key[KEY_LEN]; /* of this model's file; to be wiped after use */
 };
-struct engine_info {             /* borrowed strings: valid while the message is */
-	uint32_t n_ctx;          /* tokens of prompt and answer that one request may have */
+struct engine_info {    /* borrowed strings: valid while the message is */
+	uint32_t n_ctx; /* tokens of prompt and answer that one request may have */
 	uint32_t n_ctx_train, n_seq, n_vocab, n_threads;
 	uint64_t model_bytes, kv_bytes; /* measured */
 	bool has_template, gpu;
@@ -53,77 +65,87 @@ struct engine_info {             /* borrowed strings: valid while the message is
 	 * instead. One that does not write takes ENGINE_EMBED alone. */
 	bool writes, ranks;
 	uint32_t n_embd;
-	struct str build;        /* engine build: llama.cpp's version and tree hash */
-	struct str template_hash;/* hex SHA-256 of the chat template in use */
+	struct str build;         /* engine build: llama.cpp's version and tree hash */
+	struct str template_hash; /* hex SHA-256 of the chat template in use */
 	struct str architecture, description;
 	/* The settings it measured for this model and machine, one line of text that the server
 	 * stores and gives back in engine_load; empty: it measured nothing. */
 	struct str tuned;
 };
 
-enum gen_kind { GEN_CHAT, GEN_PROMPT };    /* messages through the template | raw text */
+enum gen_kind { GEN_CHAT, GEN_PROMPT }; /* messages through the template | raw text */
 /* Default: what the template does. The last three switch it on and say how long. */
 enum gen_think {
-	THINK_DEFAULT, THINK_OFF, THINK_ON, THINK_LOW, THINK_MEDIUM, THINK_HIGH,
+	THINK_DEFAULT,
+	THINK_OFF,
+	THINK_ON,
+	THINK_LOW,
+	THINK_MEDIUM,
+	THINK_HIGH,
 };
 enum { GEN_TOP_LOGPROBS_MAX = 20, GEN_BIAS_MAX = 1024, GEN_BIAS_MILLI_MAX = 100000 };
-struct gen_sampling {            /* Ollama's options and defaults (map serving.md 1.4) */
+struct gen_sampling { /* Ollama's options and defaults (map serving.md 1.4) */
 	float temperature, top_p, min_p, typical_p, repeat_penalty, presence_penalty,
 		frequency_penalty, mirostat_tau, mirostat_eta;
 	int32_t top_k, repeat_last_n, mirostat;
-	int64_t seed;            /* -1: random; the seed used comes back in GEN_BEGUN */
-	int32_t num_predict;     /* -1 until the end or the context, -2 fill the context */
+	int64_t seed;        /* -1: random; the seed used comes back in GEN_BEGUN */
+	int32_t num_predict; /* -1 until the end or the context, -2 fill the context */
 };
-struct gen_request {             /* strings are borrowed */
+struct gen_request { /* strings are borrowed */
 	enum gen_kind kind;
 	/* GEN_CHAT: JSON array of {role, content}; "share": "group" or "company" beside them says
 	 * who may start from what was read for this message (default: the person alone; the
 	 * server has checked the right). GEN_PROMPT: text. */
 	struct str input;
-	struct str tools;        /* JSON array or empty */
-	struct str schema; /* JSON schema the answer must follow, or empty; "json" = any object */
-	struct str grammar;      /* the same as GBNF, or empty; not both */
-	struct str tool_choice;  /* empty or "auto", "none", "required", "=NAME" (that function) */
-	bool one_call;           /* at most one tool call an answer */
+	struct str tools;   /* JSON array or empty */
+	struct str schema;  /* JSON schema the answer must follow, or empty; "json" = any object */
+	struct str grammar; /* the same as GBNF, or empty; not both */
+	struct str tool_choice; /* empty or "auto", "none", "required", "=NAME" (that function) */
+	bool one_call;          /* at most one tool call an answer */
 	enum gen_think think;
-	bool think_required;     /* a model that cannot think is an error, not a warning */
+	bool think_required; /* a model that cannot think is an error, not a warning */
 	bool has_think_budget;
-	uint32_t think_budget;   /* tokens of reasoning, then its end is forced */
-	bool logprobs;           /* of the model's own distribution, before any sampling option */
-	uint8_t top_logprobs;    /* the most likely tokens beside the drawn one, up to 20 */
-	const int32_t *bias;     /* pairs: token, thousandths added to its logit (-100000..100000) */
-	size_t n_bias;           /* pairs */
+	uint32_t think_budget; /* tokens of reasoning, then its end is forced */
+	bool logprobs;         /* of the model's own distribution, before any sampling option */
+	uint8_t top_logprobs;  /* the most likely tokens beside the drawn one, up to 20 */
+	const int32_t *bias;   /* pairs: token, thousandths added to its logit (-100000..100000) */
+	size_t n_bias;         /* pairs */
 	struct str stop[16];
 	unsigned n_stop;
 	struct gen_sampling sampling;
-	uint32_t max_context;    /* per-request limit of prompt + answer, 0 = the loaded size */
-	bool truncate;           /* drop oldest non-system messages instead of ERR_CONTEXT */
-	bool strict;             /* alone in the batch, fixed seed: the same bytes every time */
-	bool raw;                /* GEN_PROMPT without BOS and template */
+	uint32_t max_context; /* per-request limit of prompt + answer, 0 = the loaded size */
+	bool truncate;        /* drop oldest non-system messages instead of ERR_CONTEXT */
+	bool strict;          /* alone in the batch, fixed seed: the same bytes every time */
+	bool raw;             /* GEN_PROMPT without BOS and template */
 	/* Tokens already accepted: go on after them (after a crash). The text they stand for is
 	 * sent again from its first byte (deltas without tokens), so whoever resumes skips what
 	 * it has: text held back at the crash is neither lost nor doubled. */
 	const int32_t *resume;
 	size_t n_resume;
-	uint64_t person;         /* for fairness and the cache's scope: a stable number per person */
-	uint64_t group;          /* scope of messages shared with a group; 0: none */
-	uint64_t object;         /* conversation or document it belongs to, for ENGINE_PURGE; 0 none */
-	bool temporary;          /* never to the disk tier */
-	uint8_t priority;        /* 0 interactive, 1 workflow, 2 batch */
-	int64_t deadline_ms;     /* from arrival; 0: none. Past it a waiting request fails */
+	uint64_t person;     /* for fairness and the cache's scope: a stable number per person */
+	uint64_t group;      /* scope of messages shared with a group; 0: none */
+	uint64_t object;     /* conversation or document it belongs to, for ENGINE_PURGE; 0 none */
+	bool temporary;      /* never to the disk tier */
+	uint8_t priority;    /* 0 interactive, 1 workflow, 2 batch */
+	int64_t deadline_ms; /* from arrival; 0: none. Past it a waiting request fails */
 };
-struct gen_queued {              /* a request waits: how many are before it, and an estimate */
+struct gen_queued { /* a request waits: how many are before it, and an estimate */
 	uint32_t position;
-	int64_t estimate_ms;     /* -1: unknown */
+	int64_t estimate_ms; /* -1: unknown */
 };
 /* ENGINE_PURGE: `object` 0 means everything of the person; `person` 0 and `object` 0: everything. */
-struct engine_purge { uint64_t person, object; };
-struct gen_begun { uint32_t prompt_tokens, cached_tokens, truncated_tokens; int64_t seed; };
+struct engine_purge {
+	uint64_t person, object;
+};
+struct gen_begun {
+	uint32_t prompt_tokens, cached_tokens, truncated_tokens;
+	int64_t seed;
+};
 struct gen_delta {
-	const int32_t *tokens;   /* accepted since the last delta; may be held back in text */
+	const int32_t *tokens; /* accepted since the last delta; may be held back in text */
 	size_t n_tokens;
-	struct str text;         /* whole UTF-8 characters; stop strings never appear */
-	bool thinking;           /* text belongs to the reasoning part */
+	struct str text; /* whole UTF-8 characters; stop strings never appear */
+	bool thinking;   /* text belongs to the reasoning part */
 	/* JSON array, one entry for each answer token accepted since the last delta, as both APIs
 	 * write it: {token, logprob, bytes, top_logprobs}; empty: not asked for. */
 	struct str logprobs;
@@ -133,20 +155,26 @@ struct gen_done {
 	enum gen_reason reason;
 	uint32_t prompt_tokens, cached_tokens, answer_tokens;
 	int64_t queue_ns, prompt_ns, answer_ns;
-	struct str calls;        /* JSON array of {id, name, arguments: object}, or empty */
-	struct str warnings;     /* lines for whoever asked; empty: none */
+	struct str calls;    /* JSON array of {id, name, arguments: object}, or empty */
+	struct str warnings; /* lines for whoever asked; empty: none */
 };
-struct gen_failed { enum err code; struct str detail; uint32_t prompt_tokens, context_tokens; };
+struct gen_failed {
+	enum err code;
+	struct str detail;
+	uint32_t prompt_tokens, context_tokens;
+};
 enum { STATS_CLASSES = 3, STATS_BUCKETS = 12 };
 /* Upper bounds of the buckets in ms; the last one has none. */
 extern const uint32_t STATS_BOUNDS_MS[STATS_BUCKETS - 1];
-struct stats_times { uint64_t n[STATS_BUCKETS], sum_us; };
+struct stats_times {
+	uint64_t n[STATS_BUCKETS], sum_us;
+};
 struct engine_stats {
 	uint32_t active, waiting, cells_used, cells;
 	uint64_t tokens_in, tokens_out;
-	uint64_t tokens_cached;          /* of prompts, not read again */
+	uint64_t tokens_cached;           /* of prompts, not read again */
 	uint64_t cache_bytes, disk_bytes; /* RAM and disk tier, in use */
-	uint64_t drafted, accepted;      /* speculation */
+	uint64_t drafted, accepted;       /* speculation */
 	uint64_t preempted;
 	struct stats_times first[STATS_CLASSES], between[STATS_CLASSES];
 };

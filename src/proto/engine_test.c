@@ -45,13 +45,14 @@ TEST(load_comes_through_with_its_descriptor)
 	CHECK_OK(engine_load_get(&i, &got));
 	CHECK(fcntl(got.model_fd, F_GETFD) >= 0);
 	CHECK(got.gpu && got.n_ctx == 4096 && got.n_seq == 8 && got.n_threads == 2 &&
-	      got.n_batch == 512 && got.n_ubatch == 256 && got.n_gpu_layers == -1);
+		got.n_batch == 512 && got.n_ubatch == 256 && got.n_gpu_layers == -1);
 	CHECK(got.disk_bytes == 0 && got.cache_fd == -1);
 }
 
 TEST(load_brings_the_cache_its_limit_and_its_key)
 {
-	struct engine_load l = { .model_fd = dup(2), .cache_fd = dup(2), .disk_bytes = 1 << 30 }, got;
+	struct engine_load l = { .model_fd = dup(2), .cache_fd = dup(2), .disk_bytes = 1 << 30 },
+			   got;
 	struct ipc_out o;
 	AUTO_IPC_IN struct ipc_in i = { 0 };
 	memset(l.cache_key, 7, sizeof l.cache_key);
@@ -113,8 +114,8 @@ TEST(info_comes_through)
 	pass(&o, &i);
 	CHECK_OK(engine_info_get(&i, &got));
 	CHECK(got.n_ctx == 1 && got.n_ctx_train == 2 && got.n_seq == 3 && got.n_vocab == 4 &&
-	      got.n_threads == 5 && got.model_bytes == 6000000000 && got.kv_bytes == 7 &&
-	      got.has_template && !got.gpu);
+		got.n_threads == 5 && got.model_bytes == 6000000000 && got.kv_bytes == 7 &&
+		got.has_template && !got.gpu);
 	CHECK_EQ_STR(got.build, v.build);
 	CHECK_EQ_STR(got.template_hash, v.template_hash);
 	CHECK_EQ_STR(got.architecture, v.architecture);
@@ -186,7 +187,8 @@ TEST(request_comes_through)
 	CHECK(got.person == 1234567890123 && got.priority == 2);
 	CHECK_EQ_STR(got.grammar, r.grammar);
 	CHECK_EQ_STR(got.tool_choice, r.tool_choice);
-	CHECK(got.one_call && got.think == THINK_HIGH && got.think_required && got.has_think_budget);
+	CHECK(got.one_call && got.think == THINK_HIGH && got.think_required &&
+		got.has_think_budget);
 	CHECK(got.think_budget == 77 && got.logprobs && got.top_logprobs == 20 && got.n_bias == 2);
 	CHECK(memcmp(got.bias, bias, sizeof bias) == 0);
 }
@@ -204,32 +206,70 @@ TEST(defaults_are_ollamas)
 
 TEST(requests_out_of_range_are_refused)
 {
-	static const int32_t negative[] = { -1 }, low_bias[] = { -1, 0 }, high_bias[] = { 0, 100001 };
+	static const int32_t negative[] = { -1 }, low_bias[] = { -1, 0 },
+			     high_bias[] = { 0, 100001 };
 	char long_stop[LIMIT_STOP_STRING + 1];
 	memset(long_stop, 'x', sizeof long_stop);
 	for (int k = 0; k < 19; k++) {
 		struct gen_request r = request(), got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		switch (k) {
-		case 0: r.sampling.temperature = NAN; break;
-		case 1: r.sampling.mirostat_eta = INFINITY; break;
-		case 2: r.sampling.top_p = -INFINITY; break;
-		case 3: r.n_stop = 17; break;
-		case 4: r.stop[1] = (struct str){ long_stop, sizeof long_stop }; break;
-		case 5: r.stop[0] = STR(""); break;
-		case 6: r.kind = (enum gen_kind)2; break;
-		case 7: r.priority = 3; break;
-		case 8: r.sampling.mirostat = 3; break;
-		case 9: r.sampling.num_predict = -3; break;
-		case 10: r.sampling.repeat_last_n = -2; break;
-		case 11: r.max_context = UINT32_MAX; break;
-		case 12: r.resume = negative, r.n_resume = 1; break;
-		case 13: r.think = (enum gen_think)6; break;
-		case 14: r.top_logprobs = 21; break;
-		case 15: r.think_budget = UINT32_MAX; break;
-		case 16: r.bias = low_bias, r.n_bias = 1; break;
-		case 17: r.bias = high_bias, r.n_bias = 1; break;
-		default: r.sampling.frequency_penalty = NAN;
+		case 0:
+			r.sampling.temperature = NAN;
+			break;
+		case 1:
+			r.sampling.mirostat_eta = INFINITY;
+			break;
+		case 2:
+			r.sampling.top_p = -INFINITY;
+			break;
+		case 3:
+			r.n_stop = 17;
+			break;
+		case 4:
+			r.stop[1] = (struct str){ long_stop, sizeof long_stop };
+			break;
+		case 5:
+			r.stop[0] = STR("");
+			break;
+		case 6:
+			r.kind = (enum gen_kind)2;
+			break;
+		case 7:
+			r.priority = 3;
+			break;
+		case 8:
+			r.sampling.mirostat = 3;
+			break;
+		case 9:
+			r.sampling.num_predict = -3;
+			break;
+		case 10:
+			r.sampling.repeat_last_n = -2;
+			break;
+		case 11:
+			r.max_context = UINT32_MAX;
+			break;
+		case 12:
+			r.resume = negative, r.n_resume = 1;
+			break;
+		case 13:
+			r.think = (enum gen_think)6;
+			break;
+		case 14:
+			r.top_logprobs = 21;
+			break;
+		case 15:
+			r.think_budget = UINT32_MAX;
+			break;
+		case 16:
+			r.bias = low_bias, r.n_bias = 1;
+			break;
+		case 17:
+			r.bias = high_bias, r.n_bias = 1;
+			break;
+		default:
+			r.sampling.frequency_penalty = NAN;
 		}
 		if (pass_request(&r, &got, &i) != ERR_PROTOCOL)
 			FAIL("case %d was taken", k);
@@ -278,8 +318,7 @@ TEST(answers_come_through)
 		CHECK_EQ_STR(got.logprobs, v.logprobs);
 	}
 	{
-		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 4, 5, 6, STR("[]"), STR("w\nx") },
-				got;
+		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 4, 5, 6, STR("[]"), STR("w\nx") }, got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		ipc_out_init(&o, GEN_DONE, 1);
 		gen_done_put(&o, &v);
@@ -302,9 +341,19 @@ TEST(answers_come_through)
 		CHECK_EQ_STR(got.detail, v.detail);
 	}
 	{
-		struct engine_stats v = { .active = 1, .waiting = 2, .cells_used = 3, .cells = 4,
-			.tokens_in = 5, .tokens_out = 6, .tokens_cached = 7, .cache_bytes = 8,
-			.disk_bytes = 9, .drafted = 10, .accepted = 11, .preempted = 12 }, got;
+		struct engine_stats v = { .active = 1,
+			.waiting = 2,
+			.cells_used = 3,
+			.cells = 4,
+			.tokens_in = 5,
+			.tokens_out = 6,
+			.tokens_cached = 7,
+			.cache_bytes = 8,
+			.disk_bytes = 9,
+			.drafted = 10,
+			.accepted = 11,
+			.preempted = 12 },
+				    got;
 		v.first[2].n[STATS_BUCKETS - 1] = 13;
 		v.between[0].sum_us = 14;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
@@ -359,9 +408,9 @@ TEST(bad_answers_are_refused)
 		else
 			gen_failed_put(&o, &failed);
 		pass(&o, &i);
-		enum err e = k < 2 ? gen_delta_get(&i, &got_delta) :
-			     k < 4 ? gen_done_get(&i, &got_done) :
-				     gen_failed_get(&i, &got_failed);
+		enum err e = k < 2   ? gen_delta_get(&i, &got_delta)
+			     : k < 4 ? gen_done_get(&i, &got_done)
+				     : gen_failed_get(&i, &got_failed);
 		if (e != ERR_PROTOCOL)
 			FAIL("case %d was taken", k);
 	}

@@ -12,41 +12,48 @@
 #include "os/ipc.h"
 
 enum keeper_msg {
-	HELLO = 0x100, READY, REFUSED, ATTACH, SHUTDOWN, TLS_NEW, ENGINE_GONE, ANSWER,
-	ENGINE_USES,       /* keeper -> server, every few seconds while there are engines: (str
+	HELLO = 0x100,
+	READY,
+	REFUSED,
+	ATTACH,
+	SHUTDOWN,
+	TLS_NEW,
+	ENGINE_GONE,
+	ANSWER,
+	ENGINE_USES, /* keeper -> server, every few seconds while there are engines: (str
 	                    * digest, u64 resident bytes, u64 of them its own, not of files) until
 	                    * the end of the message */
-	JAIL_JOB,          /* keeper -> jail: u64 kind (roles/jail.h), str digest, u64 size, u64 n,
+	JAIL_JOB,    /* keeper -> jail: u64 kind (roles/jail.h), str digest, u64 size, u64 n,
 	                    * n fds of the job, fd channel to the server */
 	/* requests of the server */
-	ASK_ENGINE,        /* str model digest (64 hex), u64 cpu_less (0: the best instruction set
+	ASK_ENGINE,       /* str model digest (64 hex), u64 cpu_less (0: the best instruction set
 	                    * this machine has, 1: the next less, ..), engine_load fields without fd
 	                    * -> u64 engine id, fd channel, engine_info. The answer comes when the
 	                    *    model is loaded, or refused with the reason */
-	ASK_ENGINE_STOP,   /* u64 engine id -> nothing */
-	ASK_STAGE,         /* str digest, u64 size -> fd writer control channel, fd data sink.
+	ASK_ENGINE_STOP,  /* u64 engine id -> nothing */
+	ASK_STAGE,        /* str digest, u64 size -> fd writer control channel, fd data sink.
 	                    * models/writer.h says what travels on both */
-	ASK_STAGE_LOCAL,   /* str starter name -> fd writer control channel (copies by itself) */
-	ASK_COMMIT,        /* str digest: the writer said it is whole; the keeper waits for its exit
+	ASK_STAGE_LOCAL,  /* str starter name -> fd writer control channel (copies by itself) */
+	ASK_COMMIT,       /* str digest: the writer said it is whole; the keeper waits for its exit
 	                    * with 0 -> nothing */
-	ASK_DELETE,        /* str digest: nobody names this blob any more -> nothing */
-	ASK_GGUF,          /* str digest -> fd channel of a jail job that checks the header
+	ASK_DELETE,       /* str digest: nobody names this blob any more -> nothing */
+	ASK_GGUF,         /* str digest -> fd channel of a jail job that checks the header
 	                    * (models/gguf_job.h) */
-	ASK_IMAGE,         /* fd memfd with a picture's bytes -> fd channel of a jail job that makes
+	ASK_IMAGE,        /* fd memfd with a picture's bytes -> fd channel of a jail job that makes
 	                    * pixels of it (doc/image_job.h) */
-	ASK_BLOBS,         /* what lies in models/blobs, for pruning and doctor
+	ASK_BLOBS,        /* what lies in models/blobs, for pruning and doctor
 	                    * -> (str digest, u64 size, bool partial, i64 modified ms) until the end
 	                    * of the message */
-	ASK_AUDIT,         /* u64 n, n x str event (JSON) -> u64 first seq; durable */
-	ASK_AUDIT_READ,    /* u64 before (0 = end), u64 count (at most 100) -> (u64 seq, i64 ms,
+	ASK_AUDIT,        /* u64 n, n x str event (JSON) -> u64 first seq; durable */
+	ASK_AUDIT_READ,   /* u64 before (0 = end), u64 count (at most 100) -> (u64 seq, i64 ms,
 	                    * str event) newest first, until the end of the message */
-	ASK_AUDIT_VERIFY,  /* -> bool intact, u64 records, str report */
-	ASK_SIGN,          /* str bytes -> str 32-byte HMAC under the audit key's signing branch */
-	ASK_KEY_INFO,      /* -> str JSON {"kind":"file|passphrase|tpm","recovery":bool} */
-	ASK_RECOVERY,      /* makes a recovery slot -> str code (shown once) */
-	ASK_CACHE_PURGE,   /* engine_purge fields: off the disk tier of every model, loaded or not, and
+	ASK_AUDIT_VERIFY, /* -> bool intact, u64 records, str report */
+	ASK_SIGN,         /* str bytes -> str 32-byte HMAC under the audit key's signing branch */
+	ASK_KEY_INFO,     /* -> str JSON {"kind":"file|passphrase|tpm","recovery":bool} */
+	ASK_RECOVERY,     /* makes a recovery slot -> str code (shown once) */
+	ASK_CACHE_PURGE, /* engine_purge fields: off the disk tier of every model, loaded or not, and
 	                    * on to every engine -> nothing; durable */
-	ASK_CACHE,         /* what the disk tier takes -> u64 files, u64 bytes, u64 limit of bytes a
+	ASK_CACHE,       /* what the disk tier takes -> u64 files, u64 bytes, u64 limit of bytes a
 	                    * model */
 };
 enum role { ROLE_KEEPER, ROLE_SERVER, ROLE_EGRESS, ROLE_ENGINE, ROLE_JAIL };
@@ -59,7 +66,7 @@ struct server_hello {
 	uint8_t page_key[KEY_LEN], blob_key[KEY_LEN], name_key[KEY_LEN];
 	int listen_fd[8];
 	unsigned n_listen;
-	int local_fd;              /* listening Unix socket of the data directory */
+	int local_fd; /* listening Unix socket of the data directory */
 };
 void server_hello_put(struct ipc_out *m, struct server_hello *v);
 enum err server_hello_get(struct ipc_in *m, struct server_hello *v);
@@ -72,7 +79,7 @@ enum err answer_get(struct ipc_in *m, enum err *code, struct str *detail);
 
 /* ---- the server's side: blocking calls on the keeper's channel. Before the first pump from any
  * thread, then from any but the one that pumps (it would wait for itself) ---- */
-struct keeper_link;  /* owns the channel; one thread (keeper_link_pump) reads it */
+struct keeper_link; /* owns the channel; one thread (keeper_link_pump) reads it */
 enum err keeper_link_new(struct ipc *c, struct keeper_link **ret); /* takes c */
 struct keeper_link *keeper_link_free(struct keeper_link *k);
 DEFINE_AUTO(keeper_link)
@@ -84,11 +91,11 @@ void keeper_link_unpump(struct keeper_link *k);
 void keeper_link_close(struct keeper_link *k);
 /* Reads what is there: wakes callers whose ANSWER came; other messages go to `on`.
  * Errors: ERR_CLOSED (the keeper is gone: the role must end), ERR_PROTOCOL (fatal too). */
-enum err keeper_link_pump(struct keeper_link *k, void (*on)(struct ipc_in *m, void *arg),
-	void *arg);
+enum err keeper_link_pump(
+	struct keeper_link *k, void (*on)(struct ipc_in *m, void *arg), void *arg);
 /* Sends `m` and waits for its ANSWER; *ret is positioned after code and detail. `m`'s id is set
  * here. Errors: the answer's code (info gets its detail), ERR_TIMEOUT, ERR_CLOSED. */
 enum err keeper_call(struct keeper_link *k, struct ipc_out *m, int timeout_ms, struct ipc_in *ret,
-		     struct err_info *info);
+	struct err_info *info);
 /* Sends without waiting for an answer (READY, REFUSED). Takes m's content. */
 enum err keeper_tell(struct keeper_link *k, struct ipc_out *m);

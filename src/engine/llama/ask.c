@@ -48,11 +48,14 @@ static enum err check_tool(const json_t *tool, size_t i, struct err_info *info)
 		return err_set(info, ERR_INVALID, "tools[%zu] must be a function", i);
 	if (!is_name(tool_name(tool)))
 		return err_set(info, ERR_INVALID,
-			"tools[%zu].function.name must be 1 to 64 letters, digits, '-', '_' or '.'", i);
+			"tools[%zu].function.name must be 1 to 64 letters, digits, '-', '_' or '.'",
+			i);
 	if (json_want_str(f, "description", false, &about, NULL))
-		return err_set(info, ERR_INVALID, "tools[%zu].function.description must be a string", i);
+		return err_set(
+			info, ERR_INVALID, "tools[%zu].function.description must be a string", i);
 	if (p && !json_is_null(p) && !json_is_object(p))
-		return err_set(info, ERR_INVALID, "tools[%zu].function.parameters must be a schema", i);
+		return err_set(
+			info, ERR_INVALID, "tools[%zu].function.parameters must be a schema", i);
 	return OK;
 }
 
@@ -101,7 +104,8 @@ static enum err choose(
 	return str_dup(*ret_any ? buf_str(&text) : STR(""), ret);
 }
 
-static enum err read_tools(const struct gen_request *g, struct llama_ask *ret, struct err_info *info)
+static enum err read_tools(
+	const struct gen_request *g, struct llama_ask *ret, struct err_info *info)
 {
 	AUTO_JSON json_t *all = NULL;
 	struct str choice = g->tool_choice, name = STR_NONE;
@@ -136,10 +140,9 @@ static enum err read_tools(const struct gen_request *g, struct llama_ask *ret, s
 enum err llama_ask_new(const struct gen_request *g, struct str messages, struct llama_ask *ret,
 	struct err_info *info)
 {
-	ret->ask = (struct shim_ask){ .one_call = g->one_call,
-		.think = (int)g->think,
-		.generation = true,
-		.schema = "" };
+	ret->ask = (struct shim_ask){
+		.one_call = g->one_call, .think = (int)g->think, .generation = true, .schema = ""
+	};
 	TRY(read_tools(g, ret, info));
 	if (g->schema.len) {
 		bool any = str_eq(g->schema, STR("json"));

@@ -16,11 +16,11 @@ enum {
 	CTX_DEFAULT = 8192, /* positions of the longest request, when nobody says */
 	OWN_DEFAULT = 2048, /* of a stream */
 	SEQ_DEFAULT = 8,
-	SEQ_MOST = 64,    /* libllama keeps a row of logits for each */
-	SHARED_RUN = 24,  /* requests over shared prefixes that run together */
-	READ_SEQS = 16,    /* prompts read together */
-	SHARED_SEQS = 40, /* with kept prefixes and one for states on their way */
-	DRAFTS = 16,      /* further rows, for drafted tokens */
+	SEQ_MOST = 64,       /* libllama keeps a row of logits for each */
+	SHARED_RUN = 24,     /* requests over shared prefixes that run together */
+	READ_SEQS = 16,      /* prompts read together */
+	SHARED_SEQS = 40,    /* with kept prefixes and one for states on their way */
+	DRAFTS = 16,         /* further rows, for drafted tokens */
 	BATCH_DEFAULT = 512, /* one micro-batch: a cancel waits for no more than this */
 	CTX_LEAST = 512,
 	LOAD_TEMPLATE_SECONDS = 5, /* to read a template; a working one needs milliseconds */
@@ -130,21 +130,24 @@ static void choose_sizes(struct llama_backend *b, const struct llama_backend_opt
 	}
 	shared = shared < CTX_LEAST ? CTX_LEAST : shared;
 	own = own < CTX_LEAST ? CTX_LEAST : own;
-	b->caps.pool[POOL_SHARED] =
-		(struct engine_pool_caps){ .n_cells = shared, .n_ctx = shared, .n_seq = SHARED_SEQS };
+	b->caps.pool[POOL_SHARED] = (struct engine_pool_caps){
+		.n_cells = shared, .n_ctx = shared, .n_seq = SHARED_SEQS
+	};
 	b->caps.pool[POOL_OWN] =
 		(struct engine_pool_caps){ .n_cells = own * seqs, .n_ctx = own, .n_seq = seqs };
 	/* On a CPU flash attention reads half as fast again as it writes slowly: it has a pool of
 	 * its own to read in. */
 	if (!o->gpu && o->flash <= 0 && !llama_model_n_swa(b->model))
 		b->caps.pool[POOL_READ] = (struct engine_pool_caps){
-			.n_cells = shared, .n_ctx = shared, .n_seq = READ_SEQS };
+			.n_cells = shared, .n_ctx = shared, .n_seq = READ_SEQS
+		};
 }
 
 /* Recurrent state cannot be shared by prefix: such a model has streams only, and long ones. */
 static void only_streams(struct llama_backend *b)
 {
-	struct engine_pool_caps *shared = &b->caps.pool[POOL_SHARED], *own = &b->caps.pool[POOL_OWN];
+	struct engine_pool_caps *shared = &b->caps.pool[POOL_SHARED],
+				*own = &b->caps.pool[POOL_OWN];
 	own->n_ctx = shared->n_ctx;
 	own->n_cells = own->n_ctx * own->n_seq;
 	b->caps.pool[POOL_READ] = (struct engine_pool_caps){ 0 };
@@ -165,8 +168,10 @@ static void choose_params(struct llama_backend *b, const struct llama_backend_op
 		p->n_batch = p->n_batch < b->caps.n_outputs ? b->caps.n_outputs : p->n_batch;
 		p->n_ubatch = least(o->n_ubatch ? o->n_ubatch : BATCH_DEFAULT, p->n_batch);
 		p->n_threads = p->n_threads_batch = (int32_t)threads;
-		p->n_outputs_max = b->caps.n_outputs; /* rows of logits, not one a token of prompt */
-		p->flash_attn_type = flash || i == POOL_READ ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+		p->n_outputs_max =
+			b->caps.n_outputs; /* rows of logits, not one a token of prompt */
+		p->flash_attn_type = flash || i == POOL_READ ? LLAMA_FLASH_ATTN_TYPE_ENABLED
+							     : LLAMA_FLASH_ATTN_TYPE_DISABLED;
 		p->kv_unified = i != POOL_OWN || c->n_seq == 1;
 		p->no_perf = true;
 	}
@@ -426,8 +431,7 @@ static struct state_form kept_form(const struct llama_backend *b)
 static struct state_form form_of(const struct llama_backend *b, enum engine_pool p)
 {
 	bool flash = b->params[p].flash_attn_type == LLAMA_FLASH_ATTN_TYPE_ENABLED;
-	return (struct state_form){
-		b->params[p].kv_unified ? 1 : b->caps.pool[p].n_seq, !flash };
+	return (struct state_form){ b->params[p].kv_unified ? 1 : b->caps.pool[p].n_seq, !flash };
 }
 
 static bool is_kept_form(const struct llama_backend *b, enum engine_pool p)
@@ -466,8 +470,8 @@ static bool op_state_set(
 	struct llama_backend *b = llama_self(backend);
 	AUTO_MEM uint8_t *other = NULL;
 	if (!is_kept_form(b, p)) {
-		if (!state_convert(from, size, b->sections, kept_form(b), form_of(b, p), &other,
-			    &size))
+		if (!state_convert(
+			    from, size, b->sections, kept_form(b), form_of(b, p), &other, &size))
 			return false;
 		from = other;
 	}

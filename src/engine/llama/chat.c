@@ -11,8 +11,8 @@ static struct shim_chat *shim_of(struct engine_chat *c)
 	return (struct shim_chat *)c;
 }
 
-enum err llama_op_chat_new(void *backend, const struct gen_request *g, struct engine_chat **ret,
-	struct err_info *info)
+enum err llama_op_chat_new(
+	void *backend, const struct gen_request *g, struct engine_chat **ret, struct err_info *info)
 {
 	struct llama_backend *b = llama_self(backend);
 	AUTO_ASK struct llama_ask a = { 0 };
@@ -40,8 +40,8 @@ void llama_op_chat_free(void *b, struct engine_chat *c)
 	shim_chat_free(shim_of(c));
 }
 
-enum err llama_op_chat_grammar(void *backend, struct engine_chat *c, struct engine_grammar **ret,
-	struct err_info *info)
+enum err llama_op_chat_grammar(
+	void *backend, struct engine_chat *c, struct engine_grammar **ret, struct err_info *info)
 {
 	struct llama_backend *b = llama_self(backend);
 	struct shim_grammar *g = NULL;
@@ -102,9 +102,12 @@ enum err llama_op_chat_split(
 {
 	(void)b;
 	struct split s = { .parts = parts };
-	enum shim_result e = shim_chat_split(
-		shim_of(c), text.len ? text.ptr : "", text.len, end, add_split, &s, &parts->stopped);
+	enum shim_result e = shim_chat_split(shim_of(c), text.len ? text.ptr : "", text.len, end,
+		add_split, &s, &parts->stopped);
 	if (s.err)
 		return s.err;
-	return !e ? OK : e == SHIM_INVALID ? ERR_BAD_JSON : e == SHIM_NOMEM ? ERR_NOMEM : ERR_ENGINE;
+	return !e                  ? OK
+	       : e == SHIM_INVALID ? ERR_BAD_JSON
+	       : e == SHIM_NOMEM   ? ERR_NOMEM
+				   : ERR_ENGINE;
 }

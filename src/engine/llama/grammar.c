@@ -78,7 +78,9 @@ static void cache_put(
 	if (!b->grammars)
 		b->grammars = mem_zalloc(1, sizeof *b->grammars);
 	struct grammar_cache *c = b->grammars;
-	struct cached fresh = { .schema = schema, .hash = hash_of(text), .text = BUF(CACHE_TEXT_MAX) };
+	struct cached fresh = {
+		.schema = schema, .hash = hash_of(text), .text = BUF(CACHE_TEXT_MAX)
+	};
 	if (!c || buf_add(&fresh.text, text) || shim_grammar_clone(g, &fresh.g)) {
 		cached_done(&fresh);
 		return;
@@ -98,7 +100,8 @@ static enum err refused(struct err_info *info, enum shim_result e, const char *w
 	llama_clean(why);
 	if (e == SHIM_NOMEM)
 		return ERR_NOMEM;
-	return err_set(info, ERR_INVALID, "%s: %s", what, why[0] ? why : "no grammar can be made of it");
+	return err_set(
+		info, ERR_INVALID, "%s: %s", what, why[0] ? why : "no grammar can be made of it");
 }
 
 /* Checks a schema and writes down what the library is to see of it. */
@@ -120,8 +123,8 @@ static enum err read_schema(struct str schema, char **ret, struct err_info *info
 	return str_dup(buf_str(&text), ret);
 }
 
-static enum err compile_schema(struct llama_backend *b, struct str schema, struct shim_grammar **ret,
-	struct err_info *info)
+static enum err compile_schema(struct llama_backend *b, struct str schema,
+	struct shim_grammar **ret, struct err_info *info)
 {
 	AUTO_MEM char *text = NULL, *gbnf = NULL;
 	char why[SHIM_WHY] = "";
@@ -148,12 +151,13 @@ static enum err check_text(struct str s, struct err_info *info)
 	if (s.len > TEXT_MAX)
 		return err_set(info, ERR_INVALID, "grammar: longer than %d bytes", TEXT_MAX);
 	if (deepest > NESTING_MAX)
-		return err_set(info, ERR_INVALID, "grammar: brackets more than %d deep", NESTING_MAX);
+		return err_set(
+			info, ERR_INVALID, "grammar: brackets more than %d deep", NESTING_MAX);
 	return str_trim(s).len ? OK : err_set(info, ERR_INVALID, "grammar: is empty");
 }
 
-static enum err compile_text(struct llama_backend *b, struct str gbnf, struct shim_grammar **ret,
-	struct err_info *info)
+static enum err compile_text(
+	struct llama_backend *b, struct str gbnf, struct shim_grammar **ret, struct err_info *info)
 {
 	AUTO_MEM char *text = NULL;
 	char why[SHIM_WHY] = "";

@@ -47,8 +47,7 @@ static void add_part(void *arg, const char *text, size_t len, bool input)
 	r->err = buf_add(&r->text, (struct str){ text, len });
 }
 
-enum err llama_tokens(
-	const struct llama_backend *b, struct str s, bool special, struct tokens *out)
+enum err llama_tokens(const struct llama_backend *b, struct str s, bool special, struct tokens *out)
 {
 	size_t guess = s.len / 2 + 16;
 	for (int round = 0; round < 2; round++) {
@@ -195,8 +194,8 @@ static enum err read_share(const json_t *message, size_t i, enum share *ret, str
 }
 
 /* The first messages that at least `share` may read; true: all of them are the system's. */
-static enum err leading(const json_t *all, enum share share, size_t *ret, bool *ret_system,
-	struct err_info *info)
+static enum err leading(
+	const json_t *all, enum share share, size_t *ret, bool *ret_system, struct err_info *info)
 {
 	size_t n = 0;
 	*ret_system = true;
@@ -248,8 +247,8 @@ static enum err border(struct llama_backend *b, const struct gen_request *g, con
 	return OK;
 }
 
-static enum err find_borders(struct llama_backend *b, const struct gen_request *g, const json_t *all,
-	struct engine_prompt *ret, struct err_info *info)
+static enum err find_borders(struct llama_backend *b, const struct gen_request *g,
+	const json_t *all, struct engine_prompt *ret, struct err_info *info)
 {
 	size_t company = 0, group = 0;
 	bool company_system = false, group_system = false;

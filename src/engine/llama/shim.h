@@ -58,8 +58,8 @@ struct shim_ask {
 	const char *choice;   /* "auto", "required" or "none" */
 	const char *schema;   /* the answer's, or "" */
 	bool one_call;
-	int think;            /* enum gen_think */
-	bool generation;      /* the prompt ends where the model goes on */
+	int think;       /* enum gen_think */
+	bool generation; /* the prompt ends where the model goes on */
 };
 /* Renders a prompt. `part` gets the text piece by piece; `input` tells text of the messages from text
  * of the template. */

@@ -9,10 +9,10 @@ using namespace shim;
 struct shim_chat {
 	std::shared_ptr<const answer> what;
 	const llama_vocab *vocab = nullptr;
-	std::string raw;             /* all that was written */
-	size_t parsed = 0;           /* length of raw at the last look */
+	std::string raw;                     /* all that was written */
+	size_t parsed = 0;                   /* length of raw at the last look */
 	std::string out_thought, out_answer; /* given out */
-	size_t called = 0;           /* length of raw when its calls were last whole ones */
+	size_t called = 0;                   /* length of raw when its calls were last whole ones */
 	bool one_call = false, stopped = false, changed = false;
 };
 
@@ -62,8 +62,7 @@ common_chat_msg user(const char *text)
 
 std::string anchored(const std::string &p)
 {
-	return p.empty() ? "^$"
-			 : (p.front() != '^' ? "^" : "") + p + (p.back() != '$' ? "$" : "");
+	return p.empty() ? "^$" : (p.front() != '^' ? "^" : "") + p + (p.back() != '$' ? "$" : "");
 }
 
 std::shared_ptr<const answer> make(const shim_templates &s, const shim::tools &list, const how &h)
@@ -71,8 +70,8 @@ std::shared_ptr<const answer> make(const shim_templates &s, const shim::tools &l
 	bool own = list.empty() || s.knows_tools;
 	stderr_catch schemas; /* llama-common says there which part of a schema it leaves out */
 	auto a = std::make_shared<answer>();
-	common_chat_params p = their_render(
-		own ? s.all.get() : s.general.get(), { user("Hello") }, list, h, s.add_bos, s.add_eos);
+	common_chat_params p = their_render(own ? s.all.get() : s.general.get(), { user("Hello") },
+		list, h, s.add_bos, s.add_eos);
 	if (h.choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) {
 		/* Its grammar allows any text before the call, and a model may never come to it. So the
 		 * word that begins a call is written for it, and the grammar of free choice goes on. */
@@ -183,7 +182,8 @@ bool lost(const shim_chat &c)
 bool empty_by_mistake(const shim_chat &c, const json &args)
 {
 	std::string text = c.raw;
-	text.erase(std::remove_if(text.begin(), text.end(), [](char x) { return x == ' ' || x == '\n'; }),
+	text.erase(std::remove_if(
+			   text.begin(), text.end(), [](char x) { return x == ' ' || x == '\n'; }),
 		text.end());
 	return !c.what->whole && args.empty() && text.find("{}") == std::string::npos;
 }
@@ -238,14 +238,16 @@ std::string call_text(const common_chat_tool_call &t)
 
 std::string tools_text(const shim::tools &list)
 {
-	std::string text = "# Tools\n\nYou may call one or more functions to assist with the user query."
-			   "\n\nYou are provided with function signatures within <tools></tools> XML "
-			   "tags:\n<tools>";
+	std::string text =
+		"# Tools\n\nYou may call one or more functions to assist with the user query."
+		"\n\nYou are provided with function signatures within <tools></tools> XML "
+		"tags:\n<tools>";
 	for (const auto &one : common_chat_tools_to_json_oaicompat(list))
 		text += "\n" + one.dump();
-	return text + "\n</tools>\n\nFor each function call, return a json object with function name and "
-		      "arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n{\"name\": "
-		      "<function-name>, \"arguments\": <args-json-object>}\n</tool_call>";
+	return text +
+	       "\n</tools>\n\nFor each function call, return a json object with function name and "
+	       "arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n{\"name\": "
+	       "<function-name>, \"arguments\": <args-json-object>}\n</tool_call>";
 }
 
 } // namespace
@@ -295,8 +297,8 @@ void shim::learn_answers(shim_templates &s, const llama_model *m)
 	const shim::tools list = { { "f", "does f", "{\"type\":\"object\",\"properties\":{}}" } };
 	const std::string text = "An answer.";
 	try {
-		common_chat_params p =
-			their_render(s.all.get(), { user("Hello") }, list, how(), s.add_bos, s.add_eos);
+		common_chat_params p = their_render(
+			s.all.get(), { user("Hello") }, list, how(), s.add_bos, s.add_eos);
 		s.knows_tools = !p.grammar.empty() && p.prompt.find("does f") != std::string::npos;
 	} catch (const std::exception &) {
 	}
@@ -309,7 +311,8 @@ void shim::learn_answers(shim_templates &s, const llama_model *m)
 		talk[1].role = "assistant";
 		talk[1].content = text;
 		std::string open =
-			their_render(s.all.get(), { talk[0] }, {}, how(), s.add_bos, s.add_eos).prompt;
+			their_render(s.all.get(), { talk[0] }, {}, how(), s.add_bos, s.add_eos)
+				.prompt;
 		std::string all =
 			their_render(s.all.get(), talk, {}, closed, s.add_bos, s.add_eos).prompt;
 		size_t n = 0, at = all.find(text);
@@ -326,7 +329,9 @@ void shim::learn_answers(shim_templates &s, const llama_model *m)
 		if (between.find_first_not_of(" \t\r\n") == std::string::npos)
 			return;
 		auto a = make(s, {}, how());
-		s.wraps = common_chat_parse(all.substr(n, at - n) + text, true, a->parser).content == text;
+		s.wraps =
+			common_chat_parse(all.substr(n, at - n) + text, true, a->parser).content ==
+			text;
 	} catch (const std::exception &) {
 	}
 }

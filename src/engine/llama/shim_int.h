@@ -48,7 +48,7 @@ class stderr_catch
 	char text[SHIM_WHY] = "";
 	FILE *mem = fmemopen(text, sizeof text - 1, "w");
 
-	public:
+      public:
 	stderr_catch() { stderr = mem ? mem : old; }
 	~stderr_catch() { end(); }
 	const char *end()
@@ -117,8 +117,8 @@ struct shim_templates {
 namespace shim
 {
 /* shim_template.cpp */
-common_chat_params their_render(
-	const common_chat_templates *t, const msgs &m, const tools &list, const how &h, bool bos, bool eos);
+common_chat_params their_render(const common_chat_templates *t, const msgs &m, const tools &list,
+	const how &h, bool bos, bool eos);
 bool has_calls(const msgs &m);
 /* shim_grammar.cpp; throws */
 shim_grammar *answer_grammar(const answer &a, const llama_vocab *v);

@@ -84,7 +84,8 @@ jinja::string own_render(
 	strftime(date, sizeof date, "%d %b %Y", &tm);
 	strftime(datetime, sizeof datetime, "%b %d %Y", &tm);
 	json in = json::object({ { "bos_token", t.bos_token() }, { "eos_token", t.eos_token() },
-		{ "enable_thinking", h.think != 1 }, { "date_string", std::string(date) }, { "datetime", std::string(datetime) } });
+		{ "enable_thinking", h.think != 1 }, { "date_string", std::string(date) },
+		{ "datetime", std::string(datetime) } });
 	if (h.generation)
 		in["add_generation_prompt"] = true;
 	in["messages"] = messages;
@@ -142,7 +143,8 @@ void init_templates(shim_templates &s, const llama_model *m, const char *source)
 	s.fits = common_chat_templates_was_explicit(s.all.get()) || has_control(s, "<|im_start|>");
 }
 
-common_chat_params theirs(const shim_templates &s, const msgs &m, const shim::tools &list, const how &h)
+common_chat_params theirs(
+	const shim_templates &s, const msgs &m, const shim::tools &list, const how &h)
 {
 	return their_render(s.all.get(), m, list, h, s.add_bos, s.add_eos);
 }
@@ -209,7 +211,8 @@ void compare_renders(shim_templates &s)
 	calls[1].tool_calls.push_back({ "f", "{\"x\":1}", "call00001" });
 	calls[2].tool_call_id = "call00001";
 	calls[2].tool_name = "f";
-	common_chat_params p = theirs(s, one, {}, how()); /* a template that cannot do this throws */
+	common_chat_params p =
+		theirs(s, one, {}, how()); /* a template that cannot do this throws */
 	if (p.supports_thinking && !p.thinking_end_tags.empty()) {
 		s.think_start = p.thinking_start_tag;
 		s.think_end = p.thinking_end_tags.front();
@@ -325,7 +328,9 @@ shim_result shim_render(const shim_templates *t, const shim_ask *ask,
 		}
 		how h(ask);
 		h.schema.clear(); /* it says nothing about the prompt */
-		bool own = has_calls(all) ? t->own_calls : list.empty() ? t->own_plain : t->own_tools;
+		bool own = has_calls(all) ? t->own_calls
+			   : list.empty() ? t->own_plain
+					  : t->own_tools;
 		if (!own)
 			make_harmless(*t, all);
 		jinja::string r = render(*t, all, list, h, own);

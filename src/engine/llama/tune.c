@@ -71,7 +71,8 @@ static enum err read_prompt(struct tuner *t, int32_t chunk, double *ret)
 }
 
 /* The states of SEED cells, again and again, under a spare id that hands them on to sequence 0. */
-static enum err fill(struct tuner *t, const void *state, size_t size, uint32_t *used, uint32_t cells)
+static enum err fill(
+	struct tuner *t, const void *state, size_t size, uint32_t *used, uint32_t cells)
 {
 	llama_memory_t m = llama_get_memory(t->ctx);
 	const int32_t spare = MANY;
@@ -195,9 +196,8 @@ bool tuned_read(struct str line, struct tuned *ret)
 {
 	char z[TUNE_TEXT], flash[4];
 	*ret = (struct tuned){ 0 };
-	if (str_copy(line, z, sizeof z) ||
-		sscanf(z, "flash=%3s ubatch=%u threads=%u;", flash, &ret->n_ubatch,
-			&ret->n_threads) != 3)
+	if (str_copy(line, z, sizeof z) || sscanf(z, "flash=%3s ubatch=%u threads=%u;", flash,
+						   &ret->n_ubatch, &ret->n_threads) != 3)
 		return false;
 	ret->flash = !strcmp(flash, "on");
 	memcpy(ret->text, z, sizeof z);
@@ -208,8 +208,8 @@ bool tuned_read(struct str line, struct tuned *ret)
 void llama_backend_apply(struct llama_backend *b, const struct tuned *t)
 {
 	for (int i = 0; i < POOLS; i++) {
-		b->params[i].flash_attn_type = t->flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED
-							: LLAMA_FLASH_ATTN_TYPE_DISABLED;
+		b->params[i].flash_attn_type =
+			t->flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
 		b->params[i].n_ubatch =
 			t->n_ubatch < b->params[i].n_batch ? t->n_ubatch : b->params[i].n_batch;
 	}
