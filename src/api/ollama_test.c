@@ -85,14 +85,18 @@ TEST(calls_are_objects_in_a_line_of_their_own)
 	struct test_app t;
 	AUTO_BUF struct buf out = BUF(65536), whole = BUF(65536);
 	static const char calls[] =
-		"\"content\":\"\",\"tool_calls\":[{\"id\":\"call_1\",\"function\":{\"index\":0,\"name\":\"f\","
-		"\"arguments\":{\"a\":\"\xc3\xbc\"}}},{\"id\":\"call_2\",\"function\":{\"index\":1,\"name\":"
+		"\"content\":\"\",\"tool_calls\":[{\"id\":\"call_1\",\"function\":{\"ind"
+		"ex\":0,\"name\":\"f\","
+		"\"arguments\":{\"a\":\"\xc3\xbc\"}}},{\"id\":\"call_2\",\"function\":{"
+		"\"index\":1,\"name\":"
 		"\"g\",\"arguments\":{}}}]},\"done\":false}\n";
 	test_app_start(&t);
 	CHECK_EQ_INT(
 		call_api(&t, "POST", "/api/chat",
-			"{\"model\":\"tiny\",\"tools\":[{\"type\":\"function\"}],\"think\":\"low\",\"messages\":["
-			"{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":1}"
+			"{\"model\":\"tiny\",\"tools\":[{\"type\":\"function\"}],\"think"
+			"\":\"low\",\"messages\":["
+			"{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\""
+			":\"f\",\"arguments\":{\"a\":1}"
 			"}}]},{\"role\":\"tool\",\"tool_name\":\"f\",\"content\":\"CALLS\"}]}",
 			NULL, &out),
 		200);
@@ -101,8 +105,10 @@ TEST(calls_are_objects_in_a_line_of_their_own)
 	CHECK_EQ_Z(fakes.tools, "[{\"type\":\"function\"}]");
 	CHECK(fakes.last.think == THINK_LOW && fakes.last.think_required);
 	CHECK_EQ_Z(fakes.input,
-		"[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"type\":\"function\",\"function\":"
-		"{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},{\"role\":\"tool\",\"content\":\"CALLS\","
+		"[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"type\":\"f"
+		"unction\",\"function\":"
+		"{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},{\"role\":\"tool\","
+		"\"content\":\"CALLS\","
 		"\"name\":\"f\"}]");
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/chat",
 			     "{\"model\":\"tiny\",\"stream\":false,\"logprobs\":true,\"messages\":["
@@ -183,7 +189,8 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		{ "/api/generate", "{\"model\":\"embed\"}", 400,
 			"\"embed\" does not support generate" },
 		{ "/api/chat",
-			"{\"model\":\"tiny\",\"think\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+			"{\"model\":\"tiny\",\"think\":true,\"messages\":[{\"role\":\"us"
+			"er\",\"content\":"
 			"\"NOTHINK\"}]}",
 			400, "\"tiny\" does not support thinking" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"think\":\"much\"}", 400,

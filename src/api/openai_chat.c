@@ -104,7 +104,8 @@ static void put_logprobs(struct str list, struct jw *w)
 	jw_end(w);
 }
 
-/* One chunk; `reason` NULL: goes on; without a delta: with the calls. The role is in every chunk: some clients need it there. */
+/* One chunk; `reason` NULL: goes on; without a delta: with the calls. The role is in every chunk:
+ * some clients need it there. */
 static void chunk(struct gen *g, const struct gen_delta *d, const char *reason, struct buf *out)
 {
 	struct chat *chat = g->of_form;

@@ -137,9 +137,11 @@ TEST(what_is_absent_is_not_forced)
 	test_app_stop(&t);
 }
 
-#define CALLS                                                                                             \
-	"\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":"    \
-	"\"f\",\"arguments\":\"{\\\"a\\\":\\\"\xc3\xbc\\\"}\"}},{\"index\":1,\"id\":\"call_2\",\"type\":" \
+#define CALLS \
+	"\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",\"function" \
+	"\":{\"name\":" \
+	"\"f\",\"arguments\":\"{\\\"a\\\":\\\"\xc3\xbc\\\"}\"}},{\"index\":1,\"id\":\"ca" \
+	"ll_2\",\"type\":" \
 	"\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]"
 
 TEST(calls_come_whole_and_end_the_answer)
@@ -147,9 +149,11 @@ TEST(calls_come_whole_and_end_the_answer)
 	trace(ASK("CALLS") ",\"stream\":true}", "text/event-stream",
 		CHUNK DELTA("Hel") "}\n\n" CHUNK DELTA(
 			"lo") "}\n\n" CHUNK
-			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"," CALLS
+			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant"
+			      "\",\"content\":\"\"," CALLS
 			      "},\"finish_reason\":null}]}\n\n" CHUNK
-			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},"
+			      "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant"
+			      "\",\"content\":\"\"},"
 			      "\"finish_reason\":\"tool_calls\"}]," ORIGIN
 			      ",\"warnings\":[\"first\",\"second\"]}\n\ndata: [DONE]\n\n");
 }
@@ -169,12 +173,16 @@ TEST(tools_and_their_choice_reach_the_engine)
 	test_app_start(&t);
 	CHECK_EQ_INT(
 		call_api(&t, "POST", "/v1/chat/completions",
-			"{\"model\":\"tiny\",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],"
+			"{\"model\":\"tiny\",\"tools\":[{\"type\":\"function\",\"functio"
+			"n\":{\"name\":\"f\"}}],"
 			"\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"
-			"\"parallel_tool_calls\":false,\"reasoning_effort\":\"none\",\"logit_bias\":"
+			"\"parallel_tool_calls\":false,\"reasoning_effort\":\"none\",\"l"
+			"ogit_bias\":"
 			"{\"7\":-100,\"9\":0.5},\"reasoning_budget_tokens\":5,\"messages\":["
-			"{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":"
-			"\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
+			"{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id"
+			"\":\"c1\",\"type\":"
+			"\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\""
+			"a\\\":1}\"}}]},"
 			"{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"5\"}]}",
 			NULL, NULL),
 		200);
@@ -192,8 +200,9 @@ TEST(tools_and_their_choice_reach_the_engine)
 	test_app_stop(&t);
 }
 
-#define PROBS                                                                                          \
-	"{\"content\":[{\"token\":\"!\",\"logprob\":-0.5,\"bytes\":[33],\"top_logprobs\":[{\"token\":" \
+#define PROBS \
+	"{\"content\":[{\"token\":\"!\",\"logprob\":-0.5,\"bytes\":[33],\"top_logprobs\"" \
+	":[{\"token\":" \
 	"\"?\",\"logprob\":-1.5,\"bytes\":[63]}]}]}"
 
 TEST(logprobs_stand_beside_the_text)
@@ -246,9 +255,11 @@ TEST(errors_name_their_field)
 			"invalid" },
 		{ ASK("a") ",\"grammar\":\"\"}", 400, "grammar", "invalid" },
 		{ ASK("a") ",\"top_k\":-2}", 400, "top_k", "invalid" },
-		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}",
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_call"
+			"s\":[{}]}]}",
 			400, "messages", "invalid" },
-		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":"
+		{ "{\"model\":\"tiny\",\"messages\":[{\"role\":\"assistant\",\"tool_call"
+			"s\":[{\"function\":"
 		  "{\"name\":\"f\",\"arguments\":\"{\"}}]}]}",
 			400, "messages", "invalid" },
 		{ ASK("a") ",\"temperature\":\"x\"}", 400, "temperature", "invalid" },

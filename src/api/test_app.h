@@ -35,7 +35,8 @@ int call_raw(const struct test_app *t, const char *request, struct buf *head, st
 /* ---- what the fakes saw and do ---- */
 struct fakes {
 	bool run_nothing; /* fleet and pulls record and say ERR_BUSY: no threads */
-	/* fleet: what the prompt says decides: FAIL BUSY CONTEXT SLOW THINK LENGTH CALLS BADCALLS PROBS; else "Hello" */
+	/* fleet: what the prompt says decides: FAIL BUSY CONTEXT SLOW THINK LENGTH CALLS BADCALLS
+	 * PROBS; else "Hello" */
 	struct gen_request last;    /* scalars; strings below */
 	struct embed_request embed; /* scalars */
 	char input[65536], schema[4096], stops[512], tools[4096], choice[128], grammar[512];

@@ -83,8 +83,8 @@ struct engine_backend_ops {
 	enum err (*piece)(void *b, int32_t token, struct buf *out);
 	bool (*is_end)(void *b, int32_t token);
 
-	/* Takes or gives back the memory of a pool; all its sequences are empty after that. A closed
-	 * pool takes no other call. Errors: ERR_NOMEM, ERR_ENGINE; then it is closed. */
+	/* Takes or gives back the memory of a pool; all its sequences are empty after that. A
+	 * closed pool takes no other call. Errors: ERR_NOMEM, ERR_ENGINE; then it is closed. */
 	enum err (*pool_open)(void *b, enum engine_pool p);
 	void (*pool_close)(void *b, enum engine_pool p);
 
@@ -132,8 +132,8 @@ struct engine_backend_ops {
 		void *b, struct str gbnf, struct engine_grammar **ret, struct err_info *info);
 	/* As piece, control tokens included. */
 	enum err (*piece_all)(void *b, int32_t token, struct buf *out);
-	/* *ret NULL: the answer is plain text around the tags of think(). Else the text of tokens for
-	 * which chat_shows() is true goes through chat_split(). Errors: as prompt. */
+	/* *ret NULL: the answer is plain text around the tags of think(). Else the text of tokens
+	 * for which chat_shows() is true goes through chat_split(). Errors: as prompt. */
 	enum err (*chat_new)(void *b, const struct gen_request *g, struct engine_chat **ret,
 		struct err_info *info);
 	void (*chat_free)(void *b, struct engine_chat *c); /* NULL is fine */
@@ -141,16 +141,16 @@ struct engine_backend_ops {
 	 * schema; *ret NULL: none. Errors: ERR_INVALID, ERR_NOMEM. */
 	enum err (*chat_grammar)(
 		void *b, struct engine_chat *c, struct engine_grammar **ret, struct err_info *info);
-	/* Does chat_split() want the reasoning as well, or only what follows it? And does its grammar
-	 * rule from the first call on, rather than from the first token? */
+	/* Does chat_split() want the reasoning as well, or only what follows it? And does its
+	 * grammar rule from the first call on, rather than from the first token? */
 	bool (*chat_whole)(void *b, struct engine_chat *c);
 	bool (*chat_lazy)(void *b, struct engine_chat *c);
 	/* Text with which the answer has to begin, behind its reasoning: a call was asked for. */
 	struct str (*chat_force)(void *b, struct engine_chat *c);
 	/* Must the text of this control token reach chat_split()? */
 	bool (*chat_shows)(void *b, struct engine_chat *c, int32_t token);
-	/* Adds what the answer's next characters turned out to be: text of the reasoning, text of the
-	 * answer; with `end` also the calls, a JSON array. Markup appears in none of them.
+	/* Adds what the answer's next characters turned out to be: text of the reasoning, text of
+	 * the answer; with `end` also the calls, a JSON array. Markup appears in none of them.
 	 * Errors: ERR_BAD_JSON (with `end`: the rest could not be read and went to the answer as it
 	 * is), ERR_NOMEM, ERR_ENGINE, buf's. */
 	enum err (*chat_split)(void *b, struct engine_chat *c, struct str text, bool end,

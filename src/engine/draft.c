@@ -4,7 +4,8 @@
 
 enum { NGRAM_MAX = 4, NGRAM_MIN = 3, LOOK_BACK = 16384 };
 
-/* The newest earlier place where the last `n` tokens stand; returns the index behind it, 0: none. */
+/* The newest earlier place where the last `n` tokens stand; returns the index behind it, 0: none.
+ * */
 static size_t earlier(const struct tokens *t, size_t n)
 {
 	const int32_t *end = t->v + t->n - n;

@@ -75,7 +75,8 @@ size_t prefix_find(struct prefix *p, const struct prefix_text *t, size_t max,
  * states are not divisible. Takes `bytes` (mem_alloc'd), also on error. Errors: ERR_NOMEM. */
 enum err prefix_add(struct prefix *p, const struct prefix_text *t, uint32_t from, uint32_t to,
 	void *bytes, size_t size);
-/* A record the disk had at the start. Errors: ERR_NOT_FOUND (its parent is not there), ERR_NOMEM. */
+/* A record the disk had at the start. Errors: ERR_NOT_FOUND (its parent is not there), ERR_NOMEM.
+ * */
 enum err prefix_recall(struct prefix *p, const struct prefix_record *r);
 /* Forgets what the person (0: everybody) left, or of it only what belongs to `object` (0: all). */
 void prefix_purge(struct prefix *p, uint64_t person, uint64_t object);

@@ -1,9 +1,10 @@
 /* engine/queue.h - who waits, and whose turn it is.
  *
- * Classes: interactive before workflow before batch, but each `age_ns` of waiting lifts a request by
+ * Classes: interactive before workflow before batch, but each `age_ns` of waiting lifts a request
+ * by
  * one class, so that nobody starves. Within a class the persons take turns by deficit round robin
- * (Shreedhar and Varghese 1995): a turn adds a quantum to what a person may use, a request is let in
- * when its cost in tokens fits. So somebody with a hundred long requests delays another's single
+ * (Shreedhar and Varghese 1995): a turn adds a quantum to what a person may use, a request is let
+ * in when its cost in tokens fits. So somebody with a hundred long requests delays another's single
  * one by a turn, not by a hundred. One person's requests of a class come in order of arrival; those
  * that were preempted first. Pure, no clock: the caller gives the time. */
 #pragma once

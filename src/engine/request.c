@@ -162,7 +162,8 @@ static enum err check_wishes(const struct gen_request *g, struct err_info *info)
 		return err_set(info, ERR_INVALID, "a schema and a grammar exclude each other");
 	if (offers_tools(g) && (g->schema.len || g->grammar.len))
 		return err_set(info, ERR_INVALID,
-			"tools and a format for the answer exclude each other: leave one out, or set "
+			"tools and a format for the answer exclude each other: leave one"
+			" out, or set "
 			"tool_choice to none");
 	if (offers_tools(g) && g->logprobs)
 		return err_set(info, ERR_UNSUPPORTED, "logprobs are not given together with tools");

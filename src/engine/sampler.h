@@ -27,7 +27,8 @@ struct sampler_grammar { /* what may come next; ops NULL: everything */
 	struct engine_grammar *grammar;
 	int32_t also; /* a token that may come all the same; -1: none */
 };
-/* With a grammar the token is drawn freely first and only looked up in it; if it is not allowed, one
+/* With a grammar the token is drawn freely first and only looked up in it; if it is not allowed,
+ * one
  * is drawn from the allowed tokens with a random number of its own. Without top_k and the like that
  * is exactly the allowed part of the distribution, p(t)/p(allowed): p(t) comes from the first draw
  * and p(refused) p(t)/p(allowed) from the second. llama-server does the same.
@@ -39,7 +40,8 @@ enum err sampler_pick(struct sampler *s, float *logits, uint64_t position,
 /* What is added to logits before everything else: pairs of token and thousandths, copied. Errors:
  * ERR_INVALID (no such token), ERR_NOMEM. */
 enum err sampler_bias(struct sampler *s, const int32_t *pairs, size_t n, struct err_info *info);
-/* Logarithm of the sum of e to the logits: a token's log probability is its logit less this. Pure. */
+/* Logarithm of the sum of e to the logits: a token's log probability is its logit less this. Pure.
+ * */
 double sampler_log_sum(const float *logits, uint32_t n);
 /* The `k` largest finite logits, best first; returns how many. Pure but for scratch memory of `s`;
  * they are valid until the next call. Errors: ERR_NOMEM. */

@@ -1,7 +1,8 @@
 /* engine/scheduler.h - many requests, one model: which tokens go into the next batch.
  *
  * States of a request: waiting (engine/queue.h: no cells), running (in a slot of engine/cells.h;
- * follows another that reads the same, or reads its prompt, then answers), over. Transitions: add ->
+ * follows another that reads the same, or reads its prompt, then answers), over. Transitions: add
+ * ->
  * waiting; step admits waiting -> running when a slot is free and its cells suffice to the end, so
  * that what has started never starves; running -> waiting when the backend has no cells all the
  * same, or when somebody without anything running waits while another has much (preempted: its
@@ -11,7 +12,8 @@
  * Where it runs: texts with a beginning in common (marked as shared by group or company, or shared
  * with something that runs) go to the shared pool, all others to streams of their own.
  *
- * Invariants: 1. a slot's `kv` lists exactly the tokens in its cells. 2. what was read for one scope
+ * Invariants: 1. a slot's `kv` lists exactly the tokens in its cells. 2. what was read for one
+ * scope
  * is never used in another, and never for strict. 3. a strict request runs alone, from empty cells,
  * in pieces that depend on its own tokens only. 4. decode before prefill: each answering request
  * has its token in every step; prompts share what is left of the wanted gap between tokens, equally

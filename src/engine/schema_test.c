@@ -61,7 +61,8 @@ TEST(schemas_that_cannot_be_held_are_named_by_place)
 
 TEST(values_are_held_against_each_keyword)
 {
-	/* Right and wrong by the text of JSON Schema 2020-12, chapters 6 of validation and 10 of core. */
+	/* Right and wrong by the text of JSON Schema 2020-12, chapters 6 of validation and 10 of
+	 * core. */
 	static const struct {
 		const char *schema, *value, *says; /* says NULL: it follows */
 	} rows[] = {

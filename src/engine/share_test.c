@@ -166,7 +166,8 @@ TEST(eight_who_come_together_read_their_instructions_once)
 		}
 		run(w);
 		uint64_t read = fake_tokens(w->fake) - before;
-		/* Once the prefix (not at all in the second round), eight questions, eight answers. */
+		/* Once the prefix (not at all in the second round), eight questions, eight answers.
+		 * */
 		CHECK(read <= (round ? 0 : 1120) + 8 * (20 + 64));
 		for (unsigned i = 0; i < 8; i++) {
 			check_alone(&w->s[i], &g[i]);
@@ -393,7 +394,8 @@ static unsigned dice(uint64_t *x, unsigned n)
 
 TEST_TIMEOUT(a_day_of_work_starves_nobody, 300)
 {
-	/* 24 hours of virtual time: people come at random, some with documents, some with batches of
+	/* 24 hours of virtual time: people come at random, some with documents, some with batches
+	 * of
 	 * twenty, at a load near what the machine carries; nobody waits longer than the others that
 	 * are there together take, plus a chunk. */
 	struct world *w = world_new(&MACHINE, (struct sched_options){ 0 });
@@ -443,8 +445,8 @@ TEST_TIMEOUT(a_day_of_work_starves_nobody, 300)
 		(unsigned long long)done, (double)worst[0] / 1e9, (double)worst[1] / 1e9,
 		(double)worst[2] / 1e9);
 	CHECK(done > 20000);
-	/* Up to 64 requests of at most (800 + 70) tokens are there at once; with 24 running, a turn of
-	 * each other person's is the fair share. */
+	/* Up to 64 requests of at most (800 + 70) tokens are there at once; with 24 running, a turn
+	 * of each other person's is the fair share. */
 	CHECK(worst[0] < 12 * SECOND);
 	CHECK(worst[1] < 20 * SECOND && worst[2] < 30 * SECOND);
 	world_free(w);

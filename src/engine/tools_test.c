@@ -12,13 +12,18 @@
 #include "engine/llama_fixture.h"
 #include "tests/test.h"
 
-#define TWO_TOOLS                                                                                         \
-	"[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"the weather\","     \
-	"\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"enum\":"     \
-	"[\"Bern\",\"Oslo\"]},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},\"required\":" \
-	"[\"city\",\"days\"]}}},"                                                                         \
-	"{\"type\":\"function\",\"function\":{\"name\":\"clock\",\"parameters\":{\"type\":\"object\","    \
-	"\"properties\":{\"zone\":{\"type\":\"string\",\"maxLength\":8}},\"required\":[\"zone\"]}}}]"
+#define TWO_TOOLS \
+	"[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"description\":\"th" \
+	"e weather\"," \
+	"\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string" \
+	"\",\"enum\":" \
+	"[\"Bern\",\"Oslo\"]},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9" \
+	"}},\"required\":" \
+	"[\"city\",\"days\"]}}}," \
+	"{\"type\":\"function\",\"function\":{\"name\":\"clock\",\"parameters\":{\"type" \
+	"\":\"object\"," \
+	"\"properties\":{\"zone\":{\"type\":\"string\",\"maxLength\":8}},\"required\":["
+	"\"zone\"]}}}]"
 #define USER(text) "[{\"role\":\"user\",\"content\":\"" text "\"}]"
 
 static struct gen_request chat(const char *messages)
@@ -186,7 +191,8 @@ TEST(bad_tools_are_refused_by_name)
 			"tools[0].function.name" },
 		{ "[{\"type\":\"function\",\"function\":{\"name\":\"a\",\"parameters\":[]}}]", "",
 			"tools[0].function.parameters" },
-		{ "[{\"type\":\"function\",\"function\":{\"name\":\"a\",\"parameters\":{\"type\":\"date\"}}}]",
+		{ "[{\"type\":\"function\",\"function\":{\"name\":\"a\",\"parameters\":{"
+			"\"type\":\"date\"}}}]",
 			"required", "date" },
 		{ TWO_TOOLS, "=nobody", "no function 'nobody'" },
 		{ TWO_TOOLS, "maybe", "tool_choice must be" },
@@ -214,18 +220,21 @@ static const char THINKER[] =
 	"{%- for tool in tools %}{{- \"\\n\" }}{{- tool | tojson }}{%- endfor %}"
 	"{{- \"\\n</tools><|im_end|>\\n\" }}{%- elif messages[0].role == 'system' %}"
 	"{{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}{%- endif %}"
-	"{%- for message in messages %}{%- if message.role == 'user' or (message.role == 'system' and "
+	"{%- for message in messages %}{%- if message.role == 'user' or (message.role =="
+	" 'system' and "
 	"not loop.first) %}{{- '<|im_start|>' + message.role + '\\n' + message.content + "
 	"'<|im_end|>\\n' }}{%- elif message.role == 'assistant' %}{{- '<|im_start|>assistant\\n' }}"
 	"{%- if message.reasoning_content %}{{- '<think>\\n' + message.reasoning_content + "
 	"'\\n</think>\\n\\n' }}{%- endif %}{{- message.content }}{%- for tool_call in "
 	"message.tool_calls %}{%- if tool_call.function %}{%- set tool_call = tool_call.function %}"
-	"{%- endif %}{{- '\\n<tool_call>\\n{\"name\": \"' + tool_call.name + '\", \"arguments\": ' }}"
+	"{%- endif %}{{- '\\n<tool_call>\\n{\"name\": \"' + tool_call.name + '\", \"argu"
+	"ments\": ' }}"
 	"{{- tool_call.arguments | tojson }}{{- '}\\n</tool_call>' }}{%- endfor %}"
 	"{{- '<|im_end|>\\n' }}{%- elif message.role == 'tool' %}{{- '<|im_start|>user\\n"
 	"<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}{%- endif %}"
 	"{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- if "
-	"enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}"
+	"enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</t"
+	"hink>\\n\\n' }}"
 	"{%- endif %}{%- endif %}";
 
 struct read {
@@ -416,13 +425,15 @@ TEST_TIMEOUT(schemas_and_grammars_that_cannot_be_held_are_refused, 120)
 		{ true, "{\"description\":\"any\"}", "demands nothing" },
 		{ true, "[]", "#" },
 		{ true, "{\"type\":\"date\"}", "schema at #: unknown type date" },
-		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\",\"items\":{\"not\":{}}}}}",
+		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\","
+			"\"items\":{\"not\":{}}}}}",
 			"schema at #/properties/a/items: cannot be enforced: not" },
 		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/x\"}}}",
 			"#/properties/a" },
 		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"http://x/y\"}}}",
 			"#/properties/a" },
-		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"pattern\":\"^(?=x)$\"}}}",
+		{ true, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\""
+			",\"pattern\":\"^(?=x)$\"}}}",
 			"schema" },
 		{ true, "{\"type\":\"object\",\"properties\":{},\"required\":[\"b\"]}", "b" },
 		{ true, "{\"type\":\"string\",\"minLength\":100000}", "minLength" },
@@ -485,8 +496,10 @@ TEST_TIMEOUT(a_schema_twice_is_compiled_once, 60)
 TEST_TIMEOUT(answers_follow_their_schema_or_say_so, 300)
 {
 	static const char schema[] =
-		"{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":12},"
-		"\"size\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":99},\"tags\":{\"type\":\"array\","
+		"{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"ma"
+		"xLength\":12},"
+		"\"size\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":99},\"tags\":{"
+		"\"type\":\"array\","
 		"\"items\":{\"type\":\"string\",\"enum\":[\"red\",\"blue\"]},\"maxItems\":2}},"
 		"\"required\":[\"name\",\"size\",\"tags\"],\"additionalProperties\":false}";
 	struct drive *d = engine("smollm2");

@@ -133,7 +133,8 @@ struct gen_queued { /* a request waits: how many are before it, and an estimate 
 	uint32_t position;
 	int64_t estimate_ms; /* -1: unknown */
 };
-/* ENGINE_PURGE: `object` 0 means everything of the person; `person` 0 and `object` 0: everything. */
+/* ENGINE_PURGE: `object` 0 means everything of the person; `person` 0 and `object` 0: everything.
+ * */
 struct engine_purge {
 	uint64_t person, object;
 };

@@ -51,8 +51,8 @@ enum keeper_msg {
 	ASK_SIGN,         /* str bytes -> str 32-byte HMAC under the audit key's signing branch */
 	ASK_KEY_INFO,     /* -> str JSON {"kind":"file|passphrase|tpm","recovery":bool} */
 	ASK_RECOVERY,     /* makes a recovery slot -> str code (shown once) */
-	ASK_CACHE_PURGE, /* engine_purge fields: off the disk tier of every model, loaded or not, and
-	                    * on to every engine -> nothing; durable */
+	ASK_CACHE_PURGE, /* engine_purge fields: off the disk tier of every model, loaded or
+	                  * not, and on to every engine -> nothing; durable */
 	ASK_CACHE,       /* what the disk tier takes -> u64 files, u64 bytes, u64 limit of bytes a
 	                    * model */
 };

@@ -1,4 +1,5 @@
-/* From messages or text to tokens: the model's chat template, and which text may name control tokens. */
+/* From messages or text to tokens: the model's chat template, and which text may name control
+ * tokens. */
 #include "engine/llama/backend_int.h"
 
 #include <ctype.h>

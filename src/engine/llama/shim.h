@@ -61,8 +61,8 @@ struct shim_ask {
 	int think;       /* enum gen_think */
 	bool generation; /* the prompt ends where the model goes on */
 };
-/* Renders a prompt. `part` gets the text piece by piece; `input` tells text of the messages from text
- * of the template. */
+/* Renders a prompt. `part` gets the text piece by piece; `input` tells text of the messages from
+ * text of the template. */
 enum shim_result shim_render(const struct shim_templates *t, const struct shim_ask *ask,
 	void (*part)(void *arg, const char *text, size_t len, bool input), void *arg,
 	char why[SHIM_WHY]);

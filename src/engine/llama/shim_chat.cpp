@@ -27,26 +27,32 @@ enum {
 };
 
 /* The form that models without one of their own have seen most often: Hermes 2 Pro's, with ChatML
- * around it. Only the form of calls is taken from it; prompts are written by the model's template. */
+ * around it. Only the form of calls is taken from it; prompts are written by the model's template.
+ * */
 const char GENERAL[] = R"({%- if tools %}{{- '<|im_start|>system\n' }}
 {%- if messages[0].role == 'system' %}{{- messages[0].content + '\n\n' }}{%- endif %}
 {{- "# Tools\n\n<tools>" }}
 {%- for tool in tools %}{{- "\n" }}{{- tool | tojson }}{%- endfor %}
-{{- "\n</tools>\n\n<tool_call>\n{\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call><|im_end|>\n" }}
+{{- "\n</tools>\n\n" }}
+{{- "<tool_call>\n{\"name\": <function-name>, \"arguments\": <args-json-object>}\n" }}
+{{- "</tool_call><|im_end|>\n" }}
 {%- elif messages[0].role == 'system' %}
 {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}{%- endif %}
 {%- for message in messages %}
-{%- if message.role == "user" or (message.role == "system" and not loop.first) or (message.role == "assistant" and not message.tool_calls) %}
+{%- if message.role == "user" or (message.role == "system" and not loop.first)
+	or (message.role == "assistant" and not message.tool_calls) %}
 {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
 {%- elif message.role == "assistant" %}
 {{- '<|im_start|>' + message.role }}
 {%- if message.content %}{{- '\n' + message.content }}{%- endif %}
 {%- for tool_call in message.tool_calls %}
 {%- if tool_call.function is defined %}{%- set tool_call = tool_call.function %}{%- endif %}
-{{- '\n<tool_call>\n{"name": "' }}{{- tool_call.name }}{{- '", "arguments": ' }}{{- tool_call.arguments | tojson }}{{- '}\n</tool_call>' }}
+{{- '\n<tool_call>\n{"name": "' }}{{- tool_call.name }}
+{{- '", "arguments": ' }}{{- tool_call.arguments | tojson }}{{- '}\n</tool_call>' }}
 {%- endfor %}{{- '<|im_end|>\n' }}
 {%- elif message.role == "tool" %}
-{%- if (loop.index0 == 0) or (messages[loop.index0 - 1].role != "tool") %}{{- '<|im_start|>user' }}{%- endif %}
+{%- if (loop.index0 == 0) or (messages[loop.index0 - 1].role != "tool") %}
+{{- '<|im_start|>user' }}{%- endif %}
 {{- '\n<tool_response>\n' }}{{- message.content }}{{- '\n</tool_response>' }}
 {%- if loop.last or (messages[loop.index0 + 1].role != "tool") %}{{- '<|im_end|>\n' }}{%- endif %}
 {%- endif %}{%- endfor %}
@@ -73,8 +79,10 @@ std::shared_ptr<const answer> make(const shim_templates &s, const shim::tools &l
 	common_chat_params p = their_render(own ? s.all.get() : s.general.get(), { user("Hello") },
 		list, h, s.add_bos, s.add_eos);
 	if (h.choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) {
-		/* Its grammar allows any text before the call, and a model may never come to it. So the
-		 * word that begins a call is written for it, and the grammar of free choice goes on. */
+		/* Its grammar allows any text before the call, and a model may never come to it. So
+		 * the
+		 * word that begins a call is written for it, and the grammar of free choice goes
+		 * on. */
 		how free = h;
 		free.choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
 		common_chat_params q = their_render(own ? s.all.get() : s.general.get(),
@@ -163,7 +171,8 @@ std::string rest(const shim_chat &c)
 	return c.raw.substr(at);
 }
 
-/* Text behind what was given out that is neither blank nor a reasoning tag: the parser is lenient and
+/* Text behind what was given out that is neither blank nor a reasoning tag: the parser is lenient
+ * and
  * takes the beginning of a call for one that may still come. Where answers are wrapped the wrapping
  * is there too, so nothing can be said. */
 bool lost(const shim_chat &c)

@@ -9,9 +9,10 @@
 struct shim_grammar {
 	llama_sampler *s = nullptr;
 	const llama_vocab *vocab = nullptr;
-	/* Until one of these words is written nothing is ruled. libllama looks for them by a regular
-	 * expression in all that was written so far, again for every token; here only the last tokens
-	 * are kept in which a word may have begun, and given to it once one is there. */
+	/* Until one of these words is written nothing is ruled. libllama looks for them by a
+	 * regular
+	 * expression in all that was written so far, again for every token; here only the last
+	 * tokens are kept in which a word may have begun, and given to it once one is there. */
 	bool waiting = false;
 	std::vector<std::string> words;
 	size_t longest = 0;

@@ -41,14 +41,15 @@ template <typename F> shim_result guarded(char *why, shim_result on_error, F f)
 
 /* What llama-common cannot turn into a grammar it writes to stderr as a warning and leaves out, so
  * that the answer would be freer than asked; libllama writes there why a grammar is bad, and all of
- * it. This catches the text: it makes the schema invalid, and a person's text stays out of our log. */
+ * it. This catches the text: it makes the schema invalid, and a person's text stays out of our log.
+ * */
 class stderr_catch
 {
 	FILE *old = stderr;
 	char text[SHIM_WHY] = "";
 	FILE *mem = fmemopen(text, sizeof text - 1, "w");
 
-      public:
+	public:
 	stderr_catch() { stderr = mem ? mem : old; }
 	~stderr_catch() { end(); }
 	const char *end()
@@ -99,8 +100,8 @@ struct shim_templates {
 	bool add_bos = false, add_eos = false;
 	bool fits = false; /* the model's own, or made for its tokens */
 	/* Our own rendering, which tells input from template, gives the same as llama-common's for
-	 * this template: plain talk, with tools offered, with tools called. Where it does not (a model
-	 * with special handling there), theirs is used, on messages made harmless. */
+	 * this template: plain talk, with tools offered, with tools called. Where it does not (a
+	 * model with special handling there), theirs is used, on messages made harmless. */
 	bool own_plain = false, own_tools = false, own_calls = false;
 	bool knows_tools = false; /* the template has a form for calls */
 	bool wraps = false;       /* every answer is written in a form that needs a parser */

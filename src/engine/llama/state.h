@@ -1,9 +1,12 @@
-/* engine/llama/state.h - states of one sequence, moved between a context with streams and one without.
+/* engine/llama/state.h - states of one sequence, moved between a context with streams and one
+ * without.
  *
  * libllama writes the number of streams of its context in front of each cache's section, and values
  * transposed where flash attention is off; it refuses another number and the other order. The
- * sections say the same otherwise, so they can be rewritten: to one stream (the form in which states
- * are kept) and back to many, and from one order of values to the other. Source: llama-kv-cache.cpp of the pinned
+ * sections say the same otherwise, so they can be rewritten: to one stream (the form in which
+ * states
+ * are kept) and back to many, and from one order of values to the other. Source: llama-kv-cache.cpp
+ * of the pinned
  * version, state_write() and below. A model has one section, or two with a sliding window. Bytes
  * that are not as expected are refused, never read past. Pure. */
 #pragma once
@@ -16,7 +19,7 @@ struct state_form {
 	unsigned streams;
 	bool transposed; /* values lie transposed: a context without flash attention */
 };
-/* Rewrites a state of form `from` into form `to`; *ret is malloc'd (mem_alloc), the caller frees it.
- * False: not such a state, or no memory. */
+/* Rewrites a state of form `from` into form `to`; *ret is malloc'd (mem_alloc), the caller frees
+ * it. False: not such a state, or no memory. */
 bool state_convert(const uint8_t *in, size_t len, unsigned sections, struct state_form from,
 	struct state_form to, uint8_t **ret, size_t *ret_len);

@@ -163,7 +163,8 @@ static double advantage(const struct measured *a, const struct measured *b)
 static void describe(struct tuned *t, const struct measured *m, const struct measured *other)
 {
 	snprintf(t->text, sizeof t->text,
-		"flash=%s ubatch=%u threads=%u; tokens/s beside %u/%u/%u cells: 1 text %.0f/%.0f/%.0f, "
+		"flash=%s ubatch=%u threads=%u; tokens/s beside %u/%u/%u cells: 1 text %"
+		".0f/%.0f/%.0f, "
 		"8 texts %.0f/%.0f/%.0f (flash=%s: 8 texts %.0f/%.0f/%.0f), prompt %.0f",
 		t->flash ? "on" : "off", t->n_ubatch, t->n_threads, OCCUPANCY[0], OCCUPANCY[1],
 		OCCUPANCY[2], m->one[0], m->one[1], m->one[2], m->many[0], m->many[1], m->many[2],

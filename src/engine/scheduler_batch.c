@@ -1,0 +1,199 @@
+/* Which tokens a step computes: answers first, then prompts within the wanted gap. */
+#include "engine/draft.h"
+#include "engine/scheduler_int.h"
+
+enum {
+	CHUNK_FIRST = 64,  /* tokens of prompt a step carries while nothing is measured */
+	LOWER_SHARE = 8,   /* one part in so many of a step is for prompts of lower classes */
+	DRAFT_RUNNING = 2, /* with more than so many running, their batch is wide enough without */
+};
+
+/* Where its tokens are computed now. */
+struct slot *sched_place_of(struct slot *l)
+{
+	return l->reader ? l->reader : l;
+}
+
+size_t sched_left(const struct slot *l)
+{
+	return l->req->feed.n - (l->reader ? l->reader->kv.n : l->kv.n);
+}
+
+static void put(struct sched *s, struct slot *l, size_t n)
+{
+	const struct slot *at = sched_place_of(l);
+	l->out = s->n_batch + n - 1;
+	for (size_t i = 0; i < n; i++) {
+		size_t pos = at->kv.n + i;
+		s->batch[s->n_batch++] = (struct engine_token){
+			.token = l->req->feed.v[pos],
+			.pos = (int32_t)pos,
+			.seq = at->seq,
+			.out = pos + 1 == l->req->feed.n,
+		};
+	}
+	l->n_batch = n;
+}
+
+/* Guessed tokens behind the one that is due: computed with it, kept if they prove right. */
+static void put_draft(struct sched *s, struct slot *l)
+{
+	struct request *r = l->req;
+	size_t taken = s->n_batch + s->n_running; /* the others have their token in any case */
+	size_t room = taken < s->caps->n_batch ? s->caps->n_batch - taken : 0;
+	uint32_t may = r->limit > r->feed.n + 1 ? r->limit - (uint32_t)r->feed.n - 1 : 0;
+	r->n_draft = 0;
+	if (s->no_drafts || r->grammar || s->n_running > DRAFT_RUNNING || r->strict)
+		return;
+	if (r->draft_pause) {
+		r->draft_pause--;
+		return;
+	}
+	may = may < REQUEST_DRAFTS ? may : REQUEST_DRAFTS;
+	may = may < room ? may : (uint32_t)room;
+	r->n_draft = draft_lookup(&r->feed, r->draft, may);
+	for (unsigned i = 0; i < r->n_draft; i++)
+		s->batch[s->n_batch++] = (struct engine_token){ .token = r->draft[i],
+			.pos = (int32_t)(l->kv.n + l->n_batch + i),
+			.seq = l->seq,
+			.out = true };
+	s->stats.drafted += r->n_draft;
+}
+
+/* The tokens a strict request computes together depend on nothing but itself: its prompt in full
+ * batches, then one at a time, as they were when it was drawn. */
+static size_t strict_chunk(const struct sched *s, const struct slot *l)
+{
+	size_t prompt = l->req->prompt_tokens;
+	if (l->kv.n >= prompt)
+		return 1;
+	size_t n = prompt - l->kv.n;
+	return n < s->caps->n_batch ? n : s->caps->n_batch;
+}
+
+/* Tokens of prompt a step may carry: as many as fit into the gap; twice as many while nobody
+ * answers, so that somebody new does not wait for long either. */
+static size_t prompt_share(const struct sched *s, bool answering)
+{
+	double gap = (double)s->gap_ns * (answering ? 1 : 2) - (answering ? s->answer_ns : 0);
+	size_t room = CHUNK_FIRST;
+	if (s->token_ns > 0)
+		room = gap > CHUNK_MIN * s->token_ns ? (size_t)(gap / s->token_ns) : CHUNK_MIN;
+	room = room < s->caps->n_batch ? room : s->caps->n_batch;
+	room >>= s->squeeze;
+	return room ? room : 1;
+}
+
+static bool reads(const struct slot *l)
+{
+	return !l->leader && sched_left(l) > 1 && !l->req->strict;
+}
+
+/* A border at which others could start from a state that cannot be divided: stop there. */
+static size_t to_border(const struct sched *s, const struct slot *l, size_t n)
+{
+	const struct request *r = l->req;
+	if (s->caps->state_part && !s->caps->swa_window)
+		return n;
+	const size_t border[] = { r->n_company, r->n_group, r->prompt_tokens };
+	for (size_t i = 0; i < sizeof border / sizeof *border; i++)
+		if (border[i] > l->kv.n && border[i] < l->kv.n + n)
+			n = border[i] - l->kv.n;
+	return n;
+}
+
+/* The prompts of a class that could take more of this step. */
+static size_t hungry(struct sched *s, unsigned class, struct slot **v)
+{
+	size_t n = 0;
+	EACH_RUNNING(s, l)
+	if (reads(l) && l->req->priority == class && l->n_batch < sched_left(l))
+		v[n++] = l;
+	return n;
+}
+
+static size_t of_person(struct slot *const *v, size_t n, uint64_t person)
+{
+	size_t k = 0;
+	for (size_t i = 0; i < n; i++)
+		k += v[i]->req->person == person;
+	return k;
+}
+
+static size_t persons(struct slot *const *v, size_t n)
+{
+	size_t k = 0;
+	for (size_t i = 0; i < n; i++)
+		k += !of_person(v, i, v[i]->req->person);
+	return k;
+}
+
+/* Splits `room` among the prompts of a class: equally by person, then by request; what a short one
+ * leaves over goes to the others. Shares go into n_batch of the slots. Returns what is left. */
+static size_t share_out(struct sched *s, unsigned class, size_t room)
+{
+	struct slot *v[CELLS_SLOTS];
+	for (size_t n; room && (n = hungry(s, class, v));) {
+		size_t each = room / persons(v, n);
+		for (size_t i = 0; i < n && room; i++) {
+			size_t part = each / of_person(v, n, v[i]->req->person),
+			       want = sched_left(v[i]) - v[i]->n_batch;
+			part = part ? part : 1;
+			part = part < want ? part : want;
+			part = part < room ? part : room;
+			v[i]->n_batch += part;
+			room -= part;
+		}
+	}
+	return room;
+}
+
+/* How many tokens of its prompt each slot computes in this step. */
+void sched_share_prompts(struct sched *s)
+{
+	bool answering = false, lower = false;
+	EACH_RUNNING(s, l)
+	{
+		l->n_batch = 0;
+		answering |= !l->leader && sched_left(l) == 1;
+		lower |= reads(l) && l->req->priority > 0;
+	}
+	size_t room = prompt_share(s, answering), kept = lower ? room / LOWER_SHARE : 0;
+	room = share_out(s, 0, room - kept) + kept;
+	room = share_out(s, 1, room);
+	(void)share_out(s, 2, room);
+}
+
+/* The batch of one pool: a token for each that answers, then prompts. False: nothing to compute. */
+bool sched_fill(struct sched *s, enum engine_pool p, size_t *ret_prompts)
+{
+	size_t prompts = 0;
+	s->n_batch = 0;
+	EACH_RUNNING(s, l)
+	if (l->pool == p && !l->leader && !l->reader && !l->req->strict && sched_left(l) == 1 &&
+		!sched_tell_begun(s, l)) {
+		put(s, l, 1);
+		put_draft(s, l);
+	}
+	EACH_RUNNING(s, l)
+	{
+		size_t room = s->caps->n_batch - s->n_batch, n = l->n_batch;
+		if (sched_place_of(l)->pool != p || l->leader || !sched_left(l))
+			continue;
+		if (l->req->strict)
+			n = strict_chunk(s, l);
+		else if (sched_left(l) == 1)
+			continue;
+		n = to_border(s, l, n < room ? n : room);
+		if (l->reader && n >= sched_left(l)) /* the last one is computed where it answers */
+			n = sched_left(l) - 1;
+		l->n_batch = 0;
+		if (!n || sched_tell_begun(s, l))
+			continue;
+		put(s, l, n);
+		prompts += n;
+	}
+	*ret_prompts = prompts;
+	return s->n_batch > 0;
+}
+
