@@ -128,7 +128,7 @@ def chat(i):
     _, conversation = b.call("POST", "/team/v1/conversations", {"model": "smollm2"})
     status, sent = b.call("POST", f"/team/v1/conversations/{conversation['id']}/messages", {"content": LONG})
     assert status == 201, sent
-    wait_answer(b.call, sent["answer"]["id"], stop_after=1.5)
+    wait_answer(b.call, sent["answer"]["id"], stop_after=45)  # long enough to have read it
     assert wait_for(lambda: on_disk(i) > 0), "nothing was kept"
     settled(i)
     return b, conversation["id"]
