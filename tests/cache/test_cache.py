@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from tresor import Browser, Instance, wait_answer  # noqa: E402
 
 CANARY = "Xylophonkanarienvogel"
-LONG = CANARY + " says: " + " ".join(f"rule {n} of the house is to close door number {n * 7}." for n in range(40))
+LONG = CANARY + " says: " + " ".join(f"rule {n} of the house is to close door number {n * 7}." for n in range(12))
 EMAIL = "ada@example.org"
 
 
@@ -75,7 +75,7 @@ def test_a_conversation_goes_on_after_a_restart_without_being_read_again(running
     running.stop()
     running.start()
     again, cached = ask(running, LONG, answer, "And then?")
-    assert cached > 300, "read again"
+    assert cached > 100, "read again"
     running.stop()
     for path in files(running):  # and the same with every byte of it changed: found, and only read again
         with open(path, "r+b") as f:
@@ -106,7 +106,7 @@ def test_no_word_lies_in_the_clear_and_a_temporary_request_leaves_nothing(runnin
     ask(running, LONG)
     assert wait_for(lambda: on_disk(running) > 0)
     settled(running)
-    assert ask(running, LONG)[1] > 300
+    assert ask(running, LONG)[1] > 100
     running.stop()
     running.start()
     settled(running)
@@ -128,7 +128,7 @@ def chat(i):
     _, conversation = b.call("POST", "/team/v1/conversations", {"model": "smollm2"})
     status, sent = b.call("POST", f"/team/v1/conversations/{conversation['id']}/messages", {"content": LONG})
     assert status == 201, sent
-    wait_answer(b.call, sent["answer"]["id"], stop_after=1.5)
+    wait_answer(b.call, sent["answer"]["id"], stop_after=45)  # long enough to have read it
     assert wait_for(lambda: on_disk(i) > 0), "nothing was kept"
     settled(i)
     return b, conversation["id"]
@@ -137,7 +137,7 @@ def chat(i):
 @pytest.mark.parametrize("loaded", [True, False])
 def test_deleting_a_conversation_takes_it_off_the_disk(running, loaded):
     b, conversation = chat(running)
-    ask(running, "Something else entirely, of the same person: " + LONG[200:])  # stays
+    ask(running, "Something else entirely, of the same person: " + LONG[100:])  # stays
     settled(running)
     before = on_disk(running)
     if not loaded:
@@ -193,4 +193,4 @@ def test_an_engine_killed_while_it_writes_leaves_a_file_that_opens(running):
     settled(running)
     running.stop()
     running.start()
-    assert ask(running, LONG, answer, "And then?")[1] > 300
+    assert ask(running, LONG, answer, "And then?")[1] > 100
