@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every suite and adds up (tests/README.md).
 
-usage: ./test [--quick] [--list] [--keep-going] [SUITE...]
+usage: ./test [--quick] [--list] [SUITE...]
 
 Built in: style, layers, build (and hardening), c (unit tests and fuzz seeds), asan (the same under
 AddressSanitizer and UBSan), clang (compiles with Clang, warnings are errors), web (unit tests of

@@ -1,4 +1,4 @@
-#include "engine/cells.h"
+#include "engine/cells_int.h"
 
 #include <string.h>
 
@@ -6,20 +6,6 @@
 
 enum {
 	SPARE = 2,         /* sequence ids of the shared pool for states on their way */
-	COMPACT_MIN = 512, /* holes below which moving costs more than it saves */
-};
-
-struct cells {
-	const struct engine_backend_ops *ops;
-	void *b;
-	const struct engine_caps *caps;
-	struct prefix *tree;
-	struct slot slot[CELLS_SLOTS];
-	size_t n;
-	int32_t spare; /* first of the spare ids */
-	bool open[POOLS], divisible;
-	uint32_t top; /* shared pool: highest cell used since it was empty, at most */
-	uint64_t clock;
 };
 
 /* ---- making ---- */
@@ -129,7 +115,7 @@ static void drop_reader(struct cells *c, struct slot *l)
 	l->reader = NULL;
 }
 
-static void part_from_donor(struct slot *l)
+void cells_part_from_donor(struct slot *l)
 {
 	if (l->donor)
 		l->donor->sharers--;
@@ -144,7 +130,7 @@ static void set_empty(struct cells *c, struct slot *l)
 	l->kv.n = 0;
 	l->unsaved = false;
 	l->leader = NULL;
-	part_from_donor(l);
+	cells_part_from_donor(l);
 	note_top(c);
 }
 
@@ -208,7 +194,7 @@ void cells_clear(struct cells *c, enum engine_pool p)
 
 /* ---- cells to RAM ---- */
 
-static void *get_state(struct cells *c, enum engine_pool p, int32_t seq, size_t *ret_size)
+void *cells_get_state(struct cells *c, enum engine_pool p, int32_t seq, size_t *ret_size)
 {
 	void *bytes = NULL;
 	if (c->ops->state_get(c->b, p, seq, &bytes, ret_size))
@@ -222,7 +208,7 @@ static void *part_of_shared(
 	struct cells *c, const struct slot *l, uint32_t from, uint32_t to, size_t *ret_size)
 {
 	c->ops->kv_cp(c->b, l->seq, c->spare, (int32_t)from, (int32_t)to);
-	void *bytes = get_state(c, POOL_SHARED, c->spare, ret_size);
+	void *bytes = cells_get_state(c, POOL_SHARED, c->spare, ret_size);
 	(void)c->ops->kv_rm(c->b, POOL_SHARED, c->spare, 0, -1);
 	return bytes;
 }
@@ -236,13 +222,13 @@ static void *part_of_own(
 	if (!c->caps->state_part || !open_pool(c, POOL_SHARED) ||
 		cells_used(c, POOL_SHARED) + l->kv.n > free_cells)
 		return NULL;
-	AUTO_MEM void *whole = get_state(c, POOL_OWN, l->seq, &n);
+	AUTO_MEM void *whole = cells_get_state(c, POOL_OWN, l->seq, &n);
 	if (!whole || !c->ops->state_set(c->b, POOL_SHARED, c->spare, whole, n))
 		return NULL;
 	void *bytes = NULL;
 	if ((to >= l->kv.n || c->ops->kv_rm(c->b, POOL_SHARED, c->spare, (int32_t)to, -1)) &&
 		(!from || c->ops->kv_rm(c->b, POOL_SHARED, c->spare, 0, (int32_t)from)))
-		bytes = get_state(c, POOL_SHARED, c->spare, ret_size);
+		bytes = cells_get_state(c, POOL_SHARED, c->spare, ret_size);
 	(void)c->ops->kv_rm(c->b, POOL_SHARED, c->spare, 0, -1);
 	return bytes;
 }
@@ -255,7 +241,7 @@ static bool keep_part(struct cells *c, const struct slot *l, const struct prefix
 	if (l->pool == POOL_SHARED)
 		bytes = part_of_shared(c, l, from, to, &n);
 	else if (!from && to == l->kv.n)
-		bytes = get_state(c, POOL_OWN, l->seq, &n);
+		bytes = cells_get_state(c, POOL_OWN, l->seq, &n);
 	else
 		bytes = part_of_own(c, l, from, to, &n);
 	return bytes && !prefix_add(c->tree, t, from, to, bytes, n);
@@ -506,7 +492,7 @@ static void share(struct cells *c, struct slot *l, struct slot *from, uint32_t n
 	l->kv.n = n;
 	if (have && l->donor != owner && have > l->shared)
 		return; /* its own beginning, then shared cells: counted as its own */
-	part_from_donor(l);
+	cells_part_from_donor(l);
 	l->donor = owner;
 	l->shared = n;
 	owner->sharers++;
@@ -545,7 +531,7 @@ static size_t fetch_own(
 			cells_used(c, POOL_SHARED) + 2 * want > c->caps->pool[POOL_SHARED].n_cells)
 			return 0;
 		have = fetch_shared(c, c->spare, 0, v, n);
-		joined = get_state(c, POOL_SHARED, c->spare, &size);
+		joined = cells_get_state(c, POOL_SHARED, c->spare, &size);
 		(void)c->ops->kv_rm(c->b, POOL_SHARED, c->spare, 0, -1);
 		bytes = joined;
 	}
@@ -657,7 +643,7 @@ void cells_read_elsewhere(struct cells *c, struct slot *l)
 	r->kv.n = 0;
 	if (have) {
 		size_t n;
-		AUTO_MEM void *bytes = get_state(c, l->pool, l->seq, &n);
+		AUTO_MEM void *bytes = cells_get_state(c, l->pool, l->seq, &n);
 		if (!bytes || tokens_reserve(&r->kv, have) ||
 			!c->ops->state_set(c->b, POOL_READ, r->seq, bytes, n))
 			return;
@@ -675,7 +661,7 @@ void cells_read_done(struct cells *c, struct slot *l)
 	bool own = l->pool == POOL_OWN, there = false;
 	if (have && !own)
 		(void)c->ops->kv_rm(c->b, POOL_READ, r->seq, 0, (int32_t)have);
-	AUTO_MEM void *bytes = get_state(c, POOL_READ, r->seq, &n);
+	AUTO_MEM void *bytes = cells_get_state(c, POOL_READ, r->seq, &n);
 	if (bytes && !tokens_reserve(&l->kv, all - have)) {
 		if (own) {
 			set_empty(c, l);
@@ -722,7 +708,7 @@ bool cells_followed(struct cells *c, struct slot *l)
 	return true;
 }
 
-/* ---- purging, compaction ---- */
+/* ---- purging ---- */
 
 void cells_close(struct cells *c)
 {
@@ -754,71 +740,4 @@ void cells_purge(struct cells *c, uint64_t person, uint64_t object)
 		note_top(c);
 	}
 	prefix_purge(c->tree, person, object);
-}
-
-struct moved {
-	void *bytes;
-	size_t size;
-};
-
-/* Puts a slot's text back, then shares its beginning again: its copy's cells become holes that the
- * next one fills. */
-static bool put_back(struct cells *c, struct slot *l, const struct moved *m)
-{
-	if (!m->bytes || !c->ops->state_set(c->b, POOL_SHARED, l->seq, m->bytes, m->size))
-		return false;
-	if (l->donor && l->donor->kv.n >= l->shared && l->shared) {
-		if (l->shared < l->kv.n)
-			(void)c->ops->kv_rm(c->b, POOL_SHARED, l->seq, 0, (int32_t)l->shared);
-		else
-			(void)c->ops->kv_rm(c->b, POOL_SHARED, l->seq, 0, -1);
-		c->ops->kv_cp(c->b, l->donor->seq, l->seq, 0, (int32_t)l->shared);
-	}
-	return true;
-}
-
-/* Donors before those who share with them. */
-static unsigned depth(const struct slot *l)
-{
-	unsigned d = 0;
-	while ((l = l->donor) && d < CELLS_SLOTS)
-		d++;
-	return d;
-}
-
-void cells_compact(struct cells *c)
-{
-	uint32_t used = cells_used(c, POOL_SHARED);
-	if (!c->caps->state || !c->caps->state_part || c->caps->swa_window ||
-		c->top < 2 * used + COMPACT_MIN)
-		return;
-	struct moved *v = mem_zalloc(c->n, sizeof *v);
-	bool whole = v != NULL;
-	for (size_t i = 0; i < c->n && whole; i++)
-		if (c->slot[i].pool == POOL_SHARED && c->slot[i].kv.n)
-			whole = (v[i].bytes = get_state(
-					 c, POOL_SHARED, c->slot[i].seq, &v[i].size)) != NULL;
-	if (whole)
-		c->ops->kv_clear(c->b, POOL_SHARED);
-	for (unsigned d = 0; whole && d < CELLS_SLOTS; d++) {
-		bool any = false;
-		for (size_t i = 0; i < c->n; i++) {
-			struct slot *l = &c->slot[i];
-			if (!v[i].bytes || depth(l) < d)
-				continue;
-			any = true;
-			if (depth(l) == d && !put_back(c, l, &v[i])) {
-				/* cannot be for lack of cells; then it is read again */
-				l->kv.n = 0;
-				part_from_donor(l);
-			}
-		}
-		if (!any)
-			break;
-	}
-	for (size_t i = 0; v && i < c->n; i++)
-		mem_free(v[i].bytes);
-	mem_free(v);
-	if (whole)
-		c->top = cells_used(c, POOL_SHARED);
 }

@@ -22,7 +22,7 @@
 	"[\"city\",\"days\"]}}}," \
 	"{\"type\":\"function\",\"function\":{\"name\":\"clock\",\"parameters\":{\"type" \
 	"\":\"object\"," \
-	"\"properties\":{\"zone\":{\"type\":\"string\",\"maxLength\":8}},\"required\":["
+	"\"properties\":{\"zone\":{\"type\":\"string\",\"maxLength\":8}},\"required\":[" \
 	"\"zone\"]}}}]"
 #define USER(text) "[{\"role\":\"user\",\"content\":\"" text "\"}]"
 
