@@ -161,6 +161,20 @@ void test_eq_err_(const char *file, int line, const char *what, enum err got, en
 
 /* ---- invariants ---- */
 
+/* Role and content, and beside them only what the engine knows. */
+static bool is_message(const json_t *m)
+{
+	static const char *const texts[] = { "share", "name", "tool_call_id", "reasoning_content" };
+	size_t known = 2;
+	if (!json_is_string(json_object_get(m, "role")) ||
+		!json_is_string(json_object_get(m, "content")))
+		return false;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		known += json_is_string(json_object_get(m, texts[i]));
+	known += json_is_array(json_object_get(m, "tool_calls"));
+	return json_object_size(m) == known;
+}
+
 static void check_engine_input(void)
 {
 	AUTO_JSON json_t *doc = NULL;
@@ -172,9 +186,7 @@ static void check_engine_input(void)
 	if (json_read(str_from(fakes.input), sizeof fakes.input, 8, &doc, NULL) ||
 		!json_is_array(doc))
 		DIE("the engine got no list of messages");
-	json_array_foreach(doc, i, m) if (!json_is_string(json_object_get(m, "role")) ||
-					  !json_is_string(json_object_get(m, "content")) ||
-					  json_object_size(m) != 2)
+	json_array_foreach(doc, i, m) if (!is_message(m))
 		DIE("the engine got a message of another form");
 	if (fakes.last.n_stop > 16)
 		DIE("too many stop strings");

@@ -20,7 +20,8 @@ FUZZ
 		strnlen(c.name, sizeof c.name) == sizeof c.name ||
 		strnlen(c.key, sizeof c.key) == sizeof c.key)
 		DIE("a text without end");
-	if (c.workers < 2 || c.workers > 256 || c.max_engines < 1 || c.max_engines > 16)
+	if (c.workers < 2 || c.workers > 256 || c.max_engines < 0 ||
+		c.max_engines > 16)
 		DIE("a number outside its limits");
 	while (config_needs_restart(&fresh, &c, &at))
 		;
