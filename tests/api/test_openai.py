@@ -93,9 +93,8 @@ def test_a_seed_repeats(client):
 
 
 @pytest.mark.parametrize("more,param", [
-    ({"n": 2}, "n"), ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-    ({"logprobs": True}, "logprobs"), ({"top_p": 3}, "top_p"), ({"max_tokens": 0}, "max_tokens"),
-    ({"logit_bias": {"1": 5}}, "logit_bias"), ({"stop": ["a"] * 20}, "stop")])
+    ({"n": 2}, "n"), ({"top_p": 3}, "top_p"), ({"max_tokens": 0}, "max_tokens"),
+    ({"stop": ["a"] * 20}, "stop")])
 def test_what_is_not_done_is_said(client, more, param):
     with pytest.raises(openai.BadRequestError) as e:
         client.chat.completions.create(model="smollm2", messages=HI, **more)
@@ -107,9 +106,9 @@ def test_errors(server, client):
         client.chat.completions.create(model="nope", messages=HI)
     assert e.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError) as e:
-        client.chat.completions.create(model="smollm2", messages=[{"role": "user", "content": "word " * 6000}])
+        client.chat.completions.create(model="smollm2", messages=[{"role": "user", "content": "word " * 9000}])
     assert e.value.code == "context_length_exceeded"
-    assert "has 60" in e.value.message and "the context holds 4096" in e.value.message
+    assert "has 90" in e.value.message and "the context holds 8192" in e.value.message
     wrong = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key="sk-nonsense", max_retries=0)
     with pytest.raises(openai.AuthenticationError) as e:
         wrong.models.list()
