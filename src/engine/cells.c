@@ -265,7 +265,7 @@ static void save(struct cells *c, struct slot *l)
 	l->unsaved = false;
 	if (!c->caps->state || !t.n)
 		return;
-	size_t have = prefix_covers(c->tree, &t, t.n);
+	size_t have = prefix_lasts(c->tree, &t, t.n);
 	if (have + CELLS_TAKE_MIN > t.n && have)
 		return;
 	bool whole = !c->caps->state_part || (l->pool == POOL_OWN && !t.n_group);

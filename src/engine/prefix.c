@@ -9,6 +9,8 @@ struct state {
 	void *bytes; /* NULL: on disk only */
 	size_t size;
 	uint64_t disk; /* 0: not there */
+	uint64_t object; /* whose cells these are: purged with it */
+	bool temporary;  /* never to the disk: a text that may go there is saved again */
 };
 struct node {
 	struct node *parent, *child, *next; /* next: sibling */
@@ -233,9 +235,10 @@ static void shrink(struct prefix *p, uint64_t keep)
 /* ---- looking up ---- */
 
 /* The deepest place of the text's path with a state that reaches it: node and positions. Positions
- * before a state's beginning must be there from states above it. */
+ * before a state's beginning must be there from states above it. `lasting`: states of temporary
+ * texts do not count. */
 static size_t deepest(const struct prefix *p, const struct prefix_text *t, size_t max,
-	const struct node **ret)
+	bool lasting, const struct node **ret)
 {
 	const struct node *n = &p->root;
 	size_t have = 0;
@@ -245,6 +248,7 @@ static size_t deepest(const struct prefix *p, const struct prefix_text *t, size_
 		bool whole = end == n->from + n->n;
 		end = end < max ? end : max;
 		bool use = n->state && n->state->from <= have &&
+			   !(lasting && n->state->temporary) &&
 			   (p->divisible ? end > have : whole && end == n->from + n->n);
 		if (use) {
 			have = end;
@@ -259,7 +263,13 @@ static size_t deepest(const struct prefix *p, const struct prefix_text *t, size_
 size_t prefix_covers(const struct prefix *p, const struct prefix_text *t, size_t max)
 {
 	const struct node *n;
-	return deepest(p, t, max, &n);
+	return deepest(p, t, max, false, &n);
+}
+
+size_t prefix_lasts(const struct prefix *p, const struct prefix_text *t, size_t max)
+{
+	const struct node *n;
+	return deepest(p, t, max, !t->temporary, &n);
 }
 
 static bool load(struct prefix *p, struct state *s)
@@ -305,7 +315,7 @@ size_t prefix_find(struct prefix *p, const struct prefix_text *t, size_t max,
 	struct node *bad;
 	uint64_t since = p->clock + 1;
 	*ret_n = 0;
-	for (size_t have; (have = deepest(p, t, max, &n));) {
+	for (size_t have; (have = deepest(p, t, max, false, &n));) {
 		if (gather(p, (struct node *)(uintptr_t)n, have, v, ret_n, &bad)) {
 			for (size_t i = 0, z = *ret_n; i + 1 < z; i++, z--) {
 				struct prefix_piece x = v[i];
@@ -396,7 +406,7 @@ enum err prefix_add(struct prefix *p, const struct prefix_text *t, uint32_t from
 		mem_free(bytes);
 		return n ? OK : ERR_NOMEM; /* larger than all there may be: not kept */
 	}
-	*s = (struct state){ .refs = 1, .from = from, .to = to, .bytes = bytes, .size = size };
+	*s = (struct state){ .object = n->object, .temporary = t->temporary, .refs = 1, .from = from, .to = to, .bytes = bytes, .size = size };
 	p->bytes += size;
 	to_disk(p, n, t, s);
 	attach(p, n, s);
@@ -455,7 +465,7 @@ enum err prefix_recall(struct prefix *p, const struct prefix_record *r)
 		return ERR_NOMEM;
 	}
 	*s = (struct state){
-		.refs = 1, .from = r->from, .to = to, .size = r->size, .disk = r->id };
+		.object = r->object, .refs = 1, .from = r->from, .to = to, .size = r->size, .disk = r->id };
 	attach(p, n, s);
 	state_unref(p, s);
 	return OK;
@@ -463,15 +473,32 @@ enum err prefix_recall(struct prefix *p, const struct prefix_record *r)
 
 /* ---- forgetting ---- */
 
+static void drop_state(struct prefix *p, struct node *n)
+{
+	state_unref(p, n->state);
+	n->state = NULL;
+}
+
+/* States made for the object go wherever they hang; its nodes go, but for a beginning that another
+ * text of the same person has too. What lay behind a state that went is read again. */
 static void purge(struct prefix *p, struct node *n, uint64_t person, uint64_t object)
 {
 	for (struct node *c = n->child, *next; c; c = next) {
 		next = c->next;
 		bool his = c->level == PREFIX_PERSON && (!person || c->scope == person);
-		if ((his && (!object || c->object == object)) || (!person && !object))
+		if ((his && !object) || (!person && !object)) {
 			node_remove(p, c);
-		else
-			purge(p, c, person, object);
+			continue;
+		}
+		purge(p, c, person, object);
+		if (!his)
+			continue;
+		if (c->state && c->state->object == object)
+			drop_state(p, c);
+		if (c->object == object && c->child)
+			c->object = c->child->object;
+		if (!c->child && (c->object == object || !c->state))
+			node_remove(p, c);
 	}
 }
 

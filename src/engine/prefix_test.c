@@ -137,6 +137,15 @@ TEST(purging_forgets_a_person_or_an_object_and_what_follows)
 	struct prefix_text z = x;
 	z.person = 2;
 	add(p, &z, 8, 11);
+	struct prefix_text tmp = x; /* kept for a temporary text only: does not last */
+	tmp.person = 9;
+	tmp.temporary = true;
+	add(p, &tmp, 8, 11);
+	CHECK_EQ_INT(prefix_lasts(p, &tmp, 11), 11);
+	tmp.temporary = false;
+	CHECK_EQ_INT(prefix_lasts(p, &tmp, 11), 8);
+	CHECK_EQ_INT(found(p, &tmp, 11), 11);
+	prefix_purge(p, 9, 0);
 	prefix_purge(p, 1, 11);
 	CHECK_EQ_INT(found(p, &x, 11), 8);
 	CHECK_EQ_INT(found(p, &y, 11), 8 + 3);
@@ -148,6 +157,27 @@ TEST(purging_forgets_a_person_or_an_object_and_what_follows)
 	prefix_purge(p, 0, 0);
 	CHECK_EQ_INT(prefix_nodes(p), 0);
 	CHECK_EQ_INT(prefix_bytes(p), 0);
+}
+
+TEST(purging_one_talk_leaves_another_that_begins_alike)
+{
+	for (int order = 0; order < 2; order++) {
+		AUTO(prefix) struct prefix *p = NULL;
+		int32_t a[64], b[64];
+		CHECK_OK(prefix_new(1 << 20, true, NULL, &p));
+		struct prefix_text x = text("abcd12", a, 0, 0), y = text("abcd34", b, 0, 0);
+		x.object = 21, y.object = 22;
+		add(p, order ? &y : &x, 0, 6); /* whole, as a stream saves them */
+		add(p, order ? &x : &y, 0, 6);
+		prefix_purge(p, 1, 21);
+		CHECK_EQ_INT(found(p, &y, 6), 6);
+		CHECK_EQ_INT(found(p, &x, 6), order ? 0 : 4);
+		CHECK_EQ_INT(prefix_bytes(p), 6 * sizeof(int32_t));
+		prefix_purge(p, 1, 22);
+		CHECK_EQ_INT(found(p, &x, 6), 0);
+		CHECK_EQ_INT(prefix_bytes(p), 0);
+		CHECK_EQ_INT(prefix_nodes(p), 0);
+	}
 }
 
 /* ---- a disk that is an array ---- */
