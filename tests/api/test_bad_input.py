@@ -69,8 +69,8 @@ def test_too_much_gets_413_in_the_form_of_its_api(server, path, form):
 
 
 def talk(i, head):
-    with socket.create_connection(("127.0.0.1", i.port), 20) as s:
-        s.settimeout(20)
+    with socket.create_connection(("127.0.0.1", i.port), 60) as s:
+        s.settimeout(60)  # an unfinished head gets its 408 after 20 s
         try:
             s.sendall(head)
             return s.recv(200)
