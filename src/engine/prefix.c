@@ -234,9 +234,17 @@ static void shrink(struct prefix *p, uint64_t keep)
 
 /* ---- looking up ---- */
 
+/* May this text's own states continue it? One that may go to the disk not what a temporary text left;
+ * none another talk's, which can be purged without it. */
+static bool lasts(const struct node *n, const struct prefix_text *t)
+{
+	bool others = n->level == PREFIX_PERSON && n->state->object != t->object;
+	return !others && (t->temporary || !n->state->temporary);
+}
+
 /* The deepest place of the text's path with a state that reaches it: node and positions. Positions
- * before a state's beginning must be there from states above it. `lasting`: states of temporary
- * texts do not count. */
+ * before a state's beginning must be there from states above it. `lasting`: only states count that
+ * this text can rely on. */
 static size_t deepest(const struct prefix *p, const struct prefix_text *t, size_t max,
 	bool lasting, const struct node **ret)
 {
@@ -248,7 +256,7 @@ static size_t deepest(const struct prefix *p, const struct prefix_text *t, size_
 		bool whole = end == n->from + n->n;
 		end = end < max ? end : max;
 		bool use = n->state && n->state->from <= have &&
-			   !(lasting && n->state->temporary) &&
+			   (!lasting || lasts(n, t)) &&
 			   (p->divisible ? end > have : whole && end == n->from + n->n);
 		if (use) {
 			have = end;
@@ -269,7 +277,7 @@ size_t prefix_covers(const struct prefix *p, const struct prefix_text *t, size_t
 size_t prefix_lasts(const struct prefix *p, const struct prefix_text *t, size_t max)
 {
 	const struct node *n;
-	return deepest(p, t, max, !t->temporary, &n);
+	return deepest(p, t, max, true, &n);
 }
 
 static bool load(struct prefix *p, struct state *s)
