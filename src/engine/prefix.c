@@ -234,8 +234,8 @@ static void shrink(struct prefix *p, uint64_t keep)
 
 /* ---- looking up ---- */
 
-/* May this text's own states continue it? One that may go to the disk not what a temporary text left;
- * none another talk's, which can be purged without it. */
+/* May this text's own states continue it? One that may go to the disk not what a temporary text
+ * left; none another talk's, which can be purged without it. */
 static bool lasts(const struct node *n, const struct prefix_text *t)
 {
 	bool others = n->level == PREFIX_PERSON && n->state->object != t->object;
@@ -380,7 +380,7 @@ static uint64_t disk_parent(const struct node *n, uint32_t from)
 
 static void to_disk(struct prefix *p, struct node *n, const struct prefix_text *t, struct state *s)
 {
-	struct prefix_record r = { .level = n->level, .scope = n->scope, .object = n->object,
+	struct prefix_record r = { .level = n->level, .scope = n->scope, .object = s->object,
 		.from = s->from, .tokens = t->v + s->from, .n_tokens = s->to - s->from,
 		.size = s->size };
 	if (!p->disk.store || t->temporary)
@@ -414,7 +414,13 @@ enum err prefix_add(struct prefix *p, const struct prefix_text *t, uint32_t from
 		mem_free(bytes);
 		return n ? OK : ERR_NOMEM; /* larger than all there may be: not kept */
 	}
-	*s = (struct state){ .object = n->object, .temporary = t->temporary, .refs = 1, .from = from, .to = to, .bytes = bytes, .size = size };
+	*s = (struct state){ .refs = 1,
+		.from = from,
+		.to = to,
+		.bytes = bytes,
+		.size = size,
+		.object = n->level == PREFIX_PERSON ? t->object : 0,
+		.temporary = t->temporary };
 	p->bytes += size;
 	to_disk(p, n, t, s);
 	attach(p, n, s);
@@ -472,8 +478,12 @@ enum err prefix_recall(struct prefix *p, const struct prefix_record *r)
 		mem_free(s);
 		return ERR_NOMEM;
 	}
-	*s = (struct state){
-		.object = r->object, .refs = 1, .from = r->from, .to = to, .size = r->size, .disk = r->id };
+	*s = (struct state){ .refs = 1,
+		.from = r->from,
+		.to = to,
+		.size = r->size,
+		.disk = r->id,
+		.object = r->object };
 	attach(p, n, s);
 	state_unref(p, s);
 	return OK;

@@ -67,8 +67,8 @@ struct prefix_piece {
 enum { PREFIX_PIECES = 64 };
 /* Leading positions for which states are there, at most `max`. */
 size_t prefix_covers(const struct prefix *p, const struct prefix_text *t, size_t max);
-/* The same, but only what this text's own states may continue: not what was kept for temporary texts
- * if it may last itself, nor another talk's of the same person. */
+/* The same, but only what this text's own states may continue: not what was kept for temporary
+ * texts if it may last itself, nor another talk's of the same person. */
 size_t prefix_lasts(const struct prefix *p, const struct prefix_text *t, size_t max);
 /* The states for the leading positions, first to last, loaded into RAM; returns how many positions
  * they give together (0: none). Counts as a use. */
