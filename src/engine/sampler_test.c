@@ -143,7 +143,7 @@ static int by_value_down(const void *a, const void *b)
 }
 
 /* Large rows: what may be drawn is exactly what a full sort says. */
-TEST(large_rows_agree_with_a_full_sort)
+TEST_TIMEOUT(large_rows_agree_with_a_full_sort, 180)
 {
 	enum { N = 5003 };
 	float *row = malloc(N * sizeof *row), *copy = malloc(N * sizeof *row),
