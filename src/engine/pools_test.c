@@ -57,8 +57,6 @@ static void move(struct llama_backend *b, enum engine_pool p, int32_t seq, enum 
 	CHECK(LLAMA_OPS.state_set(b, to, to_seq, bytes, n));
 	CHECK_OK(LLAMA_OPS.state_get(b, to, to_seq, &back, &again));
 	CHECK_EQ_INT(again, n);
-	/* The same but for the sequence's id in each cell, and the order of cells: the numbers of
-	 * the last layer's end, at least. */
 	mem_free(bytes);
 	mem_free(back);
 }

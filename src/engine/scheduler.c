@@ -22,7 +22,6 @@ struct sched *sched_free(struct sched *s)
 	queue_wait_free(s->queue);
 	cells_free(s->cells);
 	mem_free(s->batch);
-	buf_wipe(&s->bytes);
 	buf_wipe(&s->thought);
 	buf_wipe(&s->answer);
 	mem_free(s);
@@ -43,7 +42,6 @@ enum err sched_new(const struct sched_options *o, struct sched **ret)
 	s->n_run = s->caps->n_run < s->caps->n_batch ? s->caps->n_run : s->caps->n_batch;
 	s->gap_ns = o->gap_ns ? o->gap_ns : GAP_DEFAULT_NS;
 	s->no_drafts = o->no_drafts || !s->caps->partial_rm || s->caps->swa_window;
-	s->bytes = BUF(1 << 20);
 	s->thought = BUF(LIMIT_ANSWER);
 	s->answer = BUF(LIMIT_ANSWER);
 	s->batch = mem_zalloc(s->caps->n_batch, sizeof *s->batch);

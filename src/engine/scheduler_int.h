@@ -26,7 +26,7 @@ struct sched {
 	double service_ns; /* measured: from admission to the end */
 	bool no_drafts;
 	struct engine_stats stats;
-	struct buf bytes, thought, answer;
+	struct buf thought, answer;
 };
 
 /* Iterates over the slots with a request. Its body may end the request. */
