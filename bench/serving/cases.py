@@ -16,6 +16,7 @@ WORDS = ("time house river green letter bridge paper garden winter summer music 
          "market village forest island story number engine copper silver morning evening teacher doctor").split()
 IDLE, IDLE_TOKENS = 20, (300, 600)
 PREFIX, LONG = 1100, 1850  # tokens
+LONGEST, LONGEST_CELLS = 32000, 40960
 
 
 def prompt_of(rng, words):
@@ -145,6 +146,17 @@ def memory(side, m):
     return {"pss_mib": pss, "rss_mib": rss, "tokens": f["tokens"], "wanted": f["wanted"]}
 
 
+def long_prompt(side, m):
+    """Eight people talk when somebody sends the longest prompt there is: their gaps from then on."""
+    jobs = [(2 + i, [user(m.question())], m.n(512)) for i in range(8)]
+    answers = side.ask((1, [user(m.text(LONGEST) + "\n" + m.question())], 8, 1.0), *jobs)
+    reader, talkers = answers[0], answers[1:]
+    gaps = [b - a for t in talkers for a, b in zip(t.times, t.times[1:]) if b > reader.sent]
+    return {"p99_gap_s": percentile(gaps, 99), "max_gap_s": max(gaps), "reader_first_s": reader.first_s,
+            "prompt_tokens": reader.prompt_tokens, "tokens": sum(t.tokens for t in talkers),
+            "wanted": sum(j[2] for j in jobs)}
+
+
 def layer_jobs(m):
     return shared_jobs(m, n=128, users=9)
 
@@ -166,6 +178,7 @@ class Row:
     default: float = None
     best: float = None
     by_interval: bool = False
+    absolute: float = None  # a goal for our figure itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +193,8 @@ class Case:
     alone: bool = False            # only the measured side runs, started anew each round
     cells: bool = False            # the default gets our number of cells
     others: bool = True            # measured on llama-server too
+    tresor_cells: int = 0          # Tresor's KV cells in this case; 0: those of the run
+    positions: int = 0             # the model must have been trained for so many
 
 
 PSS = "memory with the model (PSS, weights included, same cells)"

@@ -23,6 +23,9 @@ def judge(row, case):
         out[name] = spread(column[key])
         out["against_" + name] = {"ratio": statistics.median(pairs), "low": low, "high": high, "goal": goal,
                                   "met": None if goal is None else met(pairs, goal, row.high, row.by_interval)}
+    if row.absolute is not None:
+        median = out["ours"][0]
+        out["absolute"] = {"goal": row.absolute, "met": median >= row.absolute if row.high else median <= row.absolute}
     if best:
         out["flags"] = best
     return out
@@ -45,6 +48,11 @@ def show_ratio(r, high):
     return f"{text}, goal {'>=' if high else '<='} {r['goal']:.3g}: {'MET' if r['met'] else 'NOT MET'}"
 
 
+def show_absolute(j, high):
+    a = j["absolute"]
+    return f"goal {'>=' if high else '<='} {number(a['goal'])} {j['unit']}: {'MET' if a['met'] else 'NOT MET'}"
+
+
 def lines(judged, highs):
     yield "| case | Tresor | llama-server default | llama-server best | against default | against best |"
     yield "|---|---|---|---|---|---|"
@@ -52,8 +60,9 @@ def lines(judged, highs):
         other = j.get("default") or j.get("bare")
         against = j.get("against_default") or j.get("against_bare")
         flags = f" `{j['flags']}`" if "flags" in j else ""
+        ratio = show_absolute(j, high) if "absolute" in j else show_ratio(against, high)
         yield (f"| {j['text']} | {show_spread(j['ours'], j['unit'])} | {show_spread(other)} | "
-               f"{show_spread(j.get('best'))}{flags} | {show_ratio(against, high)} | "
+               f"{show_spread(j.get('best'))}{flags} | {ratio} | "
                f"{show_ratio(j.get('against_best'), high)} |")
 
 
@@ -75,7 +84,7 @@ def document(result, cases):
     m, s = result["machine"], result["settings"]
     n, disturbed, worst = busy_rounds(result)
     judged, rows = table(result, cases)
-    marks = [j[k]["met"] for j in judged for k in ("against_default", "against_best", "against_bare")
+    marks = [j[k]["met"] for j in judged for k in ("against_default", "against_best", "against_bare", "absolute")
              if k in j and j[k]["met"] is not None]
     out = [f"# Serving a team: {s['model']}", "",
            f"{result['date']}, {m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}. "

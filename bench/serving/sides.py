@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from tresor import Instance, free_port  # noqa: E402
 
 LOADER = 0  # the user whose request only makes a model be loaded
+ENDS = ("<|im_end|>", "<|endoftext|>", "<end_of_turn>", "<eos>", "</s>", "<|eot_id|>")  # of many models
 NEUTRAL = {"temperature": 0, "seed": 1, "repeat_penalty": 1.0, "top_k": 40, "top_p": 0.9, "min_p": 0}
 
 
@@ -21,6 +22,7 @@ class Side:
     """A server that answers chat requests. Users are numbers; `share` in a message is for who knows it."""
 
     label = ""
+    until = None  # time.monotonic(): answers that are not there by then are given up; None: no limit
 
     def body(self, messages, n):
         return {"model": "bench", "messages": messages, "max_tokens": n, "stream": True,
@@ -34,7 +36,8 @@ class Side:
 
     def ask(self, *jobs):
         """Jobs (user, messages, tokens[, at_s]) at the same time; their answers in that order."""
-        return ask_all([self.request(*j) for j in jobs])
+        left = {} if self.until is None else {"timeout_s": self.until - time.monotonic()}
+        return ask_all([self.request(*j) for j in jobs], **left)
 
     def load(self):
         self.ask((LOADER, [{"role": "user", "content": "Hello"}], 1))
@@ -118,6 +121,15 @@ class LlamaServer(Side):
     def tokens(self, text):
         return len(get_json(("127.0.0.1", self.port), "/tokenize", {"content": text})["tokens"])
 
+    def ends(self):
+        """The tokens that end an answer."""
+        ids = [get_json(("127.0.0.1", self.port), "/tokenize", {"content": e, "parse_special": True})["tokens"] for e in ENDS]
+        return [i[0] for i in ids if len(i) == 1]
+
+    def n_trained(self):
+        """Positions the model was trained for."""
+        return get_json(("127.0.0.1", self.port), "/v1/models")["data"][0]["meta"]["n_ctx_train"]
+
     def rendered(self, messages):
         plain = self.body(messages, 1)["messages"]
         return get_json(("127.0.0.1", self.port), "/apply-template", {"messages": plain})["prompt"]
@@ -134,12 +146,11 @@ class Tresor(Side):
     label = "tresor"
 
     def __init__(self, program, model, users, conf, share=True):
-        self.share = share
+        self.share, self.ends = share, []
         self.instance = Instance(binary=program)
         self.port = self.instance.port
         self.instance.must("pull", "file:" + os.path.realpath(model), "--as", "bench")
-        with open(os.path.join(self.instance.data, "tresor.conf"), "w") as f:
-            f.writelines(f"{k} = {v}\n" for k, v in conf.items())
+        self.configure(conf)
         self.instance.start()  # once for all the commands below
         self.keys = []
         for i in range(users):
@@ -148,13 +159,19 @@ class Tresor(Side):
             self.keys.append(self.instance.key(f"u{i}@example.org").split()[-1])
         self.instance.stop()
 
+    def configure(self, conf):
+        """For the next start."""
+        with open(os.path.join(self.instance.data, "tresor.conf"), "w") as f:
+            f.writelines(f"{k} = {v}\n" for k, v in conf.items())
+
     def key(self, user):
         return self.keys[user]
 
     def body(self, messages, n):
+        """`ends` do not end an answer: what llama-server calls ignore_eos."""
         if not self.share:
             messages = [{k: v for k, v in m.items() if k != "share"} for m in messages]
-        return super().body(messages, n)
+        return {**super().body(messages, n), "logit_bias": {str(t): -100 for t in self.ends}}
 
     def start(self):
         self.instance.start()

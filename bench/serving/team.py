@@ -24,6 +24,7 @@ from sides import BareLoop, LlamaServer, Tresor, Variant, tresor_conf
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENOUGH = 0.97  # of the tokens asked for; below, other questions are asked
 TRIES = 3
+SLOWER = 1.25  # a setting that takes so many times as long as the fastest so far is not the best
 LOAD = 0.8     # of the default's capacity: the rate of Poisson arrivals
 USERS = 34     # the loader, and 33 who ask
 
@@ -44,13 +45,28 @@ def full(f):
 class Bench:
     def __init__(self, a):
         self.a = a
-        self.words_per_token, self.rate = 1.0, None
+        self.words_per_token, self.rate, self.trained = 1.0, None, 0
         self.tresor = Tresor(a.tresor, a.model_path, USERS, tresor_conf(a.cells, a.sequences), a.share_field)
         self.result = {"date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"), "machine": facts(),
                        "versions": {}, "cases": {}, "settings": {
                            "model": a.model, "seed": a.seed, "rounds": a.rounds, "threads": a.threads,
                            "cells": a.cells, "sequences": a.sequences, "quick": a.quick, "scale": a.scale,
                            "share_field": a.share_field}}
+        self.earlier = self.kept() if a.cases else {}
+
+    def base(self):
+        return os.path.join(self.a.out, f"serving-{self.a.model}")
+
+    def kept(self):
+        """Cases of an earlier run on this machine with these settings: a run of some cases leaves the others."""
+        try:
+            with open(self.base() + ".json") as f:
+                old = json.load(f)
+        except OSError:
+            return {}
+        same = old["machine"]["cpu"] == self.result["machine"]["cpu"] and all(
+            old["settings"].get(k) == v for k, v in self.result["settings"].items())
+        return old["cases"] if same else {}
 
     def llama(self, variant=Variant(), label="default"):
         return LlamaServer(self.a.llama_server, self.a.model_path, self.a.threads, variant.args(), label)
@@ -67,6 +83,7 @@ class Bench:
         try:
             text = Material(1).text(1000)
             self.words_per_token = len(text.split()) / server.tokens(text)
+            self.tresor.ends, self.trained = server.ends(), server.n_trained()
             self.result["versions"] = {"llama-server": server.facts()["build"],
                                        "tresor": self.tresor.instance.must("version")}
             if any(c.name == "poisson32" for c in cases):
@@ -87,7 +104,9 @@ class Bench:
             m = self.material(case.name, r, attempt)
             wait_quiet(time.time() + self.a.wait)
             meter = Meter()
+            start = time.monotonic()
             f = (run or case.run)(side, m)
+            f["seconds"] = time.monotonic() - start
             f["others"] = meter.share()
             got.append(f)
             if full(f) >= ENOUGH:
@@ -111,12 +130,16 @@ class Bench:
                        self.a.cells if unified else max(self.a.cells, least))
 
     def tried(self, case, variants, grid):
-        """Runs the case once with each; a setting with which it fails is left out."""
+        """Runs the case once with each; a setting with which it fails, or takes too long, is left out."""
         for v in variants:
             side = self.llama(v, flags(v))
             try:
                 self.started(side, case)
-                grid.setdefault(v, []).append(self.measure(side, case, f"grid{len(grid.get(v, ()))}"))
+                if grid:
+                    fastest = min(f["seconds"] for figures in grid.values() for f in figures)
+                    side.until = time.monotonic() + SLOWER * fastest + self.a.wait + 1
+                f = self.measure(side, case, f"grid{len(grid.get(v, ()))}")
+                grid.setdefault(v, []).append(f)
             except Failed as e:
                 say(f"  {flags(v)}: {e}")
             finally:
@@ -177,7 +200,9 @@ class Bench:
                     side.stop()
 
     def run_case(self, case, out):
+        start = time.monotonic()
         best, out["grid"] = self.search(case) if case.others else ({}, [])
+        out["grid_minutes"] = round((time.monotonic() - start) / 60, 2)
         out["best"] = {figure: flags(v) for figure, v in best.items()}
         sides = [self.tresor]
         if case.others:
@@ -219,9 +244,14 @@ class Bench:
     def run(self, cases):
         self.calibrate(cases)
         for case in cases:
+            if self.trained < case.positions:
+                say(f"{case.name}: left out, the model was trained for {self.trained} positions")
+                continue
             say(f"{case.name}:")
+            self.tresor.configure(tresor_conf(case.tresor_cells or self.a.cells, self.a.sequences))
             start, out = time.monotonic(), {"rounds": {}}
             self.result["cases"][case.name] = out
+            out["date"] = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
             try:
                 (self.run_layer if case is LAYER else self.run_case)(case, out)
             except (Failed, OSError, subprocess.SubprocessError) as e:
@@ -234,14 +264,14 @@ class Bench:
 
     def write(self):
         done = [*CASES, LAYER]
-        self.result["table"], _ = report.table(self.result, done)
+        result = {**self.result, "cases": {**self.earlier, **self.result["cases"]}}
+        result["table"], _ = report.table(result, done)
         os.makedirs(self.a.out, exist_ok=True)
-        base = os.path.join(self.a.out, f"serving-{self.a.model}")
-        with open(base + ".json", "w") as f:
-            json.dump(self.result, f, indent=1)
+        with open(self.base() + ".json", "w") as f:
+            json.dump(result, f, indent=1)
             f.write("\n")
-        with open(base + ".md", "w") as f:
-            f.write(report.document(self.result, done))
+        with open(self.base() + ".md", "w") as f:
+            f.write(report.document(result, done))
 
 
 def arguments():

@@ -57,6 +57,7 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 	if (g->model.starter)
 		call_warn(c, "test model, not for real questions");
 	memcpy(g->target.digest, g->model.model_digest, sizeof g->target.digest);
+	memcpy(g->target.projector, g->model.projector_digest, sizeof g->target.projector);
 	TRY(str_copy(str_from(g->model.name), g->target.name, sizeof g->target.name));
 	g->target.keep_alive_ms = c->app->keep_alive_ms;
 	options_init(&g->options);
@@ -346,17 +347,64 @@ enum err gen_messages_new(struct call *c, struct gen_messages **ret)
 	return OK;
 }
 
-struct jw *gen_message_begin(
-	struct gen_messages *m, struct str role, struct str content, struct str share)
+void gen_parts_init(struct gen_parts *p)
+{
+	p->buf = BUF(LIMIT_HTTP_BODY);
+	jw_init(&p->w, &p->buf);
+	jw_arr(&p->w);
+}
+
+void gen_parts_text(struct gen_parts *p, struct str text)
+{
+	if (!text.len)
+		return;
+	jw_obj(&p->w);
+	jw_kstr(&p->w, "text", text);
+	jw_end(&p->w);
+}
+
+void gen_parts_picture(struct gen_parts *p, unsigned i)
+{
+	jw_obj(&p->w);
+	jw_ki64(&p->w, "picture", i);
+	jw_end(&p->w);
+}
+
+void gen_parts_done(struct gen_parts *p)
+{
+	buf_done(&p->buf);
+}
+
+static struct jw *message_begin(
+	struct gen_messages *m, struct str role, struct str content, bool raw, struct str share)
 {
 	jw_obj(&m->w);
 	jw_kstr(&m->w, "role", role);
-	jw_kstr(&m->w, "content", content);
+	jw_key(&m->w, "content");
+	if (raw)
+		jw_raw(&m->w, content);
+	else
+		jw_str(&m->w, content);
 	if (share.len)
 		jw_kstr(&m->w, "share", share);
 	m->any = true;
 	m->system |= str_eq(role, STR("system"));
 	return &m->w;
+}
+
+struct jw *gen_message_begin(
+	struct gen_messages *m, struct str role, struct str content, struct str share)
+{
+	return message_begin(m, role, content, false, share);
+}
+
+struct jw *gen_message_begin_parts(
+	struct gen_messages *m, struct str role, struct gen_parts *content, struct str share)
+{
+	jw_end(&content->w);
+	if (content->buf.err && !m->buf.err)
+		m->buf.err = content->buf.err;
+	return message_begin(m, role, buf_str(&content->buf), true, share);
 }
 
 void gen_message_end(struct gen_messages *m)

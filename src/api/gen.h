@@ -74,6 +74,19 @@ void gen_message_add(
  * person alone, which is also what "person" says. `where` names it: "messages[3].share". Errors:
  * ERR_INVALID (another word), ERR_FORBIDDEN (wider than the person, without the right). */
 enum err gen_share(struct gen *g, const json_t *of, const char *where, struct str *ret);
+/* Content with pictures: a JSON list being built of texts and of places in gen_request.picture. */
+struct gen_parts {
+	struct buf buf;
+	struct jw w;
+};
+void gen_parts_init(struct gen_parts *p);
+void gen_parts_text(struct gen_parts *p, struct str text); /* empty: nothing */
+void gen_parts_picture(struct gen_parts *p, unsigned i);
+void gen_parts_done(struct gen_parts *p);
+#define AUTO_PARTS [[gnu::cleanup(gen_parts_done)]]
+/* gen_message_begin() with such a list. Errors stick to m. */
+struct jw *gen_message_begin_parts(
+	struct gen_messages *m, struct str role, struct gen_parts *content, struct str share);
 /* The same with calls, or as the result of one: the message's fields beside role and content are
  * written by the caller between these two. */
 struct jw *gen_message_begin(

@@ -250,6 +250,8 @@ enum err ollama_show(struct call *c)
 	jw_str(&w, m.gguf.embedding_model ? STR("embedding") : STR("completion"));
 	if (!m.gguf.embedding_model) /* by the template's own form of calls, or a general one */
 		jw_str(&w, STR("tools"));
+	if (m.projector_digest[0])
+		jw_str(&w, STR("vision"));
 	jw_end(&w);
 	time_field(&w, "modified_at", m.modified_ms);
 	jw_kstr(&w, "digest", str_from(m.digest));
@@ -265,8 +267,6 @@ enum err ollama_show(struct call *c)
 		call_warn(c,
 			"the registry's Go template is not used: the model's own Jinja template "
 				"is");
-	if (m.has_projector)
-		call_warn(c, "the model's vision part is stored, but not used yet");
 	call_json(c, 200, &out);
 	return OK;
 }

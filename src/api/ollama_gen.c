@@ -402,6 +402,22 @@ static enum err read_message_tools(
 		       : OK;
 }
 
+/* Pictures `from` to `to` stand before the text, as Ollama puts them. */
+static void begin_message(struct gen_messages *out, struct str role, struct str content,
+	unsigned from, unsigned to, struct str share)
+{
+	AUTO_PARTS struct gen_parts parts = { 0 };
+	if (from == to) {
+		gen_message_begin(out, role, content, share);
+		return;
+	}
+	gen_parts_init(&parts);
+	for (; from < to; from++)
+		gen_parts_picture(&parts, from);
+	gen_parts_text(&parts, content);
+	gen_message_begin_parts(out, role, &parts, share);
+}
+
 static enum err read_message(struct gen *g, const json_t *m, size_t i, struct gen_messages *out,
 	struct pictures *pictures)
 {
@@ -415,12 +431,13 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 		return err_set(&c->info, ERR_INVALID, "messages[%zu].role must be a string", i);
 	if (json_want_str(m, "content", false, &content, NULL))
 		return err_set(&c->info, ERR_INVALID, "messages[%zu].content must be a string", i);
+	unsigned before = pictures->n;
 	TRY(pictures_add_list(pictures, json_object_get(m, "images"), i));
 	snprintf(where, sizeof where, "messages[%zu].share", i);
 	TRY(gen_share(g, m, where, &share));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
 		if (str_eq(role, str_from(roles[k]))) {
-			gen_message_begin(out, role, content, share);
+			begin_message(out, role, content, before, pictures->n, share);
 			TRY(read_message_tools(c, m, i, out));
 			gen_message_end(out);
 			return OK;
@@ -463,14 +480,16 @@ enum err ollama_chat(struct call *c)
 	gen_messages_of_model(g, out, has_system(messages));
 	TRY(pictures_new(c, &pictures));
 	json_array_foreach(messages, i, m) TRY(read_message(g, m, i, out, pictures));
-	if (pictures->n)
+	if (pictures->n && !g->model.projector_digest[0])
 		return cannot(g, "vision");
+	pictures_give(pictures, &r);
 	r.input = gen_messages_end(out);
 	TRY(out->buf.err);
 	return gen_start(g, &r);
 }
 
-static enum err read_generate_only(struct gen *g, const json_t *body, bool raw)
+static enum err read_generate_only(
+	struct gen *g, const json_t *body, bool raw, struct pictures *pictures)
 {
 	struct call *c = g->c;
 	if (raw && (there(json_object_get(body, "template")) ||
@@ -484,11 +503,11 @@ static enum err read_generate_only(struct gen *g, const json_t *body, bool raw)
 			"model's own is used");
 	if (there(json_object_get(body, "suffix")))
 		return cannot(g, "insert");
-	struct pictures *pictures;
-	TRY(pictures_new(c, &pictures));
 	TRY(pictures_add_list(pictures, json_object_get(body, "images"), 0));
-	if (pictures->n)
+	if (pictures->n && !g->model.projector_digest[0])
 		return cannot(g, "vision");
+	if (pictures->n && raw)
+		return err_set(&c->info, ERR_INVALID, "raw mode does not support images");
 	if (there(json_object_get(body, "context")))
 		call_warn(
 			c, "\"context\" is ignored: it is deprecated; use /api/chat with messages");
@@ -502,13 +521,15 @@ enum err ollama_generate(struct call *c)
 	struct gen_request r = { .kind = GEN_CHAT };
 	struct gen_messages *out;
 	struct str prompt = STR(""), system = STR(""), share;
+	struct pictures *pictures;
 	bool raw = false;
 	TRY(begin(c, "generate", &generate_form, &body, &g));
+	TRY(pictures_new(c, &pictures));
 	TRY(json_want_str(body, "prompt", false, &prompt, &c->info));
 	TRY(json_want_str(body, "system", false, &system, &c->info));
 	TRY(json_want_bool(body, "raw", false, &raw, &c->info));
 	TRY(read_common(g, body, &r));
-	TRY(read_generate_only(g, body, raw));
+	TRY(read_generate_only(g, body, raw, pictures));
 	TRY(gen_share(g, body, "share", &share));
 	if (share.len && (raw || !system.len))
 		call_warn(c, "\"share\" has no effect: it is for \"system\", which is not there");
@@ -524,7 +545,9 @@ enum err ollama_generate(struct call *c)
 	if (system.len)
 		gen_message_add(out, STR("system"), system, share);
 	gen_messages_of_model(g, out, system.len > 0);
-	gen_message_add(out, STR("user"), prompt, STR_NONE);
+	begin_message(out, STR("user"), prompt, 0, pictures->n, STR_NONE);
+	gen_message_end(out);
+	pictures_give(pictures, &r);
 	r.input = gen_messages_end(out);
 	TRY(out->buf.err);
 	return gen_start(g, &r);

@@ -540,9 +540,10 @@ static enum err read_run(struct call *c, const json_t *body, struct gen *g)
 	return OK;
 }
 
-/* Content: a string, or a list of parts: texts and pictures. */
-static enum err read_content(
-	struct call *c, const json_t *v, size_t at, struct buf *out, struct pictures *pictures)
+/* Content: a string, or a list of parts: texts and pictures. `out` gets all text, `parts` all of it
+ * in its order. */
+static enum err read_content(struct call *c, const json_t *v, size_t at, struct buf *out,
+	struct gen_parts *parts, struct pictures *pictures)
 {
 	size_t i;
 	json_t *part;
@@ -563,6 +564,7 @@ static enum err read_content(
 				"messages[%zu].content[%zu] has no type", at, i);
 		if (str_eq(type, STR("image_url"))) {
 			TRY(pictures_add_part(pictures, part, at, i));
+			gen_parts_picture(parts, pictures->n - 1);
 			continue;
 		}
 		if (!str_eq(type, STR("text")))
@@ -576,6 +578,7 @@ static enum err read_content(
 				"string",
 				at, i);
 		TRY(buf_add(out, text));
+		gen_parts_text(parts, text);
 	}
 	return OK;
 }
@@ -617,6 +620,9 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 	struct str role = STR_NONE, share;
 	char where[48];
 	AUTO_BUF struct buf content = BUF(LIMIT_HTTP_BODY);
+	AUTO_PARTS struct gen_parts parts = { 0 };
+	unsigned before = pictures->n;
+	gen_parts_init(&parts);
 	if (!json_is_object(m))
 		return err_set(&c->info, ERR_INVALID, "messages[%zu] must be an object", i);
 	if (json_want_str(m, "role", true, &role, NULL))
@@ -624,14 +630,16 @@ static enum err read_message(struct gen *g, const json_t *m, size_t i, struct ge
 	if (str_eq(role, STR("function")))
 		return err_set(&c->info, ERR_UNSUPPORTED,
 			"messages[%zu]: the role function is OpenAI's old form: use tool", i);
-	TRY(read_content(c, json_object_get(m, "content"), i, &content, pictures));
+	TRY(read_content(c, json_object_get(m, "content"), i, &content, &parts, pictures));
 	snprintf(where, sizeof where, "messages[%zu].share", i);
 	TRY(gen_share(g, m, where, &share));
 	for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++)
 		if (str_eq(role, str_from(roles[k].theirs))) {
-			struct str text = buf_str(&content);
-			gen_message_begin(
-				out, str_from(roles[k].ours), text.len ? text : STR(""), share);
+			struct str text = buf_str(&content), ours = str_from(roles[k].ours);
+			if (pictures->n > before)
+				gen_message_begin_parts(out, ours, &parts, share);
+			else
+				gen_message_begin(out, ours, text.len ? text : STR(""), share);
 			TRY(read_message_tools(c, m, i, out));
 			gen_message_end(out);
 			return OK;
@@ -660,9 +668,10 @@ static enum err read_messages(struct gen *g, const json_t *body, struct gen_requ
 	gen_messages_of_model(g, out, system);
 	TRY(pictures_new(c, &pictures));
 	json_array_foreach(list, i, m) TRY(read_message(g, m, i, out, pictures));
-	if (pictures->n)
+	if (pictures->n && !g->model.projector_digest[0])
 		return err_set(&c->info, ERR_UNSUPPORTED, "\"%s\" does not support vision",
 			g->shown_model);
+	pictures_give(pictures, r);
 	r->input = gen_messages_end(out);
 	TRY(out->buf.err);
 	c->param = NULL;

@@ -1,6 +1,8 @@
 #include "api/pictures.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "base/hex.h"
 #include "base/limits.h"
@@ -36,6 +38,23 @@ static struct str data_of(struct str s)
 	return str_sub(s, comma + 1, SIZE_MAX);
 }
 
+/* Over width, height and pixels. */
+static enum err hash_of(const struct picture *p, uint8_t ret[SHA256_LEN])
+{
+	size_t n = (size_t)p->width * p->height * 3;
+	uint32_t size[2] = { p->width, p->height };
+	void *rgb = mmap(NULL, n, PROT_READ, MAP_PRIVATE, p->rgb_fd, 0);
+	struct sha256 h;
+	if (rgb == MAP_FAILED)
+		return ERR_NOMEM;
+	sha256_init(&h);
+	sha256_add(&h, size, sizeof size);
+	sha256_add(&h, rgb, n);
+	sha256_end(&h, ret);
+	(void)munmap(rgb, n);
+	return OK;
+}
+
 static enum err add(struct pictures *p, const char *where, struct str base64)
 {
 	struct err_info *info = &p->c->info, why = { .code = OK };
@@ -50,8 +69,20 @@ static enum err add(struct pictures *p, const char *where, struct str base64)
 	if (e)
 		return err_set(info, e == ERR_LIMIT ? ERR_INVALID : e, "%s: %s", where,
 			why.detail[0] ? why.detail : err_text(e));
-	p->n++;
-	return OK;
+	e = hash_of(&p->v[p->n], p->hash[p->n]);
+	p->n++; /* its descriptor is closed with the request */
+	return e;
+}
+
+void pictures_give(const struct pictures *p, struct gen_request *r)
+{
+	for (unsigned i = 0; i < p->n; i++) {
+		r->picture[i] = (struct gen_picture){ .width = p->v[i].width,
+			.height = p->v[i].height,
+			.rgb_fd = p->v[i].rgb_fd };
+		memcpy(r->picture[i].hash, p->hash[i], SHA256_LEN);
+	}
+	r->n_pictures = p->n;
 }
 
 enum err pictures_add_list(struct pictures *p, const json_t *list, size_t at)

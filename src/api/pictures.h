@@ -4,11 +4,13 @@
 
 #include "api/call.h"
 #include "doc/image_ask.h"
+#include "proto/engine.h"
 
-enum { PICTURES_MAX = 16 }; /* a request */
+enum { PICTURES_MAX = GEN_PICTURES_MAX }; /* a request */
 struct pictures {
 	struct call *c; /* its info names the picture that is wrong */
 	struct picture v[PICTURES_MAX];
+	uint8_t hash[PICTURES_MAX][SHA256_LEN]; /* of size and pixels */
 	unsigned n;
 };
 /* In the request's arena; the pixels go with it. Errors: ERR_NOMEM. */
@@ -19,3 +21,6 @@ enum err pictures_add_list(struct pictures *p, const json_t *list, size_t at);
 /* OpenAI: a part {"type":"image_url","image_url":{"url":"data:.."}}, or the address itself.
  * Addresses are refused: the server fetches nothing that a message names. Errors: as above. */
 enum err pictures_add_part(struct pictures *p, const json_t *part, size_t at, size_t i);
+/* Names them in a request; borrowed, for the call that sends it. A message's content names each by
+ * its place in `v`. */
+void pictures_give(const struct pictures *p, struct gen_request *r);

@@ -5,7 +5,7 @@ enum {
 	LIMIT_IPC_MESSAGE = 64 * 1024,       /* one datagram between roles */
 	LIMIT_IPC_INLINE = 16 * 1024,        /* larger byte strings travel as sealed memfd */
 	LIMIT_IPC_BULK = 64 * 1024 * 1024,
-	LIMIT_IPC_FDS = 16,                  /* descriptors a message */
+	LIMIT_IPC_FDS = 32,                  /* descriptors a message */
 	LIMIT_IPC_QUEUE = 32 * 1024 * 1024,  /* unsent bytes a peer before it is given up */
 	LIMIT_HTTP_HEADER = 32 * 1024,
 	LIMIT_HTTP_BODY = 16 * 1024 * 1024,  /* default; a route may set less or more */

@@ -16,7 +16,7 @@
  * so. */
 #pragma once
 
-#include "engine/vec.h"
+#include "engine/media.h"
 #include "proto/engine.h"
 
 enum engine_pool { POOL_SHARED, POOL_OWN, POOL_READ, POOLS };
@@ -31,6 +31,7 @@ struct engine_caps {
 	uint32_t n_ctx_train; /* what the model was trained for */
 	uint32_t n_batch;     /* tokens a decode may carry */
 	uint32_t n_ubatch;    /* tokens computed at a time */
+	uint32_t read_tile;   /* POOL_READ is slow in smaller batches than this; at least 1 */
 	uint32_t n_outputs;   /* tokens of a batch whose logits may be wanted */
 	uint32_t n_vocab;
 	uint32_t n_run;      /* requests worth running together */
@@ -48,6 +49,7 @@ struct engine_token {
 };
 struct engine_prompt {
 	struct tokens tokens;
+	struct media_list media; /* where pictures stand in it */
 	bool thinking; /* the prompt ends inside the reasoning part */
 	/* The first so many tokens come from messages that everybody in the company, or the
 	 * group (the company's included), may share: n_company <= n_group. */
@@ -74,10 +76,12 @@ struct engine_backend_ops {
 	const struct engine_caps *(*caps)(void *b);
 	const struct engine_think *(*think)(void *b);
 	int64_t (*now_ns)(void *b); /* monotonic */
-	/* The tokens of the request's input (GEN_CHAT: through the chat template). `ret` is
-	 * initialised by the caller. Errors: ERR_INVALID (messages or tools the template cannot
-	 * take), ERR_UNSUPPORTED (no template), ERR_LIMIT, ERR_NOMEM. */
-	enum err (*prompt)(void *b, const struct gen_request *g, struct engine_prompt *ret,
+	/* The tokens of the request's input (GEN_CHAT: through the chat template), its pictures as
+	 * picture_new() made them. `ret` is initialised by the caller. Errors: ERR_INVALID
+	 * (messages or tools the template cannot take), ERR_UNSUPPORTED (no template), ERR_LIMIT,
+	 * ERR_NOMEM. */
+	enum err (*prompt)(void *b, const struct gen_request *g,
+		struct engine_picture *const *pictures, struct engine_prompt *ret,
 		struct err_info *info);
 	/* Adds the bytes a token stands for; control tokens give none. Errors: buf's. */
 	enum err (*piece)(void *b, int32_t token, struct buf *out);
@@ -126,6 +130,21 @@ struct engine_backend_ops {
 	enum err (*grammar_accept)(void *b, struct engine_grammar *g, int32_t token);
 
 	/* ---- the rest may be NULL: a backend without it ---- */
+
+	/* Prepares a picture for this model; borrows its descriptor. Errors: ERR_UNSUPPORTED (the
+	 * model does not see), ERR_INVALID (cannot be prepared), ERR_LIMIT (more rows at once than
+	 * a batch holds), ERR_NOMEM. */
+	enum err (*picture_new)(void *b, const struct gen_picture *g, struct engine_picture **ret,
+		struct err_info *info);
+	void (*picture_free)(void *b, struct engine_picture *p); /* NULL is fine */
+	/* Its rows, which take a second and more: begins to compute them on a thread of its own
+	 * (one at a time: ERR_BUSY); OK when they are there, ERR_AGAIN as long as they are not.
+	 * Errors: ERR_NOMEM, ERR_ENGINE; asked again it says the same. */
+	enum err (*picture_rows)(void *b, struct engine_picture *p);
+	/* Computes rows [from, from + n) of a run whose picture is ready, at positions from
+	 * m->at + from on: as decode, without logits. */
+	enum err (*decode_rows)(void *b, enum engine_pool p, const struct engine_media *m,
+		uint32_t from, uint32_t n, int32_t seq);
 
 	/* A grammar from GBNF text with the rule `root`. Errors: as grammar_new. */
 	enum err (*grammar_text)(

@@ -628,7 +628,8 @@ void cells_read_elsewhere(struct cells *c, struct slot *l)
 {
 	size_t all = l->req->feed.n - 1, have = l->kv.n;
 	struct slot *r = NULL;
-	if (l->reader || l->leader || l->req->strict || all < have + CELLS_READ_MIN ||
+	if (l->reader || l->leader || l->req->strict || l->req->media.n ||
+		all < have + CELLS_READ_MIN ||
 		all - have < have / 4 || !c->caps->pool[POOL_READ].n_cells)
 		return;
 	for (size_t i = 0; i < c->n && !r; i++)

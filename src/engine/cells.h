@@ -43,6 +43,7 @@ struct slot {
 	unsigned sharers;
 	uint64_t used;       /* clock of the last use */
 	size_t n_batch, out; /* scheduler's: tokens in the batch being made, index of the last */
+	size_t n_rows;       /* scheduler's: rows of a picture it may compute in this step */
 };
 struct cells_options {
 	const struct engine_backend_ops *ops; /* borrowed, as backend */

@@ -22,8 +22,9 @@ unsigned draft_lookup(const struct tokens *text, int32_t *ret, unsigned max)
 		size_t at = text->n > n ? earlier(text, n) : 0;
 		if (!at)
 			continue;
-		size_t k = text->n - at < max ? text->n - at : max;
-		memcpy(ret, text->v + at, k * sizeof *ret);
+		size_t k = 0;
+		for (; k < max && at + k < text->n && text->v[at + k] >= 0; k++)
+			ret[k] = text->v[at + k]; /* a picture's row is nothing to guess */
 		return (unsigned)k;
 	}
 	return 0;

@@ -15,6 +15,7 @@
 #include "engine/embed_role.h"
 #include "engine/llama/backend.h"
 #include "engine/llama/tune.h"
+#include "engine/llama/vision.h"
 #include "engine/scheduler.h"
 #include "engine/tier.h"
 #include "engine/watchdog.h"
@@ -30,6 +31,7 @@ enum {
 	TUNE_IDLE_MS = 10 * 1000, /* without work: then it measures, once, what suits the machine */
 	TUNE_BUDGET_MS = 15 * 1000,
 	TUNE_TRIES = 3,
+	PICTURE_MS = 3, /* between looks at a picture's rows when nothing else is to be done */
 	IDLE_MS = 200, /* without work: then what lies in cells only is saved */
 	CACHE_LEAST = 64 << 20,
 	POLL = 0, /* compute threads sleep between batches: engines share cores */
@@ -178,6 +180,7 @@ static enum err count(struct engine *e, struct ipc_in *m)
 	uint64_t n = 0, id = m->id;
 	TRY(gen_request_get(m, &g));
 	enum err err = sched_count(e->sched, &g, &n, &info);
+	gen_request_done(&g);
 	if (err) {
 		const char *text = info.detail[0] ? info.detail : err_text(err);
 		on_failed(e, id, &(struct gen_failed){ .code = err, .detail = str_from(text) });
@@ -229,6 +232,7 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 	case GEN_START:
 		TRY(gen_request_get(m, &g));
 		sched_add(e->sched, m->id, &g);
+		gen_request_done(&g);
 		return OK;
 	case GEN_CANCEL:
 		TRY(ipc_end(m));
@@ -358,7 +362,8 @@ static enum err wait_and_read(struct engine *e)
 		p[1].fd = ipc_fd(e->server);
 		p[1].events = (short)(POLLIN | (ipc_wants_write(e->server) ? POLLOUT : 0));
 	}
-	int n = poll(p, 2, busy ? 0 : idle_wait(e));
+	bool waits = busy && e->sched && sched_waits(e->sched) && !embed_role_busy(e->embeds);
+	int n = poll(p, 2, waits ? PICTURE_MS : busy ? 0 : idle_wait(e));
 	if (n < 0 && errno != EINTR)
 		return err_from_errno(errno);
 	if (!n && !busy)
@@ -447,16 +452,27 @@ static void offer_for_oom(void)
 	(void)close(fd);
 }
 
+static enum sandbox_profile profile_of(const struct engine_load *load)
+{
+	return load->gpu                 ? SANDBOX_ENGINE_GPU
+	       : load->has_projector ? SANDBOX_ENGINE_LOAD
+				     : SANDBOX_ENGINE_CPU;
+}
+
 /* A template or a header may ask for any amount: past what is free now (and the mapped file, which
  * is page cache) allocations fail, and the model or the request is refused. A GPU driver maps far
  * more than it uses, so there no limit holds. */
 static enum err lock_up(const struct engine_load *load, uint64_t memory)
 {
 	enum { SLACK_BYTES = 1 << 30 }; /* libraries, stacks and arenas: mapped, not used */
-	enum sandbox_profile p = load->gpu ? SANDBOX_ENGINE_GPU : SANDBOX_ENGINE_CPU;
+	enum sandbox_profile p = profile_of(load);
+	char projector[32];
+	struct sandbox_path paths[sizeof GPU_PATHS / sizeof *GPU_PATHS + 1];
+	size_t n = 0;
 	struct sandbox_limits limits = { 0 };
-	struct stat st;
-	if (fstat(load->model_fd, &st) < 0)
+	struct stat st, eyes = { 0 };
+	if (fstat(load->model_fd, &st) < 0 ||
+		(load->has_projector && fstat(load->projector_fd, &eyes) < 0))
 		return err_from_errno(errno);
 	/* A file that grows is one of the ways to harm: past this a write gets EFBIG. */
 	if (load->disk_bytes) {
@@ -464,11 +480,32 @@ static enum err lock_up(const struct engine_load *load, uint64_t memory)
 		(void)signal(SIGXFSZ, SIG_IGN);
 	}
 	if (!load->gpu && memory)
-		limits.memory_bytes = memory - memory / 16 + (uint64_t)st.st_size + SLACK_BYTES;
+		limits.memory_bytes = memory - memory / 16 +
+				      (uint64_t)(st.st_size + eyes.st_size) + SLACK_BYTES;
 	offer_for_oom();
-	TRY(sandbox_enter(p, load->gpu ? GPU_PATHS : NULL,
-		load->gpu ? sizeof GPU_PATHS / sizeof *GPU_PATHS : 0, &limits));
+	for (size_t i = 0; load->gpu && i < sizeof GPU_PATHS / sizeof *GPU_PATHS; i++)
+		paths[n++] = GPU_PATHS[i];
+	if (load->has_projector) { /* the one file that the library opens by its name */
+		snprintf(projector, sizeof projector, "/proc/self/fd/%d", load->projector_fd);
+		paths[n++] = (struct sandbox_path){ projector, SANDBOX_READ };
+	}
+	TRY(sandbox_enter(p, paths, n, &limits));
 	return sandbox_lock(p);
+}
+
+/* A model that sees: the projector is opened, then no file any more. */
+static enum err open_projector(
+	struct engine_load *load, struct llama_backend *b, struct err_info *info)
+{
+	if (!load->has_projector)
+		return OK;
+	AUTO_FD int fd = TAKE_FD(load->projector_fd);
+	struct llama_backend_facts f;
+	llama_backend_facts(b, &f);
+	if (!f.writes)
+		return err_set(info, ERR_MODEL_BAD, "a model for vectors has no use for a projector");
+	TRY(llama_vision_open(b, fd, info));
+	return load->gpu ? OK : sandbox_lock(SANDBOX_ENGINE_CPU);
 }
 
 static void send_ready(struct engine *e, const struct llama_backend *b)
@@ -488,6 +525,7 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 		.gpu = f.gpu,
 		.writes = f.writes,
 		.ranks = f.ranks,
+		.sees = f.sees,
 		.n_embd = f.n_embd,
 		.build = str_from(f.build),
 		.template_hash = str_from(f.template_hash),
@@ -619,7 +657,9 @@ static enum err start_model(struct engine *e, struct engine_load *load, FILE *fi
 	struct llama_backend_facts f;
 	llama_backend_facts(b, &f);
 	e->backend = b;
-	enum err err = f.writes ? start_writing(e, load, memory, b) : OK;
+	enum err err = open_projector(load, b, info);
+	if (!err && f.writes)
+		err = start_writing(e, load, memory, b);
 	struct embed_role_options eo = { .backend = b,
 		.n_input = f.writes ? 0 : load->n_ctx,
 		.memory_bytes = memory,

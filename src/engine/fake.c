@@ -5,7 +5,12 @@
 
 #include "base/fault.h"
 
-enum { SHARED_SEQS = 40, SEQS_MAX = 256 };
+enum {
+	SHARED_SEQS = 40,
+	SEQS_MAX = 256,
+	PICTURE_MARK = 2, /* in a prompt */
+	PICTURE_ASKS = 3, /* until its rows are there */
+};
 static const uint64_t HASH_START = 0xcbf29ce484222325u; /* FNV-1a */
 
 struct cell {
@@ -31,11 +36,18 @@ struct fake {
 	float *logits; /* (n_batch, FAKE_VOCAB) */
 	bool *wanted;
 	size_t n_last;
+	const struct engine_picture *busy; /* whose rows are being made */
 	int64_t now;
 	uint64_t decodes, tokens;
 };
 struct engine_grammar {
 	int depth;
+};
+struct engine_picture {
+	uint8_t hash[SHA256_LEN];
+	uint32_t rows;
+	bool non_causal;
+	unsigned asks; /* left until the rows are there */
 };
 
 static struct fake *self(void *b)
@@ -93,6 +105,7 @@ static void fake_caps_set(struct fake *f)
 		c->pool[POOL_READ] = (struct engine_pool_caps){ o->n_read, o->n_read, 4 };
 	c->n_ctx = o->n_shared > o->n_own ? o->n_shared : o->n_own;
 	c->n_ctx_train = c->n_ctx;
+	c->read_tile = o->read_tile ? o->read_tile : 1;
 	c->n_batch = c->n_ubatch = c->n_outputs = o->n_batch;
 	c->n_vocab = FAKE_VOCAB;
 	c->n_run = o->n_run ? o->n_run : c->pool[POOL_SHARED].n_seq + c->pool[POOL_OWN].n_seq;
@@ -189,15 +202,34 @@ static uint32_t marked(struct str text, struct str mark)
 	return end;
 }
 
-static enum err fake_prompt(
-	void *b, const struct gen_request *g, struct engine_prompt *ret, struct err_info *info)
+static enum err put_picture(struct engine_picture *p, struct engine_prompt *ret)
+{
+	struct engine_media m = { .of = p,
+		.at = (uint32_t)ret->tokens.n,
+		.n = p->rows,
+		.non_causal = p->non_causal };
+	TRY(media_add(&ret->media, &m));
+	for (uint32_t i = 0; i < p->rows; i++) {
+		int32_t id = media_token(p->hash, 0, i);
+		TRY(tokens_add(&ret->tokens, &id, 1));
+	}
+	return OK;
+}
+
+static enum err fake_prompt(void *b, const struct gen_request *g,
+	struct engine_picture *const *pictures, struct engine_prompt *ret, struct err_info *info)
 {
 	(void)b;
 	if (g->kind == GEN_CHAT && (!g->input.len || g->input.ptr[0] != '['))
 		return err_set(info, ERR_INVALID, "messages must be a list");
 	TRY(tokens_reserve(&ret->tokens, g->input.len));
-	for (size_t i = 0; i < g->input.len; i++)
-		ret->tokens.v[ret->tokens.n++] = (unsigned char)g->input.ptr[i];
+	for (size_t i = 0; i < g->input.len; i++) {
+		int32_t id = (unsigned char)g->input.ptr[i];
+		if (id == PICTURE_MARK && g->n_pictures && ++i < g->input.len)
+			TRY(put_picture(pictures[(unsigned)(g->input.ptr[i] - '0') % g->n_pictures], ret));
+		else
+			TRY(tokens_add(&ret->tokens, &id, 1));
+	}
 	ret->thinking = false;
 	ret->n_company = marked(g->input, STR("\"share\":\"company\""));
 	ret->n_group = marked(g->input, STR("\"share\":\"group\""));
@@ -289,8 +321,6 @@ static void compute(struct fake *f, enum engine_pool p, const struct engine_toke
 	struct pool *pool = &f->pool[p];
 	struct row *r = row_of(f, p, t->seq);
 	uint32_t pos = (uint32_t)t->pos, window = f->caps.swa_window;
-	if (t->token < 0 || t->token >= FAKE_VOCAB)
-		DIE("fake: token id");
 	if (pos != r->end || pos >= f->caps.pool[p].n_ctx)
 		DIE("fake: position");
 	if (pos && r->first > (window && pos > window ? pos - window : 0))
@@ -337,6 +367,8 @@ static enum err fake_decode(
 		return ERR_AGAIN;
 	memset(f->wanted, 0, f->caps.n_batch * sizeof *f->wanted);
 	for (size_t i = 0; i < n; i++) {
+		if (v[i].token < 0 || v[i].token >= FAKE_VOCAB)
+			DIE("fake: token id");
 		compute(f, p, &v[i], i);
 		outs += v[i].out;
 	}
@@ -347,6 +379,72 @@ static enum err fake_decode(
 	int64_t token_ns = p == POOL_READ ? f->o.token_ns / 2 : f->o.token_ns;
 	f->now += f->o.step_ns +
 		  (int64_t)n * (token_ns + f->o.cell_ns * (int64_t)pool->used);
+	return OK;
+}
+
+/* ---- pictures ---- */
+
+static enum err fake_picture_new(
+	void *b, const struct gen_picture *g, struct engine_picture **ret, struct err_info *info)
+{
+	struct fake *f = self(b);
+	if (g->height == 2 && g->width > f->caps.n_ubatch)
+		return err_set(info, ERR_LIMIT, "the picture has more rows than a batch");
+	struct engine_picture *p = mem_zalloc(1, sizeof *p);
+	if (!p)
+		return ERR_NOMEM;
+	memcpy(p->hash, g->hash, sizeof p->hash);
+	p->rows = g->width;
+	p->non_causal = g->height == 2;
+	p->asks = PICTURE_ASKS;
+	*ret = p;
+	return OK;
+}
+
+static void fake_picture_free(void *b, struct engine_picture *p)
+{
+	struct fake *f = self(b);
+	if (f->busy == p)
+		f->busy = NULL;
+	mem_free(p);
+}
+
+static enum err fake_picture_rows(void *b, struct engine_picture *p)
+{
+	struct fake *f = self(b);
+	if (!p->asks)
+		return OK;
+	if (f->busy && f->busy != p)
+		return ERR_BUSY;
+	f->busy = --p->asks ? p : NULL;
+	f->now += f->o.token_ns;
+	return p->asks ? ERR_AGAIN : OK;
+}
+
+static enum err fake_decode_rows(void *b, enum engine_pool p, const struct engine_media *m,
+	uint32_t from, uint32_t n, int32_t seq)
+{
+	struct fake *f = self(b);
+	if (!n || n > f->caps.n_batch || from + n > m->n || m->of->asks ||
+		(m->non_causal && (from || n != m->n)))
+		DIE("fake: rows of a picture");
+	struct engine_token t = { .seq = seq };
+	f->decodes++;
+	if (f->o.broken_at && f->decodes == f->o.broken_at)
+		return ERR_ENGINE;
+	struct row *r = row_of(f, p, seq);
+	bool room = p == POOL_OWN ? r->end - r->first + n <= f->caps.pool[p].n_ctx
+				  : f->pool[p].used + n <= f->caps.pool[p].n_cells;
+	if (!room || (f->o.again_every && f->decodes % f->o.again_every == 0))
+		return ERR_AGAIN;
+	memset(f->wanted, 0, f->caps.n_batch * sizeof *f->wanted);
+	for (uint32_t i = 0; i < n; i++) {
+		t.token = media_token(m->of->hash, m->part, from + i);
+		t.pos = (int32_t)(m->at + from + i);
+		compute(f, p, &t, i);
+	}
+	f->tokens += n;
+	f->now += f->o.step_ns + n * f->o.token_ns;
 	return OK;
 }
 
@@ -546,4 +644,8 @@ const struct engine_backend_ops FAKE_OPS = {
 	.grammar_free = fake_grammar_free,
 	.grammar_mask = fake_grammar_mask,
 	.grammar_accept = fake_grammar_accept,
+	.picture_new = fake_picture_new,
+	.picture_free = fake_picture_free,
+	.picture_rows = fake_picture_rows,
+	.decode_rows = fake_decode_rows,
 };

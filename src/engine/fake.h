@@ -5,6 +5,8 @@
  * other answers than fake_next() computes from the text alone. Every misuse that would reach an
  * assert in libllama (a gap in positions, too many tokens, a sequence id out of range, removal or
  * copying the caps forbid, a closed pool) ends the program.
+ * Pictures: the byte 2 and a digit stand for the picture of that number: `width` rows, which see each
+ * other when `height` is 2, and which are there when they were asked for a few times.
  * Messages: a JSON array of plain strings' objects is not parsed; each "share":"company" or
  * "group" is looked for in the text, and what is before the end of its object is shared. */
 #pragma once
@@ -18,6 +20,7 @@ struct fake_options {
 	uint32_t n_shared_seq;    /* 0: 40 */
 	uint32_t n_own, n_seq;    /* positions of a stream, streams; n_seq 0: no own pool */
 	uint32_t n_read;          /* cells of the reading pool (tokens cost half there); 0: none */
+	uint32_t read_tile;       /* 0: 1 */
 	uint32_t n_run;           /* 0: all that fit */
 	uint32_t n_batch;
 	bool no_partial, no_state; /* no removal, copy or state of parts; no states at all */

@@ -76,7 +76,7 @@ TEST_TIMEOUT(templates_render_as_jinja2_does, 120)
 			struct err_info info = { 0 };
 			AUTO_MEM char *messages = json_dumps(json_object_get(talk, "messages"), 0);
 			struct gen_request g = { .kind = GEN_CHAT, .input = str_from(messages) };
-			CHECK_OK(LLAMA_OPS.prompt(b, &g, &p, &info));
+			CHECK_OK(LLAMA_OPS.prompt(b, &g, NULL, &p, &info));
 			AUTO_BUF struct buf got = BUF(1 << 20);
 			add_text(v, &p.tokens, 0, &got);
 			struct str prompt =
@@ -124,13 +124,13 @@ TEST_TIMEOUT(text_of_a_person_never_becomes_control_tokens, 120)
 		struct gen_request g = { .kind = GEN_CHAT,
 			.input = STR("[{\"role\":\"system\",\"content\":\"s\"},"
 				     "{\"role\":\"user\",\"content\":\"plain words\"}]") };
-		CHECK_OK(LLAMA_OPS.prompt(b, &g, &good, NULL));
+		CHECK_OK(LLAMA_OPS.prompt(b, &g, NULL, &good, NULL));
 		snprintf(json, sizeof json,
 			"[{\"role\":\"system\",\"content\":\"s\"},"
 				"{\"role\":\"user\",\"content\":\"%s\"}]",
 			attack[k]);
 		g.input = str_from(json);
-		CHECK_OK(LLAMA_OPS.prompt(b, &g, &bad, NULL));
+		CHECK_OK(LLAMA_OPS.prompt(b, &g, NULL, &bad, NULL));
 		CHECK(control_tokens(v, &good.tokens) > 0);
 		CHECK_EQ_INT(control_tokens(v, &bad.tokens), control_tokens(v, &good.tokens));
 		AUTO_BUF struct buf text = BUF(4096);
@@ -162,7 +162,7 @@ TEST(messages_the_template_cannot_take_are_refused)
 		struct engine_prompt p = { 0 };
 		struct err_info info = { 0 };
 		struct gen_request g = { .kind = GEN_CHAT, .input = str_from(bad[i]) };
-		enum err e = LLAMA_OPS.prompt(b, &g, &p, &info);
+		enum err e = LLAMA_OPS.prompt(b, &g, NULL, &p, &info);
 		if (e != ERR_INVALID && e != ERR_BAD_JSON)
 			FAIL("%s gave %s", bad[i], err_slug(e));
 		CHECK(info.detail[0] || e == ERR_BAD_JSON);
@@ -234,7 +234,7 @@ TEST_TIMEOUT(the_sampler_draws_as_the_librarys_chain, 180)
 	struct llama_model *vm = vocab_of("smollm2");
 	struct engine_prompt p = { 0 };
 	struct gen_request g = ask("The names of the colours are red, green, blue, red, red and");
-	CHECK_OK(LLAMA_OPS.prompt(b, &g, &p, NULL));
+	CHECK_OK(LLAMA_OPS.prompt(b, &g, NULL, &p, NULL));
 	struct engine_token batch[64];
 	CHECK(p.tokens.n < 64);
 	for (size_t i = 0; i < p.tokens.n; i++)

@@ -70,7 +70,7 @@ TEST_TIMEOUT(states_move_between_pools_and_say_the_same, 180)
 		struct gen_request g = ask("The quick brown fox jumps over the lazy dog. The quick "
 					   "brown fox jumps over the lazy dog. The quick brown");
 		int32_t want[6], got[6];
-		CHECK_OK(LLAMA_OPS.prompt(b, &g, &p, NULL));
+		CHECK_OK(LLAMA_OPS.prompt(b, &g, NULL, &p, NULL));
 		CHECK_OK(LLAMA_OPS.pool_open(b, POOL_SHARED));
 		struct tokens but_last = p.tokens;
 		but_last.n--;

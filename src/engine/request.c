@@ -10,6 +10,7 @@
 void engine_prompt_done(struct engine_prompt *p)
 {
 	tokens_done(&p->tokens);
+	media_list_done(&p->media);
 }
 #define AUTO_PROMPT [[gnu::cleanup(engine_prompt_done)]]
 
@@ -18,6 +19,9 @@ struct request *request_free(struct request *r)
 	if (!r)
 		return NULL;
 	tokens_done(&r->feed);
+	media_list_done(&r->media);
+	for (unsigned i = 0; i < r->n_pictures; i++)
+		r->ops->picture_free(r->backend, r->picture[i]);
 	sampler_free(r->sampler);
 	text_free(r->text);
 	if (r->grammar)
@@ -67,7 +71,7 @@ static enum err render_without(struct request *r, const struct gen_request *g, c
 	less.input = buf_str(&text);
 	engine_prompt_done(ret);
 	*ret = (struct engine_prompt){ 0 };
-	return r->ops->prompt(r->backend, &less, ret, info);
+	return r->ops->prompt(r->backend, &less, r->picture, ret, info);
 }
 
 static enum err context_error(struct request_error *why, size_t prompt, uint32_t limit)
@@ -114,6 +118,17 @@ static enum err truncate_prompt(struct request *r, const struct gen_request *g,
 	return OK;
 }
 
+static enum err prepare_pictures(
+	struct request *r, const struct gen_request *g, struct err_info *info)
+{
+	if (g->n_pictures && !r->ops->picture_new)
+		return err_set(info, ERR_UNSUPPORTED, "this model does not see pictures");
+	for (; r->n_pictures < g->n_pictures; r->n_pictures++)
+		TRY(r->ops->picture_new(r->backend, &g->picture[r->n_pictures],
+			&r->picture[r->n_pictures], info));
+	return OK;
+}
+
 static enum err prepare_prompt(struct request *r, const struct gen_request *g, bool *ret_thinking,
 	struct request_error *why)
 {
@@ -122,9 +137,11 @@ static enum err prepare_prompt(struct request *r, const struct gen_request *g, b
 	r->limit = caps->n_ctx;
 	if (g->max_context && g->max_context < r->limit)
 		r->limit = g->max_context;
-	TRY(r->ops->prompt(r->backend, g, &p, &why->info));
+	TRY(r->ops->prompt(r->backend, g, r->picture, &p, &why->info));
 	if (!p.tokens.n)
 		return err_set(&why->info, ERR_INVALID, "the prompt is empty");
+	if (p.tokens.v[p.tokens.n - 1] < 0) /* what follows is drawn from a token's numbers */
+		return err_set(&why->info, ERR_INVALID, "the prompt ends with a picture");
 	if (p.tokens.n >= r->limit && g->truncate && g->kind == GEN_CHAT)
 		TRY(truncate_prompt(r, g, &p, why));
 	if (p.tokens.n >= r->limit)
@@ -134,9 +151,12 @@ static enum err prepare_prompt(struct request *r, const struct gen_request *g, b
 	r->n_group = p.n_group;
 	*ret_thinking = p.thinking;
 	r->feed = p.tokens;
+	r->media = p.media;
 	p.tokens = (struct tokens){ 0 };
+	p.media = (struct media_list){ 0 };
 	for (size_t i = 0; i < r->feed.n; i++)
-		sampler_accept(r->sampler, r->feed.v[i]);
+		if (r->feed.v[i] >= 0)
+			sampler_accept(r->sampler, r->feed.v[i]);
 	return OK;
 }
 
@@ -200,7 +220,7 @@ static enum err tag_tokens(struct request *r, struct str tag, struct tokens *ret
 {
 	AUTO_PROMPT struct engine_prompt p = { 0 };
 	struct gen_request g = { .kind = GEN_PROMPT, .raw = true, .input = tag };
-	TRY(r->ops->prompt(r->backend, &g, &p, NULL));
+	TRY(r->ops->prompt(r->backend, &g, NULL, &p, NULL));
 	*ret = p.tokens;
 	p.tokens = (struct tokens){ 0 };
 	return OK;
@@ -352,6 +372,7 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	TRY(check_wishes(g, &why->info));
 	TRY(sampler_new(&r->sampling, caps->n_vocab, caps->n_ctx, &r->sampler, &why->info));
 	TRY(sampler_bias(r->sampler, g->bias, g->n_bias, &why->info));
+	TRY(prepare_pictures(r, g, &why->info));
 	TRY(prepare_prompt(r, g, &thinking, why));
 	TRY(prepare_chat(r, g, &why->info));
 	TRY(prepare_grammar(r, g, &why->info));
@@ -360,6 +381,21 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	TRY(prepare_logprobs(r, g, caps->n_vocab));
 	TRY(prepare_resume(r, g, &why->info));
 	*ret = TAKE(r);
+	return OK;
+}
+
+enum err request_count(const struct engine_backend_ops *ops, void *backend,
+	const struct gen_request *g, uint64_t *ret, struct err_info *info)
+{
+	AUTO_PROMPT struct engine_prompt p = { 0 };
+	AUTO(request) struct request *r = mem_zalloc(1, sizeof *r);
+	if (!r)
+		return ERR_NOMEM;
+	r->ops = ops;
+	r->backend = backend;
+	TRY(prepare_pictures(r, g, info));
+	TRY(ops->prompt(backend, g, r->picture, &p, info));
+	*ret = p.tokens.n;
 	return OK;
 }
 

@@ -24,6 +24,9 @@ struct request {
 	uint32_t place;               /* in the queue, as told last; 0: not yet */
 	struct gen_sampling sampling; /* seed is the one in use */
 	struct tokens feed;
+	struct media_list media; /* places of the prompt that are rows of pictures */
+	struct engine_picture *picture[GEN_PICTURES_MAX];
+	unsigned n_pictures;
 	uint32_t prompt_tokens, truncated_tokens, cached_tokens;
 	uint32_t n_resume; /* accepted before this engine saw the request */
 	uint32_t limit;    /* prompt and answer, tokens */
@@ -69,6 +72,9 @@ struct request_error { /* what goes into GEN_FAILED */
 enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64_t id,
 	const struct gen_request *g, struct request **ret, struct request_error *why);
 struct request *request_free(struct request *r);
+/* Tokens of its prompt, however many there are. Errors: as above, but for ERR_CONTEXT. */
+enum err request_count(const struct engine_backend_ops *ops, void *backend,
+	const struct gen_request *g, uint64_t *ret, struct err_info *info);
 DEFINE_AUTO(request)
 /* How many tokens of an answer exist. */
 uint32_t request_answer_tokens(const struct request *r);

@@ -262,7 +262,7 @@ static void measure(struct sched *s, int64_t ns, size_t prompts)
 
 /* The backend had no cells for the batch: first a leaf goes, then prompts get less room, then the
  * newest request has to wait. With nothing left to give up the one that remains fails. */
-static void make_room(struct sched *s, enum engine_pool p)
+void sched_make_room(struct sched *s, enum engine_pool p)
 {
 	if (p == POOL_SHARED && cells_give_up_leaf(s->cells))
 		return;
@@ -299,12 +299,13 @@ static enum err step_pool(struct sched *s, enum engine_pool p)
 	if (!sched_fill(s, p, &prompts))
 		return OK;
 	int64_t from = sched_now(s);
+	s->computed = true;
 	enum err e = s->ops->decode(s->backend, p, s->batch, s->n_batch);
 	if (e == ERR_AGAIN || e == ERR_INVALID) {
 		EACH_RUNNING(s, l)
 		l->req->n_draft = 0;
 		if (e == ERR_AGAIN)
-			make_room(s, p);
+			sched_make_room(s, p);
 		else
 			refuse_all(s, p);
 		return OK;
@@ -319,7 +320,8 @@ static enum err step_pool(struct sched *s, enum engine_pool p)
 	EACH_RUNNING(s, l)
 	if (sched_place_of(l)->pool == p && l->n_batch) {
 		l->n_batch = 0;
-		if (l->reader && sched_left(l) == 1)
+		/* what is left of a tile is read faster where it answers */
+		if (l->reader && sched_left(l) <= s->caps->read_tile)
 			cells_read_done(s->cells, l);
 		else if (l->kv.n == l->req->feed.n + l->req->n_draft)
 			sched_draw_next(s, l);
@@ -334,13 +336,22 @@ enum err sched_step(struct sched *s)
 	sched_admit(s);
 	tell_places(s);
 	EACH_RUNNING(s, l)
-	if (cells_followed(s->cells, l) && sched_left(l) > CELLS_READ_MIN)
+	if (cells_followed(s->cells, l) && sched_left(l) > CELLS_READ_MIN && sched_tile_fits(s))
 		cells_read_elsewhere(s->cells, l);
 	cells_compact(s->cells);
 	sched_share_prompts(s);
+	s->computed = false;
 	TRY(step_pool(s, POOL_READ));
-	TRY(step_pool(s, POOL_SHARED));
-	return step_pool(s, POOL_OWN);
+	for (enum engine_pool p = POOL_SHARED; p <= POOL_OWN; p++) {
+		TRY(sched_read_pictures(s, p));
+		TRY(step_pool(s, p));
+	}
+	return OK;
+}
+
+bool sched_waits(const struct sched *s)
+{
+	return s->n_running && !s->computed;
 }
 
 bool sched_busy(const struct sched *s)
@@ -383,10 +394,5 @@ void sched_stats(const struct sched *s, struct engine_stats *ret)
 enum err sched_count(
 	struct sched *s, const struct gen_request *g, uint64_t *ret, struct err_info *info)
 {
-	struct engine_prompt p = { 0 };
-	enum err e = s->ops->prompt(s->backend, g, &p, info);
-	if (!e)
-		*ret = p.tokens.n;
-	engine_prompt_done(&p);
-	return e;
+	return request_count(s->ops, s->backend, g, ret, info);
 }

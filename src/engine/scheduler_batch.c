@@ -72,10 +72,11 @@ static size_t strict_chunk(const struct sched *s, const struct slot *l)
 }
 
 /* Tokens of prompt a step may carry: as many as fit into the gap; twice as many while nobody
- * answers, so that somebody new does not wait for long either. */
-static size_t prompt_share(const struct sched *s, bool answering)
+ * answers or is about to, so that somebody new does not wait for long either. */
+static size_t prompt_share(const struct sched *s, bool answering, bool soon)
 {
-	double gap = (double)s->gap_ns * (answering ? 1 : 2) - (answering ? s->answer_ns : 0);
+	int gaps = answering || soon ? 1 : 2;
+	double gap = (double)s->gap_ns * gaps - (answering ? s->answer_ns : 0);
 	size_t room = CHUNK_FIRST;
 	if (s->token_ns > 0)
 		room = gap > CHUNK_MIN * s->token_ns ? (size_t)(gap / s->token_ns) : CHUNK_MIN;
@@ -89,10 +90,14 @@ static bool reads(const struct slot *l)
 	return !l->leader && sched_left(l) > 1 && !l->req->strict;
 }
 
-/* A border at which others could start from a state that cannot be divided: stop there. */
+/* How far a batch of tokens goes: to the next picture, and to a border at which others could start
+ * from a state that cannot be divided. */
 static size_t to_border(const struct sched *s, const struct slot *l, size_t n)
 {
 	const struct request *r = l->req;
+	const struct engine_media *m = media_from(&r->media, l->kv.n);
+	if (m && m->at < l->kv.n + n) /* rows go into a batch of their own */
+		n = m->at - l->kv.n;
 	if (s->caps->state_part && !s->caps->swa_window)
 		return n;
 	const size_t border[] = { r->n_company, r->n_group, r->prompt_tokens };
@@ -148,20 +153,58 @@ static size_t share_out(struct sched *s, unsigned class, size_t room)
 	return room;
 }
 
+/* Is a batch of the reading pool's best size short enough? */
+bool sched_tile_fits(const struct sched *s)
+{
+	return s->token_ns * s->caps->read_tile <= 2 * (double)s->gap_ns;
+}
+
+/* What the reading pool computes together is a tile at least: shares that are less are saved up
+ * until they make one, so that the others' steps stay short meanwhile. */
+static void fill_tile(struct sched *s)
+{
+	size_t total = 0;
+	EACH_RUNNING(s, l)
+	total += l->reader ? l->n_batch : 0;
+	bool later = total && total + s->read_saved < s->caps->read_tile;
+	s->read_saved = later ? s->read_saved + total : 0;
+	size_t more = total && total < s->caps->read_tile ? s->caps->read_tile - total : 0;
+	EACH_RUNNING(s, l)
+	if (l->reader && later) {
+		l->n_batch = 0;
+	} else if (l->reader && more) {
+		size_t room = sched_left(l) - 1;
+		room = room > l->n_batch ? room - l->n_batch : 0;
+		room = room < more ? room : more;
+		l->n_batch += room;
+		more -= room;
+	}
+}
+
 /* How many tokens of its prompt each slot computes in this step. */
 void sched_share_prompts(struct sched *s)
 {
-	bool answering = false, lower = false;
+	bool answering = false, lower = false, soon = false;
 	EACH_RUNNING(s, l)
 	{
 		l->n_batch = 0;
 		answering |= !l->leader && sched_left(l) == 1;
 		lower |= reads(l) && l->req->priority > 0;
+		soon |= reads(l) && sched_left(l) <= CHUNK_FIRST;
 	}
-	size_t room = prompt_share(s, answering), kept = lower ? room / LOWER_SHARE : 0;
+	size_t room = prompt_share(s, answering, soon), kept = lower ? room / LOWER_SHARE : 0;
 	room = share_out(s, 0, room - kept) + kept;
 	room = share_out(s, 1, room);
 	(void)share_out(s, 2, room);
+	fill_tile(s);
+	EACH_RUNNING(s, l)
+	{
+		l->n_rows = 0;
+		if (!sched_picture_at(l))
+			continue;
+		l->n_rows = l->req->strict ? s->caps->n_batch : l->n_batch;
+		l->n_batch = 0;
+	}
 }
 
 /* The batch of one pool: a token for each that answers, then prompts. False: nothing to compute. */
@@ -178,7 +221,8 @@ bool sched_fill(struct sched *s, enum engine_pool p, size_t *ret_prompts)
 	EACH_RUNNING(s, l)
 	{
 		size_t room = s->caps->n_batch - s->n_batch, n = l->n_batch;
-		if (sched_place_of(l)->pool != p || l->leader || !sched_left(l))
+		if (sched_place_of(l)->pool != p || l->leader || !sched_left(l) ||
+			sched_picture_at(l))
 			continue;
 		if (l->req->strict)
 			n = strict_chunk(s, l);

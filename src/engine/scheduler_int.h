@@ -18,6 +18,7 @@ struct sched {
 	size_t n_batch;
 	uint32_t max_waiting, n_running, n_run;
 	uint64_t orders, steps;
+	size_t read_saved; /* tokens of prompt due in the reading pool, less than its tile */
 	uint32_t squeeze; /* halvings of the prompt share after ERR_AGAIN */
 	uint32_t stuck;   /* ERR_AGAINs in a row with nothing left to give up */
 	int64_t gap_ns, told_ns;
@@ -25,6 +26,7 @@ struct sched {
 	double answer_ns;  /* measured: a step without prompts */
 	double service_ns; /* measured: from admission to the end */
 	bool no_drafts;
+	bool computed; /* in this step: anything */
 	struct engine_stats stats;
 	struct buf thought, answer;
 };
@@ -39,6 +41,7 @@ struct sched {
 int64_t sched_now(const struct sched *s);
 void sched_fail(struct sched *s, uint64_t id, enum err e, struct request_error *why);
 void sched_smooth(double *to, double v);
+void sched_make_room(struct sched *s, enum engine_pool p); /* after ERR_AGAIN */
 /* The request is over; `l` is its slot or NULL. Frees it. */
 void sched_finish(struct sched *s, struct request *r, struct slot *l, enum gen_reason reason);
 void sched_finish_failed(struct sched *s, struct slot *l, enum err e, const char *detail);
@@ -55,8 +58,15 @@ bool sched_tell_begun(struct sched *s, struct slot *l);
 struct slot *sched_place_of(struct slot *l); /* where its tokens are computed now */
 size_t sched_left(const struct slot *l);     /* tokens until the next one can be drawn */
 void sched_share_prompts(struct sched *s);   /* how many of its prompt each computes in this step */
+bool sched_tile_fits(const struct sched *s);
 /* The batch of one pool: a token for each that answers, then prompts. False: nothing to compute. */
 bool sched_fill(struct sched *s, enum engine_pool p, size_t *ret_prompts);
+
+/* scheduler_pictures.c: rows of pictures, read like tokens once they are there */
+/* The run that the slot's next place is in; NULL: it is a token. */
+const struct engine_media *sched_picture_at(const struct slot *l);
+/* Rows of each slot in this pool that stands before a picture. Errors: as sched_step(). */
+enum err sched_read_pictures(struct sched *s, enum engine_pool p);
 
 /* scheduler_answer.c: what is made of the logits */
 /* Sends the text of resumed tokens again and moves sampler and grammar past them. True: over. */

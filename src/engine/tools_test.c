@@ -162,7 +162,7 @@ TEST_TIMEOUT(calls_and_results_in_the_talk_reach_the_model, 60)
 			     "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":"
 			     "\"RAIN-4711\"}]");
 		g.tools = STR(TWO_TOOLS);
-		CHECK_OK(LLAMA_OPS.prompt(b, &g, &p, NULL));
+		CHECK_OK(LLAMA_OPS.prompt(b, &g, NULL, &p, NULL));
 		AUTO_BUF struct buf text = BUF(1 << 20);
 		for (size_t i = 0; i < p.tokens.n; i++)
 			CHECK_OK(LLAMA_OPS.piece_all(b, p.tokens.v[i], &text));
@@ -538,7 +538,7 @@ TEST_TIMEOUT(answers_follow_their_schema_or_say_so, 300)
 static double *own_logprobs(struct llama_backend *b, const struct gen_request *g, uint32_t *ret_n)
 {
 	struct engine_prompt p = { 0 };
-	CHECK_OK(LLAMA_OPS.prompt(b, g, &p, NULL));
+	CHECK_OK(LLAMA_OPS.prompt(b, g, NULL, &p, NULL));
 	struct engine_token batch[128];
 	CHECK(p.tokens.n <= 128);
 	for (size_t i = 0; i < p.tokens.n; i++)
@@ -628,7 +628,7 @@ static struct engine_prompt prompt(struct llama_backend *b, const char *messages
 {
 	struct engine_prompt p = { 0 };
 	struct gen_request g = chat(messages);
-	CHECK_OK(LLAMA_OPS.prompt(b, &g, &p, NULL));
+	CHECK_OK(LLAMA_OPS.prompt(b, &g, NULL, &p, NULL));
 	return p;
 }
 
@@ -677,7 +677,7 @@ TEST_TIMEOUT(the_shared_beginning_ends_where_the_persons_text_begins, 120)
 		struct engine_prompt none = { 0 };
 		struct err_info info = { 0 };
 		struct gen_request bad = chat("[" ASKS("x", ",\"share\":\"world\"") "]");
-		CHECK_ERR(LLAMA_OPS.prompt(b, &bad, &none, &info), ERR_INVALID);
+		CHECK_ERR(LLAMA_OPS.prompt(b, &bad, NULL, &none, &info), ERR_INVALID);
 		CHECK(strstr(info.detail, "messages[0].share"));
 		engine_prompt_done(&none);
 		llama_backend_free_all(b);

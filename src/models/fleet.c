@@ -10,6 +10,10 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "models/fleet_int.h"
+#include "os/fd.h"
+
+/* What a picture takes at least once an engine has prepared it, however small it came. */
+enum { PICTURE_LEAST = 4 << 20 };
 
 void fleet_wake(struct fleet *f)
 {
@@ -42,6 +46,7 @@ void request_free(struct request *r)
 	if (!r)
 		return;
 	buf_done(&r->tokens);
+	gen_request_done(&r->gen);
 	arena_free(r->mem);
 	mem_free(r);
 }
@@ -74,6 +79,7 @@ static enum err load_engine(struct fleet *f, struct job *j, struct command *done
 		f->opt.tuned_get(f->opt.arg, j->digest, &j->load);
 	ipc_out_init(&ask, ASK_ENGINE, 0);
 	ipc_put_str(&ask, str_from(j->digest));
+	ipc_put_str(&ask, str_from(j->projector));
 	ipc_put_u64(&ask, j->cpu_less);
 	engine_params_put(&ask, &j->load);
 	TRY(keeper_call(f->opt.keeper, &ask, FLEET_LOAD_TIMEOUT_MS, &answer, &done->why));
@@ -284,19 +290,37 @@ static const int32_t *keep_bias(struct arena *a, const struct gen_request *g, bo
 	return copy;
 }
 
-static size_t request_bytes(const struct gen_request *g)
+static size_t text_bytes(const struct gen_request *g)
 {
 	return g->input.len + g->tools.len + g->schema.len + g->grammar.len + g->tool_choice.len +
 	       (2 * g->n_bias + g->n_resume) * sizeof(int32_t);
+}
+
+static size_t request_bytes(const struct gen_request *g)
+{
+	size_t n = text_bytes(g);
+	for (unsigned i = 0; i < g->n_pictures; i++) {
+		size_t rgb = (size_t)g->picture[i].width * g->picture[i].height * 3;
+		n += rgb > PICTURE_LEAST ? rgb : PICTURE_LEAST;
+	}
+	return n;
+}
+
+static enum err keep_pictures(const struct gen_request *g, struct request *r)
+{
+	for (unsigned i = 0; i < g->n_pictures; i++, r->gen.n_pictures++)
+		TRY(fd_dup(g->picture[i].rgb_fd, &r->gen.picture[i].rgb_fd));
+	return OK;
 }
 
 /* Everything a request points to, in its own arena: the caller's strings may go away. */
 static enum err request_copy(const struct gen_request *g, struct request *r)
 {
 	bool failed = false;
-	size_t need = request_bytes(g);
+	size_t need = text_bytes(g);
 	TRY(arena_new(need + LIMIT_STOP_STRINGS * LIMIT_STOP_STRING + 64 * 1024, &r->mem));
 	r->gen = *g;
+	r->gen.n_pictures = 0; /* until their descriptors are its own */
 	r->gen.input = keep(r->mem, g->input, &failed);
 	r->gen.tools = keep(r->mem, g->tools, &failed);
 	r->gen.schema = keep(r->mem, g->schema, &failed);
@@ -307,6 +331,7 @@ static enum err request_copy(const struct gen_request *g, struct request *r)
 		r->gen.stop[i] = keep(r->mem, g->stop[i], &failed);
 	r->gen.resume = NULL;
 	r->gen.n_resume = 0;
+	TRY(keep_pictures(g, r));
 	if (failed)
 		return ERR_NOMEM;
 	/* resumed tokens count as accepted: a crash now resumes from them too */

@@ -57,6 +57,7 @@ DEFINE_AUTO(fleet)
 
 struct fleet_model { /* copied */
 	char digest[65], name[256];
+	char projector[65];    /* of a model that sees; empty: none */
 	int64_t keep_alive_ms; /* -1 for ever; after the last request; or FLEET_KEEP_AS_IS */
 	bool require_gpu;      /* refuse rather than run on the processor */
 };

@@ -43,6 +43,8 @@ static void digest_of(const struct request *r, char hex[65])
 		sha256_add(&h, &len, sizeof len);
 		sha256_add(&h, parts[i].ptr, parts[i].len);
 	}
+	for (unsigned i = 0; i < r->gen.n_pictures; i++)
+		sha256_add(&h, r->gen.picture[i].hash, sizeof r->gen.picture[i].hash);
 	if (r->embed)
 		request_embed_hash(r->embed, &h);
 	sha256_end(&h, sum);

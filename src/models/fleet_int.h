@@ -133,7 +133,7 @@ struct command {
 enum job_kind { JOB_LOAD, JOB_STOP, JOB_TUNED /* load.tuned and tuned_build are to be kept */ };
 struct job { /* for a loader thread */
 	enum job_kind kind;
-	char digest[65];
+	char digest[65], projector[65];
 	uint64_t engine_id, cpu_less;
 	struct engine_load load;
 };

@@ -142,6 +142,7 @@ static void start_load(struct fleet *f, struct slot *s, bool gpu)
 	j->kind = JOB_LOAD;
 	j->cpu_less = s->past->cpu_less;
 	memcpy(j->digest, s->model.digest, sizeof j->digest);
+	memcpy(j->projector, s->model.projector, sizeof j->projector);
 	j->load = (struct engine_load){ .model_fd = -1,
 		.gpu = gpu,
 		.n_ctx = part(f->opt.n_ctx, s->info.n_ctx, CTX_USUAL, step->ctx_by),

@@ -172,8 +172,19 @@ static void take_model(struct slot *s, const struct fleet_model *m)
 {
 	int64_t keep = m->keep_alive_ms == FLEET_KEEP_AS_IS ? s->model.keep_alive_ms
 							     : m->keep_alive_ms;
+	char eyes[65]; /* an engine that sees answers those as well who have nothing to show */
+	memcpy(eyes, s->model.projector, sizeof eyes);
 	s->model = *m;
 	s->model.keep_alive_ms = keep;
+	if (!m->projector[0])
+		memcpy(s->model.projector, eyes, sizeof eyes);
+}
+
+/* Is it loaded, or being loaded, without the projector that this request needs? */
+static bool is_blind(const struct slot *s, const struct fleet_model *m)
+{
+	return s->state != SLOT_WANTED && m->projector[0] &&
+	       strcmp(m->projector, s->model.projector) != 0;
 }
 
 void slot_take_request(struct fleet *f, struct request *r)
@@ -190,6 +201,17 @@ void slot_take_request(struct fleet *f, struct request *r)
 		return;
 	}
 	struct slot *s = slot_find(f, r->model.digest);
+	if (s && is_blind(s, &r->model)) {
+		if (s->state == SLOT_LOADING || s->requests) {
+			request_fail(f, r, ERR_BUSY,
+				STR("the same model is at work without this one's projector; try "
+				    "again when it has answered"));
+			return;
+		}
+		slot_stop_engine(f, s);
+		slot_free(f, s);
+		s = NULL;
+	}
 	if (!s)
 		s = slot_new(f, &r->model);
 	if (!s) {

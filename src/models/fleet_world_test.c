@@ -186,7 +186,8 @@ static void *answer_late(void *arg)
 
 static void on_ask_engine(struct world *w, struct ipc_in *m)
 {
-	struct str digest = ipc_get_str(m);
+	struct str digest = ipc_get_str(m), projector = ipc_get_str(m);
+	CHECK(!str_copy(projector, w->last_projector, sizeof w->last_projector));
 	w->last_cpu_less = ipc_get_u64(m);
 	engine_params_get(m, &w->last_load);
 	CHECK(ipc_end(m) == OK);

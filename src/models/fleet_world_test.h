@@ -26,6 +26,7 @@ struct world {
 	bool is_late;
 	struct fleet *fleet;
 	struct engine_load last_load; /* asked for last */
+	char last_projector[65];
 	uint64_t last_cpu_less, free_bytes;
 	atomic_uint reports;
 	atomic_int killed_next; /* so many deaths are kills from outside */

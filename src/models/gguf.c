@@ -541,6 +541,10 @@ static void set_quantization(struct header *h)
 static enum err check_sense(struct header *h)
 {
 	struct gguf_summary *s = &h->s;
+	s->projector = !strcmp(s->architecture, "clip") &&
+		       (!h->type[0] || !strcmp(h->type, "mmproj"));
+	if (s->projector) /* what it must hold beside its tensors the library knows */
+		return OK;
 	if (h->type[0] && strcmp(h->type, "model") != 0)
 		return gguf_bad(&h->in, "it is not a model but of the kind \"%s\"", h->type);
 	if (h->split_count > 1)

@@ -41,6 +41,7 @@ struct gguf_summary { /* a value; texts are cut to fit and valid UTF-8 */
 	uint8_t template_sha256[SHA256_LEN];
 	uint32_t type_count[GGUF_TYPES]; /* tensors by ggml type */
 	bool embedding_model;            /* has a pooling type: not for chat */
+	bool projector; /* the eyes of another model (mmproj), not a model; fewer fields are set */
 };
 
 /* Reads the header of a file of `size` bytes. Errors: ERR_MODEL_BAD (why[] says what is wrong with

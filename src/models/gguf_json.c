@@ -71,6 +71,7 @@ enum err gguf_summary_json(const struct gguf_summary *s, struct buf *out)
 	hex_encode(s->template_sha256, sizeof s->template_sha256, hex);
 	jw_kstr(&w, "template_sha256", str_from(s->has_template ? hex : ""));
 	jw_kbool(&w, "embedding_model", s->embedding_model);
+	jw_kbool(&w, "projector", s->projector);
 	jw_key(&w, "tensor_types");
 	jw_obj(&w);
 	for (unsigned i = 0; i < GGUF_TYPES; i++) {
@@ -123,6 +124,7 @@ enum err gguf_summary_read(struct str json, struct gguf_summary *ret)
 	if (s.has_template)
 		TRY(hex_decode(t, s.template_sha256, sizeof s.template_sha256));
 	TRY(json_want_bool(o, "embedding_model", true, &s.embedding_model, NULL));
+	TRY(json_want_bool(o, "projector", false, &s.projector, NULL));
 	TRY(json_want_obj(o, "tensor_types", true, &types, NULL));
 	TRY(read_types(types, &s));
 	*ret = s;

@@ -120,7 +120,11 @@ static enum err finish(struct pull *p, const char *model, struct err_info *info)
 	AUTO_JSON json_t *messages = NULL;
 	AUTO_BUF struct buf text = BUF(META_MAX);
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
-	TRY(o->ops->check(o->ops_arg, model, &meta.gguf, info));
+	const struct layer *eyes = manifest_find(&p->manifest, LAYER_PROJECTOR);
+	struct gguf_summary g;
+	TRY(store_check(o->store, model, false, &meta.gguf, info));
+	if (eyes)
+		TRY(store_check(o->store, eyes->digest, true, &g, info));
 	if (p->text[LAYER_PARAMS].len)
 		TRY(model_params_read(buf_str(&p->text[LAYER_PARAMS]), &params, info));
 	TRY(read_messages(p, &messages));
@@ -196,7 +200,7 @@ static enum err put_starter(
 					     .starter = true } };
 	memcpy(parts.model_digest, l->digest, sizeof parts.model_digest);
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
-	TRY(o->ops->check(o->ops_arg, l->digest, &parts.meta.gguf, info));
+	TRY(store_check(o->store, l->digest, false, &parts.meta.gguf, info));
 	return store_put_parts(o->store, &p->as, &parts, on_put_status, p, info);
 }
 

@@ -437,7 +437,7 @@ static void repair(struct model_store *s)
 		pthread_mutex_unlock(&s->lock);
 		if (end)
 			return;
-		if (!model[0] || s->ops->check(s->ops_arg, model, &meta.gguf, NULL))
+		if (!model[0] || store_check(s, model, false, &meta.gguf, NULL))
 			continue;
 		meta.starter = name.source == NAME_STARTER;
 		if (model_meta_json(&meta, &text) || store_manifest_path(s, &name, path) ||

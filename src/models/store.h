@@ -38,7 +38,7 @@ struct model_entry {                     /* a value: no pointer inside */
 	char licence[128];
 	bool starter;       /* "test model, not for real questions" */
 	bool go_template;   /* the registry's Go template is not used: tell the person */
-	bool has_projector; /* vision part: stored, not used yet */
+	char projector_digest[65]; /* of a model that sees: its second blob; empty: none */
 };
 /* Errors: ERR_NOT_FOUND (info: model "x" not found), ERR_INVALID (name). */
 enum err model_store_find(

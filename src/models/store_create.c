@@ -139,6 +139,19 @@ enum err store_put_parts(struct model_store *s, const struct model_name *n,
 }
 
 /* ---- create ---- */
+
+enum err store_check(struct model_store *s, const char *digest, bool projector,
+	struct gguf_summary *ret, struct err_info *info)
+{
+	TRY(s->ops->check(s->ops_arg, digest, ret, info));
+	if (ret->projector == projector)
+		return OK;
+	return err_set(info, ERR_MODEL_BAD,
+		projector ? "the file is not a projector (mmproj)"
+			  : "the file is a projector (mmproj), not a model: name the model's file "
+			    "beside it");
+}
+
 struct base { /* what the new model starts from; the JSON and texts live as long as it */
 	struct model_entry entry;
 	struct buf text[5]; /* template, system, params, licence, messages */
@@ -176,23 +189,48 @@ static enum err base_from(
 	return OK;
 }
 
+/* One of the files: the model, or its projector. */
+static enum err take_file(struct model_store *s, const json_t *digest, struct base *b, bool *model,
+	struct err_info *info)
+{
+	char hex[1][65];
+	struct gguf_summary g;
+	if (!json_is_string(digest) ||
+		digest_parse((struct str){ json_string_value(digest), json_string_length(digest) },
+			hex[0]))
+		return err_set(info, ERR_INVALID, "the digest is not sha256: and 64 hex digits");
+	TRY(model_blob_exists(s, str_from(hex[0])));
+	enum err e = s->ops->check(s->ops_arg, hex[0], &g, info);
+	if (e == ERR_MODEL_BAD)
+		(void)store_drop_unneeded(s, hex, 1); /* nothing of an unusable file stays */
+	TRY(e);
+	if (g.projector ? b->n_keep > 0 : *model)
+		return err_set(info, ERR_UNSUPPORTED,
+			"a model is made from one GGUF file, and its projector (mmproj) beside it");
+	if (g.projector) {
+		struct layer l = { .kind = LAYER_PROJECTOR, .size = g.file_bytes };
+		memcpy(l.digest, hex[0], sizeof l.digest);
+		b->keep[b->n_keep++] = l;
+		return OK;
+	}
+	memcpy(b->entry.model_digest, hex[0], sizeof hex[0]);
+	b->entry.gguf = g;
+	*model = true;
+	return OK;
+}
+
 static enum err base_file(
 	struct model_store *s, const json_t *files, struct base *b, struct err_info *info)
 {
-	const char *name = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)files));
-	const json_t *digest = json_object_get(files, name ? name : "");
-	if (json_object_size(files) != 1 || !json_is_string(digest))
-		return err_set(info, ERR_UNSUPPORTED, "a model is made from exactly one GGUF file");
-	if (digest_parse((struct str){ json_string_value(digest), json_string_length(digest) },
-		    b->entry.model_digest))
-		return err_set(info, ERR_INVALID, "the digest is not sha256: and 64 hex digits");
-	TRY(model_blob_exists(s, str_from(b->entry.model_digest)));
-	enum err e = s->ops->check(s->ops_arg, b->entry.model_digest, &b->entry.gguf, info);
-	if (e != ERR_MODEL_BAD)
-		return e;
-	(void)store_drop_unneeded(
-		s, &b->entry.model_digest, 1); /* nothing of an unusable file stays */
-	return e;
+	const char *name;
+	json_t *digest;
+	bool model = false;
+	json_object_foreach((json_t *)(uintptr_t)files, name, digest)
+		TRY(take_file(s, digest, b, &model, info));
+	if (model)
+		return OK;
+	return err_set(info, ERR_UNSUPPORTED,
+		"a model is made from one GGUF file, and its projector (mmproj) beside it");
 }
 
 static enum err take_licence(const json_t *request, struct base *b, struct err_info *info)
@@ -310,7 +348,16 @@ static enum err create(struct model_store *s, const json_t *request, struct base
 	};
 	memcpy(p.model_digest, b->entry.model_digest, sizeof p.model_digest);
 	TRY(model_store_pin(s, p.model_digest));
-	enum err e = store_put_parts(s, &n, &p, status, arg, info);
+	size_t pinned = 0;
+	enum err e = OK;
+	while (!e && pinned < b->n_keep) {
+		e = model_store_pin(s, b->keep[pinned].digest);
+		pinned += !e;
+	}
+	if (!e)
+		e = store_put_parts(s, &n, &p, status, arg, info);
+	while (pinned)
+		model_store_unpin(s, b->keep[--pinned].digest);
 	model_store_unpin(s, p.model_digest);
 	if (!e && status)
 		status("success", arg);

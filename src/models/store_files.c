@@ -77,7 +77,9 @@ static enum err take_layers(const struct manifest *m, struct store_item *i)
 		memcpy(i->digest[l], m->layer[l].digest, sizeof i->digest[l]);
 	i->n_digests = m->n;
 	i->entry.size = m->total;
-	i->entry.has_projector = manifest_find(m, LAYER_PROJECTOR) != NULL;
+	const struct layer *eyes = manifest_find(m, LAYER_PROJECTOR);
+	if (eyes)
+		memcpy(i->entry.projector_digest, eyes->digest, sizeof eyes->digest);
 	memcpy(i->entry.model_digest, manifest_find(m, LAYER_MODEL)->digest, 65);
 	return OK;
 }

@@ -150,6 +150,15 @@ enum err fd_memfd(const char *name, struct str content, int *ret)
 	return OK;
 }
 
+enum err fd_dup(int fd, int *ret)
+{
+	int copy = fault_hit(FAULT_SYSCALL) ? (errno = EMFILE, -1) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return err_from_errno(errno);
+	*ret = copy;
+	return OK;
+}
+
 enum err fd_nonblock(int fd, bool on)
 {
 	int flags = fault_hit(FAULT_SYSCALL) ? -1 : fcntl(fd, F_GETFL);

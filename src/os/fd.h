@@ -17,6 +17,7 @@ enum err fd_pwrite_full(int fd, const void *p, size_t n, uint64_t at);
 enum err fd_sync(int fd);      /* fdatasync */
 enum err fd_sync_dir(const char *path);
 enum err fd_memfd(const char *name, struct str content, int *ret); /* sealed, read-only content */
+enum err fd_dup(int fd, int *ret);
 enum err fd_nonblock(int fd, bool on);
 /* Gives the range's space back; it reads as zeros, the size stays. Where the file system cannot,
  * zeros are written as far as the file goes. */

@@ -24,11 +24,13 @@
 enum {
 	S = 1 << SANDBOX_SERVER,
 	E = 1 << SANDBOX_EGRESS,
-	C = 1 << SANDBOX_ENGINE_CPU,
+	C_ONLY = 1 << SANDBOX_ENGINE_CPU,
+	L = 1 << SANDBOX_ENGINE_LOAD,
+	C = C_ONLY | L,
 	G = 1 << SANDBOX_ENGINE_GPU,
 	J = 1 << SANDBOX_JAIL,
 	THREADED = S | E | C | G,
-	FILES = S | E | G,
+	FILES = S | E | G | L,
 	ALL = THREADED | J,
 };
 
@@ -113,9 +115,10 @@ static const char *const deadly[] = {
 
 /* Refused politely: libraries try these and live with a no. */
 static const struct allowed polite[] = {
-	{ "open", C | J }, { "openat", C | J }, { "openat2", C | J }, { "access", C | J },
-	{ "faccessat", C | J }, { "faccessat2", C | J }, { "stat", C | J }, { "lstat", C | J },
-	{ "statx", C | J }, { "readlink", C | J }, { "readlinkat", C | J }, { "getcwd", C | J },
+	{ "open", C_ONLY | J }, { "openat", C_ONLY | J }, { "openat2", C | J },
+	{ "access", C_ONLY | J }, { "faccessat", C_ONLY | J }, { "faccessat2", C_ONLY | J },
+	{ "stat", C_ONLY | J }, { "lstat", C_ONLY | J }, { "statx", C_ONLY | J },
+	{ "readlink", C_ONLY | J }, { "readlinkat", C_ONLY | J }, { "getcwd", C_ONLY | J },
 	{ "sched_setscheduler", THREADED }, { "setpriority", THREADED },
 };
 
@@ -174,8 +177,8 @@ static const struct special specials[] = {
 	{ "socketpair", S | E, SCMP_ACT_ALLOW, 1, { IS(0, AF_UNIX) } },
 	/* stat of a descriptor; by name only where files may be opened by name */
 	{ "newfstatat", FILES, SCMP_ACT_ALLOW, 0, { { 0 } } },
-	{ "newfstatat", C | J, SCMP_ACT_ALLOW, 1, { BITS(3, AT_EMPTY_PATH, AT_EMPTY_PATH) } },
-	{ "newfstatat", C | J, SCMP_ACT_ERRNO(EACCES), 1, { BITS(3, AT_EMPTY_PATH, 0) } },
+	{ "newfstatat", C_ONLY | J, SCMP_ACT_ALLOW, 1, { BITS(3, AT_EMPTY_PATH, AT_EMPTY_PATH) } },
+	{ "newfstatat", C_ONLY | J, SCMP_ACT_ERRNO(EACCES), 1, { BITS(3, AT_EMPTY_PATH, 0) } },
 	{ "prctl", ALL, SCMP_ACT_ALLOW, 1, { IS(0, PR_SET_NAME) } },
 	{ "prctl", ALL, SCMP_ACT_ALLOW, 1, { IS(0, PR_GET_NAME) } },
 	{ "prctl", ALL, SCMP_ACT_ALLOW, 1, { IS(0, PR_SET_VMA_) } },

@@ -2,6 +2,9 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "os/fd.h"
 
 enum {
 	N_CTX_MAX = 16 * 1024 * 1024, /* tokens; four times what any model of today claims */
@@ -86,6 +89,10 @@ void engine_load_put(struct ipc_out *m, struct engine_load *v)
 {
 	ipc_put_fd(m, v->model_fd);
 	v->model_fd = -1;
+	ipc_put_bool(m, v->has_projector);
+	if (v->has_projector)
+		ipc_put_fd(m, v->projector_fd);
+	v->has_projector = false;
 	engine_params_put(m, v);
 	ipc_put_u64(m, v->disk_bytes);
 	if (!v->disk_bytes)
@@ -154,12 +161,16 @@ enum err engine_load_get(struct ipc_in *m, struct engine_load *v)
 {
 	struct engine_load got = { .model_fd = -1 };
 	AUTO_FD int model = ipc_get_fd(m);
+	bool eyes = ipc_get_bool(m);
+	AUTO_FD int projector = eyes ? ipc_get_fd(m) : -1;
 	engine_params_get(m, &got);
 	cache_get(m, &got);
 	AUTO_FD int cache = got.cache_fd;
 	enum err e = ipc_end(m);
 	if (!e) {
 		got.model_fd = TAKE_FD(model);
+		got.has_projector = eyes;
+		got.projector_fd = TAKE_FD(projector);
 		got.cache_fd = TAKE_FD(cache);
 		*v = got;
 	}
@@ -180,6 +191,7 @@ void engine_info_put(struct ipc_out *m, const struct engine_info *v)
 	ipc_put_bool(m, v->gpu);
 	ipc_put_bool(m, v->writes);
 	ipc_put_bool(m, v->ranks);
+	ipc_put_bool(m, v->sees);
 	ipc_put_u64(m, v->n_embd);
 	ipc_put_str(m, v->build);
 	ipc_put_str(m, v->template_hash);
@@ -202,6 +214,7 @@ enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
 	got.gpu = ipc_get_bool(m);
 	got.writes = ipc_get_bool(m);
 	got.ranks = ipc_get_bool(m);
+	got.sees = ipc_get_bool(m);
 	got.n_embd = get_u32(m, N_VOCAB_MAX);
 	got.build = get_text(m, LIMIT_NAME);
 	got.template_hash = get_text(m, LIMIT_NAME);
@@ -253,6 +266,45 @@ static void sampling_get(struct ipc_in *m, struct gen_sampling *s)
 	s->num_predict = get_i32(m, -2, INT32_MAX);
 }
 
+static void pictures_put(struct ipc_out *m, const struct gen_request *v)
+{
+	ipc_put_u64(m, v->n_pictures);
+	for (unsigned i = 0; i < v->n_pictures && i < GEN_PICTURES_MAX; i++) {
+		const struct gen_picture *p = &v->picture[i];
+		int fd = -1;
+		if (!m->err)
+			m->err = fd_dup(p->rgb_fd, &fd);
+		ipc_put_u64(m, p->width);
+		ipc_put_u64(m, p->height);
+		ipc_put_fd(m, fd);
+		ipc_put_str(m, (struct str){ (const char *)p->hash, sizeof p->hash });
+	}
+}
+
+void gen_request_done(struct gen_request *v)
+{
+	for (unsigned i = 0; i < v->n_pictures; i++)
+		if (v->picture[i].rgb_fd >= 0)
+			(void)close(v->picture[i].rgb_fd);
+	v->n_pictures = 0;
+}
+
+static void pictures_get(struct ipc_in *m, struct gen_request *v)
+{
+	unsigned n = get_u32(m, GEN_PICTURES_MAX);
+	for (unsigned i = 0; i < n && !m->err; i++) {
+		struct gen_picture *p = &v->picture[i];
+		p->width = get_u32(m, GEN_PICTURE_SIDE_MAX);
+		p->height = get_u32(m, GEN_PICTURE_SIDE_MAX);
+		p->rgb_fd = ipc_get_fd(m);
+		v->n_pictures = i + 1;
+		struct str hash = ipc_get_str(m);
+		refuse_unless(m, p->width && p->height && hash.len == sizeof p->hash);
+		if (hash.len == sizeof p->hash)
+			memcpy(p->hash, hash.ptr, hash.len);
+	}
+}
+
 void gen_request_put(struct ipc_out *m, const struct gen_request *v)
 {
 	ipc_put_u64(m, v->kind);
@@ -284,6 +336,7 @@ void gen_request_put(struct ipc_out *m, const struct gen_request *v)
 	ipc_put_bool(m, v->logprobs);
 	ipc_put_u64(m, v->top_logprobs);
 	ipc_put_i32s(m, v->bias, 2 * v->n_bias);
+	pictures_put(m, v);
 }
 
 static const int32_t *get_tokens(struct ipc_in *m, size_t *ret_n)
@@ -340,7 +393,12 @@ enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
 	got.logprobs = ipc_get_bool(m);
 	got.top_logprobs = (uint8_t)get_u32(m, GEN_TOP_LOGPROBS_MAX);
 	get_bias(m, &got);
-	TRY(ipc_end(m));
+	pictures_get(m, &got);
+	enum err e = ipc_end(m);
+	if (e) {
+		gen_request_done(&got);
+		return e;
+	}
 	*v = got;
 	return OK;
 }

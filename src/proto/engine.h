@@ -39,6 +39,8 @@ enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
 /* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
 struct engine_load {
 	int model_fd;   /* read-only; owned by the struct's holder */
+	bool has_projector; /* a model that sees: its second file; owned as above */
+	int projector_fd;
 	bool gpu;       /* profile */
 	uint32_t n_ctx; /* cells in all, shared by the sequences */
 	uint32_t n_seq; /* sequences decoded together */
@@ -64,6 +66,7 @@ struct engine_info {    /* borrowed strings: valid while the message is */
 	/* What the model can do: `writes` text; give vectors of `n_embd` values; `ranks`: scores
 	 * instead. One that does not write takes ENGINE_EMBED alone. */
 	bool writes, ranks;
+	bool sees; /* pictures */
 	uint32_t n_embd;
 	struct str build;         /* engine build: llama.cpp's version and tree hash */
 	struct str template_hash; /* hex SHA-256 of the chat template in use */
@@ -83,6 +86,13 @@ enum gen_think {
 	THINK_MEDIUM,
 	THINK_HIGH,
 };
+/* A picture that a message names by its place in gen_request.picture. */
+enum { GEN_PICTURES_MAX = 16, GEN_PICTURE_SIDE_MAX = 16384 };
+struct gen_picture {
+	uint32_t width, height;
+	int rgb_fd; /* sealed memfd, width * height * 3 bytes */
+	uint8_t hash[SHA256_LEN]; /* of size and pixels: equal pictures are read once */
+};
 enum { GEN_TOP_LOGPROBS_MAX = 20, GEN_BIAS_MAX = 1024, GEN_BIAS_MILLI_MAX = 100000 };
 struct gen_sampling { /* Ollama's options and defaults (map serving.md 1.4) */
 	float temperature, top_p, min_p, typical_p, repeat_penalty, presence_penalty,
@@ -95,8 +105,11 @@ struct gen_request { /* strings are borrowed */
 	enum gen_kind kind;
 	/* GEN_CHAT: JSON array of {role, content}; "share": "group" or "company" beside them says
 	 * who may start from what was read for this message (default: the person alone; the
-	 * server has checked the right). GEN_PROMPT: text. */
+	 * server has checked the right). Content is text, or a list of {"text": ..} and
+	 * {"picture": index}. GEN_PROMPT: text. */
 	struct str input;
+	struct gen_picture picture[GEN_PICTURES_MAX];
+	unsigned n_pictures;
 	struct str tools;   /* JSON array or empty */
 	struct str schema;  /* JSON schema the answer must follow, or empty; "json" = any object */
 	struct str grammar; /* the same as GBNF, or empty; not both */
@@ -185,9 +198,12 @@ void gen_sampling_defaults(struct gen_sampling *s);
  * same for the same id everywhere and always, never 0. FNV-1a, 64 bits. */
 uint64_t gen_number(struct str id);
 
+/* Closes the pictures' descriptors of a request that was read. */
+void gen_request_done(struct gen_request *v);
+
 /* Each pair: put appends the fields, get reads them and checks the end. Errors of get:
  * ERR_PROTOCOL (also for values out of range: every float finite, counts within limits). */
-/* Takes both descriptors. */
+/* Takes the descriptors. */
 void engine_load_put(struct ipc_out *m, struct engine_load *v);
 enum err engine_load_get(struct ipc_in *m, struct engine_load *v);
 /* The same without the descriptor, in the middle of a message (ASK_ENGINE): check ipc_end(). */
@@ -195,6 +211,7 @@ void engine_params_put(struct ipc_out *m, const struct engine_load *v);
 void engine_params_get(struct ipc_in *m, struct engine_load *v);
 void engine_info_put(struct ipc_out *m, const struct engine_info *v);
 enum err engine_info_get(struct ipc_in *m, struct engine_info *v);
+/* Sends duplicates of the pictures' descriptors; what was read has its own: gen_request_done(). */
 void gen_request_put(struct ipc_out *m, const struct gen_request *v);
 enum err gen_request_get(struct ipc_in *m, struct gen_request *v);
 void gen_begun_put(struct ipc_out *m, const struct gen_begun *v);

@@ -26,11 +26,12 @@ static enum err ask_engine(struct keeper *k, struct child *server, struct ipc_in
 {
 	struct err_info why = { 0 };
 	struct engine_wish w = { .cpu_less = 0 };
-	struct str d = ipc_get_str(m);
+	struct str d = ipc_get_str(m), projector = ipc_get_str(m);
 	w.cpu_less = ipc_get_u64(m);
 	engine_params_get(m, &w.load);
 	TRY(ipc_end(m));
-	if (str_copy(d, w.digest, sizeof w.digest))
+	if (str_copy(d, w.digest, sizeof w.digest) ||
+		str_copy(projector, w.projector, sizeof w.projector))
 		return ERR_PROTOCOL;
 	enum err e = engine_start(k, m->id, &w, &why);
 	if (e)

@@ -74,22 +74,28 @@ enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wis
 {
 	for (struct child *c = k->children; c; c = c->next)
 		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
-			!strcmp(c->digest, w->digest)) {
+			!strcmp(c->digest, w->digest) && !strcmp(c->projector, w->projector)) {
 			enum err adopted = engine_adopt(k, c, ask_id);
 			if (adopted != ERR_CLOSED)
 				return adopted;
 			c->ask_id = 0; /* it has just died: load anew */
 		}
 	AUTO_FD int model_fd = -1;
+	AUTO_FD int projector_fd = -1;
 	uint64_t size;
 	enum err e = blobdir_get(k->blobs, str_from(w->digest), &model_fd, &size);
+	if (!e && w->projector[0])
+		e = blobdir_get(k->blobs, str_from(w->projector), &projector_fd, &size);
 	if (e)
 		return err_set(info, e, "the model's file cannot be opened");
 	struct child *c;
 	TRY(spawn_engine(k, w->cpu_less, &c));
 	(void)str_copy(str_from(w->digest), c->digest, sizeof c->digest);
+	(void)str_copy(str_from(w->projector), c->projector, sizeof c->projector);
 	struct engine_load load = w->load;
 	load.model_fd = TAKE_FD(model_fd);
+	load.has_projector = projector_fd >= 0;
+	load.projector_fd = TAKE_FD(projector_fd);
 	cache_open(k, w->digest, &load);
 	AUTO_IPC_OUT struct ipc_out m;
 	ipc_out_init(&m, ENGINE_LOAD, 0);

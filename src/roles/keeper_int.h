@@ -45,6 +45,7 @@ struct child {
 	/* engines */
 	uint64_t engine_id;
 	char digest[65];         /* engines and jails: the blob they work on */
+	char projector[65];      /* an engine's second blob; empty: none */
 	int server_end;          /* channel end to hand to the server once loaded; -1 */
 	int64_t orphan_since_ms; /* 0: a server uses it */
 	struct engine_info info; /* strings in the arrays below */
@@ -104,7 +105,7 @@ enum err cache_delete(struct keeper *k, struct str digest);  /* missing is OK */
 enum err cache_usage(struct keeper *k, uint64_t *ret_files, uint64_t *ret_bytes);
 /* keeper_engine.c */
 struct engine_wish { /* ASK_ENGINE */
-	char digest[65];
+	char digest[65], projector[65];
 	uint64_t cpu_less;
 	struct engine_load load; /* without its descriptor */
 };

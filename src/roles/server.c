@@ -99,6 +99,7 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	TRY(model_store_find(s->app.models, name, &m, NULL));
 	*ret = (struct fleet_model){ .keep_alive_ms = s->app.keep_alive_ms };
 	memcpy(ret->digest, m.model_digest, sizeof ret->digest);
+	memcpy(ret->projector, m.projector_digest, sizeof ret->projector);
 	return str_copy(str_from(m.name), ret->name, sizeof ret->name);
 }
 

@@ -116,6 +116,7 @@ static void load_pin(struct str name, void *arg)
 	enum err err = model_store_find(s->app->models, name, &e, NULL);
 	if (!err) {
 		memcpy(m.digest, e.model_digest, sizeof m.digest);
+		memcpy(m.projector, e.projector_digest, sizeof m.projector);
 		(void)str_copy(str_from(e.name), m.name, sizeof m.name);
 		err = fleet_pin(s->app->fleet, &m, true);
 	}

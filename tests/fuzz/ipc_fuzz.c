@@ -23,6 +23,8 @@ static void read_load(struct ipc_in *m)
 	struct engine_load v = { .model_fd = -1 };
 	if (engine_load_get(m, &v) == OK) {
 		close_if_open(v.model_fd);
+		if (v.has_projector)
+			close_if_open(v.projector_fd);
 		close_if_open(v.cache_fd);
 	}
 }

@@ -91,10 +91,10 @@ def picture(seed, width=SIZE, height=SIZE):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype="u1")
 
 
-def see(projector, rgb, tmp_path, prompt="A picture:", n=6):
+def see(projector, rgb, tmp_path, prompt="A picture:", n=6, after=" It shows"):
     path = tmp_path / "rgb"
     path.write_bytes(rgb.tobytes())
-    r = subprocess.run([DRIVER, STARTER, projector, str(rgb.shape[1]), str(rgb.shape[0]), path, prompt, str(n)],
+    r = subprocess.run([DRIVER, STARTER, projector, str(rgb.shape[1]), str(rgb.shape[0]), path, prompt, str(n), after],
                        capture_output=True, text=True, timeout=300)
     if r.returncode not in (0, 1):
         raise AssertionError(f"{r.returncode}: {r.stdout[-500:]} {r.stderr[-500:]}")
@@ -104,6 +104,8 @@ def see(projector, rgb, tmp_path, prompt="A picture:", n=6):
         if kind == "rows":
             at, count, width = map(int, f[:3])
             out["rows"].append((at, f[3], np.array(f[4:], "f8").reshape(count, width)))
+        elif kind == "first":
+            out["first"] = list(map(float, f))
         elif kind == "tokens":
             out["tokens"] = list(map(int, f))
         elif kind == "error":

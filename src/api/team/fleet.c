@@ -174,6 +174,7 @@ static enum err set_pin(struct call *c, bool on)
 	}
 	TRY(err);
 	memcpy(m.digest, e.model_digest, sizeof m.digest);
+	memcpy(m.projector, e.projector_digest, sizeof m.projector);
 	TRY(str_copy(str_from(e.name), m.name, sizeof m.name));
 	if (on)
 		TRY(pin_store(c->app->db, str_from(e.name),

@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "engine/llama/embed.h"
 #include "engine/llama/state.h"
+#include "engine/llama/vision.h"
 
 enum {
 	CTX_DEFAULT = 8192, /* positions of the longest request, when nobody says */
@@ -19,6 +20,7 @@ enum {
 	SEQ_MOST = 64,       /* libllama keeps a row of logits for each */
 	SHARED_RUN = 24,     /* requests over shared prefixes that run together */
 	READ_SEQS = 16,      /* prompts read together */
+	FLASH_TILE = 64,     /* below it the library's flash attention goes token by token */
 	SHARED_SEQS = 40,    /* with kept prefixes and one for states on their way */
 	DRAFTS = 16,         /* further rows, for drafted tokens */
 	BATCH_DEFAULT = 512, /* one micro-batch: a cancel waits for no more than this */
@@ -38,6 +40,7 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b)
 	if (!b)
 		return NULL;
 	grammar_cache_free(b->grammars);
+	llama_vision_free(b->vision);
 	if (b->templates)
 		shim_templates_free(b->templates);
 	if (b->batch.token)
@@ -223,6 +226,7 @@ static enum err make_context(
 		only_streams(b);
 	b->caps.n_run = whole_only ? b->caps.pool[POOL_OWN].n_seq : SHARED_RUN;
 	b->caps.n_outputs = SHARED_RUN + DRAFTS;
+	b->caps.read_tile = FLASH_TILE;
 	choose_params(b, o);
 	if (open_pool(b, POOL_OWN))
 		return unusable(info, "no context can be made for it");
@@ -512,4 +516,8 @@ const struct engine_backend_ops LLAMA_OPS = {
 	.chat_force = llama_op_chat_force,
 	.chat_shows = llama_op_chat_shows,
 	.chat_split = llama_op_chat_split,
+	.picture_new = llama_op_picture_new,
+	.picture_free = llama_op_picture_free,
+	.picture_rows = llama_op_picture_rows,
+	.decode_rows = llama_op_decode_rows,
 };

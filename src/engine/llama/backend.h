@@ -42,6 +42,7 @@ struct llama_backend_facts {
 	uint32_t n_threads;
 	uint64_t model_bytes, kv_bytes;
 	bool has_template, gpu, flash;
+	bool sees;          /* llama/vision.h: its projector is open */
 	bool writes, ranks; /* writes false: an embedding model, it has no pools */
 	uint32_t n_embd;    /* values of its vectors */
 	char build[128], architecture[64], description[128];

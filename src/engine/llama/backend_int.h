@@ -22,6 +22,7 @@ struct llama_backend {
 	bool special_first[256]; /* first bytes of control tokens' texts */
 	void (*guard)(unsigned seconds);
 	struct grammar_cache *grammars; /* grammar.c; NULL until the first */
+	struct llama_vision *vision;    /* vision.c; NULL: it does not see */
 };
 
 static inline struct llama_backend *llama_self(void *b)
@@ -40,8 +41,8 @@ static inline void llama_guard(struct llama_backend *b, unsigned seconds)
 void llama_clean(char *text);
 
 /* prompt.c: engine_backend_ops's calls of the same names */
-enum err llama_op_prompt(void *backend, const struct gen_request *g, struct engine_prompt *ret,
-	struct err_info *info);
+enum err llama_op_prompt(void *backend, const struct gen_request *g,
+	struct engine_picture *const *pictures, struct engine_prompt *ret, struct err_info *info);
 /* Adds the tokens of a text; `special`: control tokens may be named in it. Errors: ERR_LIMIT,
  * ERR_NOMEM. */
 enum err llama_tokens(

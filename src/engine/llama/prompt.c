@@ -1,6 +1,6 @@
 /* From messages or text to tokens: the model's chat template, and which text may name control
  * tokens. */
-#include "engine/llama/backend_int.h"
+#include "engine/llama/marks.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -85,8 +85,8 @@ static enum err is_harmless(const struct llama_backend *b, struct str s, bool *r
 
 /* Text of the template may name control tokens, text of messages may not. As long as no message
  * tries, the whole is tokenized in one go, exactly as llama-server does; else piece by piece. */
-static enum err tokenize_parts(
-	const struct llama_backend *b, const struct rendering *r, struct tokens *out)
+static enum err tokenize_parts(const struct llama_backend *b, const struct rendering *r,
+	const struct picture_marks *marks, struct engine_prompt *out)
 {
 	bool harmless = true;
 	for (size_t i = 0; i < r->n && harmless; i++)
@@ -94,9 +94,9 @@ static enum err tokenize_parts(
 			TRY(is_harmless(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len),
 				&harmless));
 	if (harmless)
-		return llama_tokens(b, buf_str(&r->text), true, out);
+		return marks_tokens(b, marks, buf_str(&r->text), true, out);
 	for (size_t i = 0; i < r->n; i++)
-		TRY(llama_tokens(b, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len),
+		TRY(marks_tokens(b, marks, str_sub(buf_str(&r->text), r->v[i].from, r->v[i].len),
 			!r->v[i].input, out));
 	return OK;
 }
@@ -160,7 +160,8 @@ static enum err start_of_prompt(
 }
 
 static enum err render_tokens(struct llama_backend *b, const struct gen_request *g,
-	struct str messages, bool generation, struct engine_prompt *ret, struct err_info *info)
+	const struct picture_marks *marks, struct str messages, bool generation,
+	struct engine_prompt *ret, struct err_info *info)
 {
 	struct rendering r = { .text = BUF(2 * (size_t)LIMIT_IPC_BULK) };
 	enum err e = start_of_prompt(b, g, &ret->tokens);
@@ -168,7 +169,7 @@ static enum err render_tokens(struct llama_backend *b, const struct gen_request 
 		e = render(b, g, messages, generation, &r, info);
 	if (!e) {
 		ret->thinking = opens_thinking(b, buf_str(&r.text));
-		e = tokenize_parts(b, &r, &ret->tokens);
+		e = tokenize_parts(b, &r, marks, ret);
 	}
 	buf_wipe(&r.text);
 	mem_free(r.v);
@@ -213,8 +214,14 @@ static enum err leading(
 	return OK;
 }
 
-static enum err common_tokens(struct llama_backend *b, const struct gen_request *g,
-	const json_t *all, size_t n, bool with_user, const struct tokens *whole, uint32_t *ret)
+struct messages { /* of a request */
+	const struct gen_request *g;
+	const struct picture_marks *marks;
+	const json_t *all;
+};
+
+static enum err common_tokens(struct llama_backend *b, const struct messages *m, size_t n,
+	bool with_user, const struct tokens *whole, uint32_t *ret)
 {
 	AUTO_BUF struct buf text = BUF(LIMIT_IPC_BULK);
 	struct engine_prompt part = { 0 };
@@ -222,11 +229,12 @@ static enum err common_tokens(struct llama_backend *b, const struct gen_request 
 	jw_init(&w, &text);
 	jw_arr(&w);
 	for (size_t i = 0; i < n; i++)
-		jw_json(&w, json_array_get(all, i));
+		jw_json(&w, json_array_get(m->all, i));
 	if (with_user) /* a sign that nobody begins with; it is not in common */
 		jw_raw(&w, STR("{\"role\":\"user\",\"content\":\"\xe2\x81\xa0\"}"));
 	jw_end(&w);
-	enum err e = text.err ? text.err : render_tokens(b, g, buf_str(&text), false, &part, NULL);
+	enum err e = text.err ? text.err
+			      : render_tokens(b, m->g, m->marks, buf_str(&text), false, &part, NULL);
 	/* A template that takes no such beginning alone: then it is not shared. */
 	*ret = e ? 0 : (uint32_t)tokens_common(&part.tokens, whole);
 	engine_prompt_done(&part);
@@ -236,39 +244,56 @@ static enum err common_tokens(struct llama_backend *b, const struct gen_request 
 /* Tokens that come from the leading messages of `share` alone: those that a rendering of only them
  * has in common with the prompt. Some templates write system text into the next message of the
  * user; then one is put behind. */
-static enum err border(struct llama_backend *b, const struct gen_request *g, const json_t *all,
-	size_t n, bool system, const struct tokens *whole, uint32_t *ret)
+static enum err border(struct llama_backend *b, const struct messages *m, size_t n, bool system,
+	const struct tokens *whole, uint32_t *ret)
 {
 	*ret = 0;
 	if (!n)
 		return OK;
-	TRY(common_tokens(b, g, all, n, false, whole, ret));
+	TRY(common_tokens(b, m, n, false, whole, ret));
 	if (*ret <= 1 && system)
-		TRY(common_tokens(b, g, all, n, true, whole, ret));
+		TRY(common_tokens(b, m, n, true, whole, ret));
 	return OK;
 }
 
-static enum err find_borders(struct llama_backend *b, const struct gen_request *g,
-	const json_t *all, struct engine_prompt *ret, struct err_info *info)
+static enum err find_borders(struct llama_backend *b, const struct messages *m,
+	struct engine_prompt *ret, struct err_info *info)
 {
 	size_t company = 0, group = 0;
 	bool company_system = false, group_system = false;
-	TRY(leading(all, SHARE_COMPANY, &company, &company_system, info));
-	TRY(leading(all, SHARE_GROUP, &group, &group_system, info));
-	TRY(border(b, g, all, company, company_system, &ret->tokens, &ret->n_company));
+	TRY(leading(m->all, SHARE_COMPANY, &company, &company_system, info));
+	TRY(leading(m->all, SHARE_GROUP, &group, &group_system, info));
+	TRY(border(b, m, company, company_system, &ret->tokens, &ret->n_company));
 	ret->n_group = ret->n_company;
 	if (group > company)
-		TRY(border(b, g, all, group, group_system, &ret->tokens, &ret->n_group));
+		TRY(border(b, m, group, group_system, &ret->tokens, &ret->n_group));
 	if (ret->n_group < ret->n_company)
 		ret->n_group = ret->n_company;
 	return OK;
 }
 
-enum err llama_op_prompt(void *backend, const struct gen_request *g, struct engine_prompt *ret,
-	struct err_info *info)
+/* The messages' text with a mark for each picture; *ret is `text`'s, or the input itself. */
+static enum err mark_pictures(struct picture_marks *marks, json_t *all, struct buf *text,
+	struct str *ret, struct err_info *info)
+{
+	struct jw w;
+	if (!marks->n)
+		return OK;
+	TRY(marks_put(marks, all, info));
+	jw_init(&w, text);
+	jw_json(&w, all);
+	*ret = buf_str(text);
+	return text->err;
+}
+
+enum err llama_op_prompt(void *backend, const struct gen_request *g,
+	struct engine_picture *const *pictures, struct engine_prompt *ret, struct err_info *info)
 {
 	struct llama_backend *b = llama_self(backend);
+	AUTO_BUF struct buf marked = BUF(LIMIT_IPC_BULK);
 	AUTO_JSON json_t *all = NULL;
+	struct picture_marks marks;
+	struct str input = g->input;
 	if (g->kind == GEN_PROMPT) {
 		TRY(start_of_prompt(b, g, &ret->tokens));
 		return llama_tokens(b, g->input, true, &ret->tokens);
@@ -277,8 +302,17 @@ enum err llama_op_prompt(void *backend, const struct gen_request *g, struct engi
 		return err_set(info, ERR_UNSUPPORTED, "the model's chat template does not work: %s",
 			b->no_template);
 	TRY(check_messages(g->input, &all, info));
-	TRY(render_tokens(b, g, g->input, true, ret, info));
-	return find_borders(b, g, all, ret, info);
+	marks_init(&marks, pictures, g->n_pictures);
+	TRY(mark_pictures(&marks, all, &marked, &input, info));
+	TRY(render_tokens(b, g, &marks, input, true, ret, info));
+	size_t placed = 0;
+	for (size_t i = 0; i < ret->media.n; i++) /* a picture's first run */
+		placed += !i || ret->media.v[i].of != ret->media.v[i - 1].of ||
+			  ret->media.v[i].part <= ret->media.v[i - 1].part;
+	if (placed != marks.set)
+		return err_set(info, ERR_INVALID,
+			"the model's chat template does not pass pictures on");
+	return find_borders(b, &(struct messages){ g, &marks, all }, ret, info);
 }
 
 static enum err add_piece(

@@ -211,8 +211,12 @@ void llama_backend_apply(struct llama_backend *b, const struct tuned *t)
 	for (int i = 0; i < POOLS; i++) {
 		b->params[i].flash_attn_type =
 			t->flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
-		b->params[i].n_ubatch =
-			t->n_ubatch < b->params[i].n_batch ? t->n_ubatch : b->params[i].n_batch;
+		/* rows of a picture that see each other need one micro-batch, and the reading pool
+		 * is slow with the rest of a batch that was divided */
+		if (!b->vision && i != POOL_READ)
+			b->params[i].n_ubatch = t->n_ubatch < b->params[i].n_batch
+							? t->n_ubatch
+							: b->params[i].n_batch;
 	}
 	if (t->flash) /* reading and writing want the same then */
 		b->caps.pool[POOL_READ] = (struct engine_pool_caps){ 0 };
