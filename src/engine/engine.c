@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "os/cores.h"
 #include "engine/embed_role.h"
 #include "engine/llama/backend.h"
 #include "engine/llama/tune.h"
@@ -47,6 +48,8 @@ struct engine {
 	int64_t stats_ms;
 	bool was_busy, server_lost;
 	bool may_save; /* something was computed since all was saved */
+	uint32_t all_cores;  /* compute threads */
+	struct cores *cores; /* NULL: it has all of them */
 	struct llama_backend *backend;
 	struct tuned tuned; /* text empty: not measured */
 	int tries;          /* of measuring that are left */
@@ -170,6 +173,8 @@ static void drop_server(struct engine *e)
 	embed_role_cancel_all(e->embeds);
 	e->server = ipc_free(e->server);
 	e->server_lost = false;
+	if (e->cores) /* nobody asks any more */
+		cores_work(e->cores, false);
 }
 
 static enum err count(struct engine *e, struct ipc_in *m)
@@ -379,6 +384,29 @@ static enum err wait_and_read(struct engine *e)
 	return OK;
 }
 
+/* With as many cores as the other engines leave; a strict request gets all, because how sums are
+ * divided among threads may show in their last bit. */
+static enum err step(struct engine *e)
+{
+	bool writes = e->sched && sched_busy(e->sched);
+	e->may_save |= writes;
+	e->idle_since_ms = time_mono_ms();
+	if (e->cores) {
+		uint32_t all = e->all_cores;
+		bool strict = writes && sched_strict(e->sched);
+		cores_work(e->cores, true);
+		llama_backend_threads(e->backend, strict ? all : cores_part(e->cores, all));
+	}
+	watchdog_arm(WATCH_STEP, STEP_SECONDS);
+	enum err err = writes ? sched_step(e->sched) : OK;
+	if (!err) /* in turns: a batch of text, a batch of vectors */
+		err = embed_role_step(e->embeds);
+	watchdog_arm(WATCH_STEP, 0);
+	if (e->cores && !is_busy(e))
+		cores_work(e->cores, false);
+	return err;
+}
+
 static int serve(struct engine *e)
 {
 	for (;;) {
@@ -396,13 +424,7 @@ static int serve(struct engine *e)
 			return 1;
 		}
 		if (is_busy(e)) {
-			e->may_save |= e->sched && sched_busy(e->sched);
-			e->idle_since_ms = time_mono_ms();
-			watchdog_arm(WATCH_STEP, STEP_SECONDS);
-			err = e->sched && sched_busy(e->sched) ? sched_step(e->sched) : OK;
-			if (!err) /* in turns: a batch of text, a batch of vectors */
-				err = embed_role_step(e->embeds);
-			watchdog_arm(WATCH_STEP, 0);
+			err = step(e);
 			if (err) {
 				log_error("decoding failed", KV_ERR(err));
 				/* the keeper starts another, the server sends its requests again */
@@ -491,6 +513,12 @@ static enum err lock_up(const struct engine_load *load, uint64_t memory)
 	}
 	TRY(sandbox_enter(p, paths, n, &limits));
 	return sandbox_lock(p);
+}
+
+static enum err open_cores(struct engine *e, struct engine_load *load)
+{
+	AUTO_FD int fd = TAKE_FD(load->cores_fd);
+	return cores_new(fd, load->cores_place, &e->cores);
 }
 
 /* A model that sees: the projector is opened, then no file any more. */
@@ -657,6 +685,9 @@ static enum err start_model(struct engine *e, struct engine_load *load, FILE *fi
 	struct llama_backend_facts f;
 	llama_backend_facts(b, &f);
 	e->backend = b;
+	e->all_cores = f.n_threads;
+	if (load->has_cores && !load->gpu)
+		TRY(open_cores(e, load));
 	enum err err = open_projector(load, b, info);
 	if (!err && f.writes)
 		err = start_writing(e, load, memory, b);

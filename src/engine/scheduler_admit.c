@@ -3,7 +3,7 @@
 
 static const int64_t PREEMPT_NS = 2 * 1000000000LL;
 
-static bool strict_runs(struct sched *s)
+bool sched_strict(struct sched *s)
 {
 	EACH_RUNNING(s, l)
 	if (l->req->strict)
@@ -169,7 +169,7 @@ void sched_admit(struct sched *s)
 {
 	bool made_way = false;
 	for (struct request *r; (r = queue_wait_next(s->queue, sched_now(s)));) {
-		if (strict_runs(s) || (r->strict && s->n_running))
+		if (sched_strict(s) || (r->strict && s->n_running))
 			return; /* nobody overtakes a strict one that waits for an empty engine */
 		struct cells_family f = { 0 };
 		struct slot *l = s->n_running < s->n_run ? place(s, r, &f) : NULL;

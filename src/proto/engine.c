@@ -93,6 +93,12 @@ void engine_load_put(struct ipc_out *m, struct engine_load *v)
 	if (v->has_projector)
 		ipc_put_fd(m, v->projector_fd);
 	v->has_projector = false;
+	ipc_put_bool(m, v->has_cores);
+	if (v->has_cores) {
+		ipc_put_fd(m, v->cores_fd);
+		ipc_put_u64(m, v->cores_place);
+	}
+	v->has_cores = false;
 	engine_params_put(m, v);
 	ipc_put_u64(m, v->disk_bytes);
 	if (!v->disk_bytes)
@@ -163,12 +169,17 @@ enum err engine_load_get(struct ipc_in *m, struct engine_load *v)
 	AUTO_FD int model = ipc_get_fd(m);
 	bool eyes = ipc_get_bool(m);
 	AUTO_FD int projector = eyes ? ipc_get_fd(m) : -1;
+	bool shares = ipc_get_bool(m);
+	AUTO_FD int cores = shares ? ipc_get_fd(m) : -1;
+	got.cores_place = shares ? get_u32(m, UINT32_MAX) : 0;
 	engine_params_get(m, &got);
 	cache_get(m, &got);
 	AUTO_FD int cache = got.cache_fd;
 	enum err e = ipc_end(m);
 	if (!e) {
 		got.model_fd = TAKE_FD(model);
+		got.has_cores = shares;
+		got.cores_fd = TAKE_FD(cores);
 		got.has_projector = eyes;
 		got.projector_fd = TAKE_FD(projector);
 		got.cache_fd = TAKE_FD(cache);

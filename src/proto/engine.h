@@ -53,7 +53,12 @@ struct engine_load {
 	/* What an engine measured here before (engine_info.tuned) and its build; an engine of
 	 * another build measures again. Empty: nothing is known. */
 	char tuned[ENGINE_TUNED_MAX + 1], tuned_build[64];
-	/* From the keeper only (not in engine_params): the disk tier. */
+	/* From the keeper only (not in engine_params), as the projector is: the page in which
+	 * engines say that they are at work (os/cores.h), and its place there. */
+	bool has_cores;
+	int cores_fd; /* owned by the struct's holder */
+	uint32_t cores_place;
+	/* The disk tier. */
 	uint64_t disk_bytes; /* its limit; 0: there is none, and the fields below say nothing */
 	int cache_fd;        /* read and write; owned by the struct's holder */
 	uint8_t cache_key[KEY_LEN]; /* of this model's file; to be wiped after use */

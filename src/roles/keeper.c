@@ -176,6 +176,7 @@ static enum err start(struct keeper *k, struct err_info *info)
 	TRY(signals_take(k));
 	TRY(spawn_init());
 	engines_watch_oom(k);
+	engines_share_cores(k);
 	enum err e = keeper_start_egress(k);
 	if (!e)
 		e = keeper_start_server(k);

@@ -57,8 +57,8 @@ static enum err engine_adopt(struct keeper *k, struct child *c, uint64_t ask_id)
 	return OK;
 }
 
-/* The engine's environment says to leave out the best instruction sets; it is for
- * builds that have several (GGML_CPU_ALL_VARIANTS), in whose loader it has yet to be read. */
+/* The engine's environment says to leave out the best instruction sets, for builds that have
+ * several (engine/llama/variant.h). */
 static enum err spawn_engine(struct keeper *k, uint64_t cpu_less, struct child **ret)
 {
 	char less[40];
@@ -68,6 +68,44 @@ static enum err spawn_engine(struct keeper *k, uint64_t cpu_less, struct child *
 	(*ret)->engine_id = ++k->next_engine;
 	return OK;
 }
+
+/* ---- cores ---- */
+
+enum { OUR_PLACE = CORES_PLACES - 1 }; /* the keeper computes nothing */
+
+void engines_share_cores(struct keeper *k)
+{
+	enum err e = cores_page_new(&k->cores_fd);
+	if (e) {
+		log_warn("engines will not divide the cores among themselves", KV_ERR(e));
+		return;
+	}
+	if (cores_new(k->cores_fd, OUR_PLACE, &k->cores))
+		close(k->cores_fd);
+}
+
+static uint32_t free_place(const struct keeper *k)
+{
+	for (uint32_t i = 0; i < OUR_PLACE; i++) {
+		const struct child *c = k->children;
+		while (c && (c->role != ROLE_ENGINE || c->cores_place != i))
+			c = c->next;
+		if (!c)
+			return i;
+	}
+	return CORES_PLACES;
+}
+
+static void give_place(struct keeper *k, struct child *c, struct engine_load *load)
+{
+	c->cores_place = CORES_PLACES; /* not one's own while it is looked for */
+	c->cores_place = k->cores ? free_place(k) : CORES_PLACES;
+	load->has_cores =
+		c->cores_place < CORES_PLACES && !fd_dup(k->cores_fd, &load->cores_fd);
+	load->cores_place = c->cores_place;
+}
+
+/* ---- starting ---- */
 
 enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wish *w,
 	struct err_info *info)
@@ -97,6 +135,7 @@ enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wis
 	load.has_projector = projector_fd >= 0;
 	load.projector_fd = TAKE_FD(projector_fd);
 	cache_open(k, w->digest, &load);
+	give_place(k, c, &load);
 	AUTO_IPC_OUT struct ipc_out m;
 	ipc_out_init(&m, ENGINE_LOAD, 0);
 	engine_load_put(&m, &load);
@@ -230,6 +269,8 @@ void engine_exited(struct keeper *k, struct child *c, int status)
 	uint64_t kills = signal == SIGKILL ? oom_kills() : k->oom_kills;
 	bool oom = kills > k->oom_kills;
 	k->oom_kills = kills;
+	if (k->cores)
+		cores_clear(k->cores, c->cores_place);
 	if (!server)
 		return;
 	AUTO_IPC_OUT struct ipc_out m;

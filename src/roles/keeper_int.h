@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "models/blobdir.h"
+#include "os/cores.h"
 #include "os/ipc.h"
 #include "proto/engine.h"
 #include "proto/keeper.h"
@@ -46,6 +47,7 @@ struct child {
 	uint64_t engine_id;
 	char digest[65];         /* engines and jails: the blob they work on */
 	char projector[65];      /* an engine's second blob; empty: none */
+	uint32_t cores_place;    /* in the keeper's page; CORES_PLACES: none */
 	int server_end;          /* channel end to hand to the server once loaded; -1 */
 	int64_t orphan_since_ms; /* 0: a server uses it */
 	struct engine_info info; /* strings in the arrays below */
@@ -69,6 +71,8 @@ struct keeper {
 	struct tls_pair tls; /* in force; empty without TLS */
 	struct child *children;
 	uint64_t next_engine;
+	struct cores *cores; /* which engines are at work; NULL: they are not told */
+	int cores_fd;
 	int64_t next_tls_ms; /* monotonic */
 	int64_t stop_deadline_ms, restarts_ms[KEEPER_RESTART_BURST];
 	unsigned next_restart;
@@ -117,6 +121,7 @@ void engines_orphaned(struct keeper *k);
 void engines_sweep(struct keeper *k);
 void engines_measure(struct keeper *k); /* tells the server, when it is time */
 void engines_watch_oom(struct keeper *k); /* once, at the start */
+void engines_share_cores(struct keeper *k); /* once, at the start */
 
 /* keeper_ask.c */
 /* Handles one request of the server. Errors: ERR_PROTOCOL: the server must go. */

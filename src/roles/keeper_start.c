@@ -390,6 +390,9 @@ void keeper_close(struct keeper *k)
 	}
 	audit_log_close(k->audit);
 	blobdir_free(k->blobs);
+	if (k->cores)
+		close(k->cores_fd);
+	cores_free(k->cores);
 	keyring_free(k->keys);
 	tls_pair_done(&k->tls);
 	if (k->signal_fd >= 0)

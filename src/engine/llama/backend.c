@@ -178,7 +178,7 @@ static void choose_params(struct llama_backend *b, const struct llama_backend_op
 		p->kv_unified = i != POOL_OWN || c->n_seq == 1;
 		p->no_perf = true;
 	}
-	b->facts.n_threads = threads;
+	b->facts.n_threads = b->n_threads = threads;
 	b->facts.flash = flash;
 	if (threads > 1)
 		b->pool = shim_threadpool_new((int)threads, o->poll);
@@ -194,7 +194,19 @@ static enum err open_pool(struct llama_backend *b, enum engine_pool i)
 		return ERR_NOMEM;
 	if (b->pool)
 		llama_attach_threadpool(b->ctx[i], b->pool, b->pool);
+	llama_set_n_threads(b->ctx[i], (int32_t)b->n_threads, (int32_t)b->n_threads);
 	return OK;
+}
+
+void llama_backend_threads(struct llama_backend *b, uint32_t n)
+{
+	n = n < 1 ? 1 : least(n, b->facts.n_threads);
+	if (n == b->n_threads)
+		return;
+	b->n_threads = n;
+	for (int i = 0; i < POOLS; i++)
+		if (b->ctx[i])
+			llama_set_n_threads(b->ctx[i], (int32_t)n, (int32_t)n);
 }
 
 /* What the context made of our wishes counts: it rounds sizes. */

@@ -38,6 +38,9 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b);
  * finds warm pages. Errors: ERR_ENGINE, ERR_NOMEM. */
 enum err llama_backend_warm_up(struct llama_backend *b);
 
+/* Computes with so many of its threads from the next decode on. */
+void llama_backend_threads(struct llama_backend *b, uint32_t n);
+
 struct llama_backend_facts {
 	uint32_t n_threads;
 	uint64_t model_bytes, kv_bytes;

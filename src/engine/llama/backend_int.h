@@ -14,6 +14,7 @@ struct llama_backend {
 	struct shim_templates *templates; /* NULL: none that works */
 	char no_template[SHIM_WHY];       /* why not */
 	ggml_threadpool_t pool;
+	uint32_t n_threads; /* in use now; facts has all */
 	struct llama_batch batch;
 	struct engine_caps caps;
 	struct engine_think think;

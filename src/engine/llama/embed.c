@@ -336,6 +336,7 @@ static int64_t op_now(void *self)
 
 static enum err decode(struct llama_embed *e)
 {
+	llama_set_n_threads(e->ctx, (int32_t)e->b->n_threads, (int32_t)e->b->n_threads);
 	int rc = shim_decode(e->ctx, e->batch);
 	return rc == 0 ? OK : rc == -1 || rc == 1 ? ERR_INVALID : rc == -2 ? ERR_NOMEM : ERR_ENGINE;
 }

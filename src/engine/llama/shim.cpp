@@ -1,4 +1,5 @@
 #include "engine/llama/shim_int.h"
+#include "engine/llama/variant.h"
 
 #include <common.h>
 #include <ctime>
@@ -6,6 +7,7 @@
 #include <log.h>
 #include <map>
 #include <mutex>
+#include <unistd.h>
 
 /* Declared in libllama's llama-ext.h, which is not installed; exported by the library. The layout
  * is
@@ -48,8 +50,21 @@ static void load_backend_modules(void)
 		return;
 	std::string path = info.dli_fname;
 	size_t slash = path.rfind('/');
-	if (slash != std::string::npos)
-		ggml_backend_load_all_from_path(path.substr(0, slash).c_str());
+	if (slash == std::string::npos)
+		return;
+	std::string dir = path.substr(0, slash);
+	char module[4096];
+	if (!variant_less() || !variant_find(dir.c_str(), variant_less(), module, sizeof module)) {
+		ggml_backend_load_all_from_path(dir.c_str());
+		return;
+	}
+	/* what is loaded last is asked last: the card first, as the library has it */
+	for (const char *card : { "cuda", "vulkan" }) {
+		std::string lib = dir + "/libggml-" + card + ".so";
+		if (!access(lib.c_str(), R_OK))
+			ggml_backend_load(lib.c_str());
+	}
+	ggml_backend_load(module);
 }
 
 uint32_t shim_init(void)
