@@ -98,14 +98,33 @@ static void on_signal(struct keeper *k)
 	}
 }
 
-/* After the server has gone by itself (or its time is up) the rest has nothing left to finish. */
+/* An engine keeps what it has read on disk before it ends. */
+static void end_engine(struct keeper *k, struct child *c)
+{
+	AUTO_IPC_OUT struct ipc_out m;
+	if (c->told_to_end)
+		return;
+	c->told_to_end = true;
+	ipc_out_init(&m, SHUTDOWN, 0);
+	if (ipc_send(c->chan, &m))
+		child_kill(k, c);
+}
+
+/* After the server has gone by itself (or its time is up) engines have something left to finish,
+ * the rest has not. */
 static bool stopped(struct keeper *k)
 {
 	struct child *server = child_find(k, ROLE_SERVER);
-	if (server && !k->fatal && time_mono_ms() < k->stop_deadline_ms)
+	int64_t now = time_mono_ms();
+	if (server && !k->fatal && now < k->stop_deadline_ms)
 		return false;
+	if (!k->save_deadline_ms)
+		k->save_deadline_ms = now + KEEPER_SAVE_MS;
+	bool may_save = !k->fatal && now < k->save_deadline_ms;
 	for (struct child *c = k->children; c; c = c->next)
-		if (!c->dead)
+		if (!c->dead && c->role == ROLE_ENGINE && c->ready && may_save)
+			end_engine(k, c);
+		else if (!c->dead)
 			child_kill(k, c);
 	return !k->children;
 }

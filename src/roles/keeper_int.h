@@ -25,6 +25,7 @@ enum {
 	KEEPER_LISTEN_MAX = 8,
 	KEEPER_CHILDREN_MAX = 64,
 	KEEPER_STOP_MS = 8000,    /* the server's time to end by itself */
+	KEEPER_SAVE_MS = 10000,   /* then the engines' */
 	KEEPER_ORPHAN_MS = 60000, /* an engine nobody asked for after the server's restart */
 	KEEPER_USES_MS = 3000,    /* between two measurements of what engines use */
 	KEEPER_WHOLE_MAX = 16,
@@ -47,6 +48,7 @@ struct child {
 	uint64_t engine_id;
 	char digest[65];         /* engines and jails: the blob they work on */
 	char projector[65];      /* an engine's second blob; empty: none */
+	bool told_to_end;
 	uint32_t cores_place;    /* in the keeper's page; CORES_PLACES: none */
 	int server_end;          /* channel end to hand to the server once loaded; -1 */
 	int64_t orphan_since_ms; /* 0: a server uses it */
@@ -74,7 +76,7 @@ struct keeper {
 	struct cores *cores; /* which engines are at work; NULL: they are not told */
 	int cores_fd;
 	int64_t next_tls_ms; /* monotonic */
-	int64_t stop_deadline_ms, restarts_ms[KEEPER_RESTART_BURST];
+	int64_t stop_deadline_ms, save_deadline_ms, restarts_ms[KEEPER_RESTART_BURST];
 	unsigned next_restart;
 	char whole[KEEPER_WHOLE_MAX][65]; /* blobs whose writer ended well, not yet committed */
 	unsigned next_whole;
