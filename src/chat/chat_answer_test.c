@@ -127,6 +127,26 @@ TEST(a_fleet_that_refuses_leaves_a_failed_answer)
 	fixture_close(&f);
 }
 
+TEST(with_a_full_queue_a_question_is_not_taken_but_an_old_one_is_known)
+{
+	struct fixture f;
+	struct err_info info = { 0 };
+	AUTO_BUF struct buf out = BUF(100000), again = BUF(100000);
+	fixture_open(&f);
+	const char *id = fixture_conversation(&f);
+	fake_full(f.fleet, true);
+	struct chat_send s = { .content = STR("more"), .client_id = STR("c-1") };
+	CHECK_ERR(chat_send(f.chats, ANNA, str_from(id), &s, &out, &info), ERR_QUEUE);
+	AUTO_JSON json_t *all = fixture_get(&f, id);
+	CHECK_EQ_INT(json_array_size(json_object_get(all, "messages")), 0);
+	fake_full(f.fleet, false);
+	CHECK_OK(chat_send(f.chats, ANNA, str_from(id), &s, &out, &info));
+	fake_full(f.fleet, true);
+	CHECK_OK(chat_send(f.chats, ANNA, str_from(id), &s, &again, &info));
+	CHECK_EQ_STR(buf_str(&again), buf_str(&out));
+	fixture_close(&f);
+}
+
 /* ---- flushing ---- */
 
 static enum err stored_lengths(struct db_conn *c, void *arg)

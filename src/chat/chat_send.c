@@ -20,6 +20,7 @@ struct send {
 	char old_message[ID_LEN + 1], old_answer[ID_LEN + 1]; /* client_id was seen before */
 	int64_t at_ms, label;
 	bool known;
+	bool full; /* nobody new can wait for an answer */
 };
 
 static enum err find_known(struct db_conn *conn, struct send *s)
@@ -120,6 +121,9 @@ static enum err send_run(struct db_conn *conn, void *arg)
 	TRY(find_known(conn, s));
 	if (s->known)
 		return OK;
+	if (s->full)
+		return err_set(s->info, ERR_QUEUE, "too many people wait for an answer; the "
+						   "question was not taken, send it again soon");
 	s->at_ms = time_now_ms();
 	TRY(parent_row(conn, s, &Q_MESSAGE_LAST, false));
 	if (str_eq(s->in->parent, STR("root")))
@@ -261,7 +265,8 @@ enum err chat_send(struct chats *c, const char *person, struct str conversation,
 	TRY(answer_new(c, &a));
 	id_new(a->id);
 	struct send s = { .in = in, .conversation = conversation, .answer_id = a->id,
-			  .model = &a->model, .title = buf_str(&title), .info = info };
+			  .model = &a->model, .title = buf_str(&title), .info = info,
+			  .full = fleet_is_full(c->opt.fleet) };
 	id_new(s.message_id);
 	memcpy(a->parent, s.message_id, sizeof a->parent);
 	enum err e = resolve(c, a, conversation, in, &model, info);

@@ -12,6 +12,7 @@ struct fleet {
 	struct engine_purge purged[64];
 	size_t n_purged;
 	enum err refuse;
+	bool full;
 };
 
 struct fleet *fake_fleet_new(void)
@@ -58,6 +59,8 @@ size_t fake_purges(struct fleet *f, struct engine_purge *ret, size_t max)
 }
 
 struct fake_request *fake_at(struct fleet *f, size_t i) { return &f->requests[i]; }
+void fake_full(struct fleet *f, bool full) { f->full = full; }
+bool fleet_is_full(struct fleet *f) { return f->full; }
 void fake_refuse_next(struct fleet *f, enum err e) { f->refuse = e; }
 
 enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,

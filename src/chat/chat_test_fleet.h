@@ -23,6 +23,7 @@ struct fake_request *fake_at(struct fleet *f, size_t i);
 /* What was purged, oldest first. */
 size_t fake_purges(struct fleet *f, struct engine_purge *ret, size_t max);
 /* The next fleet_start() fails. */
+void fake_full(struct fleet *f, bool full);
 void fake_refuse_next(struct fleet *f, enum err e);
 void fake_queued(struct fleet *f, size_t i, unsigned position, bool loading);
 void fake_begun(struct fleet *f, size_t i, int64_t seed, uint32_t truncated);

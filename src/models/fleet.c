@@ -403,6 +403,11 @@ enum err fleet_load(struct fleet *f, const struct fleet_model *m, fleet_sink sin
 	return fleet_submit(f, m, NULL, NULL, sink, arg, NULL);
 }
 
+bool fleet_is_full(struct fleet *f)
+{
+	return atomic_load(&f->queued) >= f->opt.queue_max;
+}
+
 unsigned fleet_retry_after_s(struct fleet *f)
 {
 	return atomic_load(&f->retry_after_s);

@@ -93,6 +93,7 @@ typedef void (*fleet_sink)(const struct fleet_event *e, void *arg);
 enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
 	fleet_sink sink, void *arg, uint64_t *ret_id);
 void fleet_cancel(struct fleet *f, uint64_t id); /* unknown ids are ignored */
+bool fleet_is_full(struct fleet *f); /* fleet_start() would say ERR_QUEUE */
 /* Seconds after which the queue has room again, by how fast it moves: 1 to 60. */
 unsigned fleet_retry_after_s(struct fleet *f);
 /* Loads without asking, or unloads (a pinned one stays); the sink gets FLEET_DONE or

@@ -65,6 +65,31 @@ TEST(load_brings_the_cache_its_limit_and_its_key)
 	CHECK(got.disk_bytes == 1 << 30 && memcmp(got.cache_key, l.cache_key, KEY_LEN) == 0);
 }
 
+TEST(load_brings_eyes_and_a_place_among_the_engines)
+{
+	struct engine_load l = { .model_fd = dup(2),
+		.cache_fd = -1,
+		.has_projector = true,
+		.projector_fd = dup(2),
+		.has_cores = true,
+		.cores_fd = dup(2),
+		.cores_place = 3 },
+			   got;
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	ipc_out_init(&o, ENGINE_LOAD, 0);
+	engine_load_put(&o, &l);
+	CHECK(!l.has_projector && !l.has_cores);
+	pass(&o, &i);
+	CHECK_OK(engine_load_get(&i, &got));
+	CHECK(got.has_projector && fcntl(got.projector_fd, F_GETFD) >= 0);
+	CHECK(got.has_cores && fcntl(got.cores_fd, F_GETFD) >= 0 && got.cores_place == 3);
+	CHECK(got.projector_fd != got.model_fd && got.projector_fd != got.cores_fd);
+	(void)close(got.model_fd);
+	(void)close(got.projector_fd);
+	(void)close(got.cores_fd);
+}
+
 TEST(a_number_stands_for_an_id_and_is_never_none)
 {
 	/* FNV-1a, 64 bits: test vectors of draft-eastlake-fnv */
@@ -191,6 +216,47 @@ TEST(request_comes_through)
 		got.has_think_budget);
 	CHECK(got.think_budget == 77 && got.logprobs && got.top_logprobs == 20 && got.n_bias == 2);
 	CHECK(memcmp(got.bias, bias, sizeof bias) == 0);
+}
+
+TEST(pictures_come_with_descriptors_of_their_own)
+{
+	struct gen_request r = request(), got;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	r.n_pictures = GEN_PICTURES_MAX;
+	for (unsigned k = 0; k < r.n_pictures; k++) {
+		r.picture[k] = (struct gen_picture){ 10 + k, GEN_PICTURE_SIDE_MAX, 2, { 0 } };
+		memset(r.picture[k].hash, (int)k, SHA256_LEN);
+	}
+	CHECK_OK(pass_request(&r, &got, &i));
+	CHECK_EQ_INT(got.n_pictures, GEN_PICTURES_MAX);
+	for (unsigned k = 0; k < got.n_pictures; k++) {
+		CHECK(got.picture[k].width == 10 + k && got.picture[k].hash[31] == k);
+		CHECK(got.picture[k].rgb_fd != 2 && fcntl(got.picture[k].rgb_fd, F_GETFD) >= 0);
+	}
+	int one = got.picture[5].rgb_fd;
+	gen_request_done(&got);
+	CHECK(fcntl(one, F_GETFD) < 0 && fcntl(2, F_GETFD) >= 0);
+	CHECK_EQ_INT(got.n_pictures, 0);
+}
+
+TEST(a_picture_without_a_size_is_refused_and_nothing_stays_open)
+{
+	static const struct {
+		uint32_t width, height;
+	} bad[] = { { 0, 5 }, { 5, 0 }, { GEN_PICTURE_SIDE_MAX + 1, 5 } };
+	for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+		struct gen_request r = request(), got;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		int next = dup(2);
+		(void)close(next);
+		r.n_pictures = 1;
+		r.picture[0] = (struct gen_picture){ bad[k].width, bad[k].height, 2, { 0 } };
+		CHECK_ERR(pass_request(&r, &got, &i), ERR_PROTOCOL);
+		ipc_in_done(&i);
+		int same = dup(2);
+		(void)close(same);
+		CHECK_EQ_INT(same, next);
+	}
 }
 
 TEST(defaults_are_ollamas)
