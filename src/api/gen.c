@@ -266,6 +266,7 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	r->priority = g->options.priority;
 	r->deadline_ms = g->options.deadline_ms;
 	r->temporary = g->options.temporary;
+	r->strict = g->options.strict;
 	r->has_think_budget = g->options.think_budget >= 0;
 	r->think_budget = r->has_think_budget ? (uint32_t)g->options.think_budget : 0;
 	g->target.require_gpu = g->options.require_gpu;

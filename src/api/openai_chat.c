@@ -303,7 +303,7 @@ static const struct {
 static const char *const others[] = { "model", "messages", "stream", "stream_options", "n", "stop",
 	"response_format", "tools", "tool_choice", "parallel_tool_calls", "logprobs",
 	"top_logprobs", "logit_bias", "reasoning_effort", "reasoning", "grammar", "service_tier",
-	"temporary" };
+	"temporary", "strict" };
 
 static bool known(const char *field)
 {

@@ -187,6 +187,7 @@ static enum err read_priority(struct call *c, const json_t *v, struct gen_option
 enum err options_run(struct call *c, const json_t *body, struct gen_options *o)
 {
 	TRY(json_want_bool(body, "temporary", false, &o->temporary, &c->info));
+	TRY(json_want_bool(body, "strict", false, &o->strict, &c->info));
 	return options_number(
 		c, "deadline_ms", "deadline_ms", json_object_get(body, "deadline_ms"), o);
 }

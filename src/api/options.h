@@ -17,6 +17,7 @@ struct gen_options {
 	uint8_t priority;                 /* as gen_request's */
 	int64_t deadline_ms;              /* 0: none */
 	bool temporary;                   /* never to the disk */
+	bool strict;                      /* alone, the same bytes every time */
 	bool require_gpu;                 /* `require`: "gpu"; else "any" */
 };
 void options_init(struct gen_options *o);
@@ -31,7 +32,7 @@ enum err options_number(struct call *c, const char *field, const char *name, con
 			struct gen_options *o);
 /* A string or an array of strings; replaces. Errors: ERR_INVALID. */
 enum err options_stop(struct call *c, const json_t *v, struct gen_options *o);
-/* "temporary" and "deadline_ms" of a request's body, in every API. Errors: ERR_INVALID. */
+/* "temporary", "strict" and "deadline_ms" of a request's body, in every API. Errors: ERR_INVALID. */
 enum err options_run(struct call *c, const json_t *body, struct gen_options *o);
 /* keep_alive: a number of seconds, or "10m", "1h30m", "250ms"; negative: for ever (-1); absent
  * leaves *ret_ms. Errors: ERR_INVALID. */

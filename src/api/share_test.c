@@ -169,6 +169,9 @@ TEST(the_engine_hears_whose_it_is_and_how_urgent)
 			     &out),
 		200);
 	CHECK(fakes.last.priority == 2 && fakes.last.temporary && fakes.last.deadline_ms == 5000);
+	CHECK(!fakes.last.strict);
+	CHECK_EQ_INT(post(&t, OPENAI, MESSAGES("") ",\"strict\":true}", &out), 200);
+	CHECK(fakes.last.strict && !says(&out, "warnings"));
 	CHECK(!says(&out, "warnings"));
 	CHECK_EQ_INT(post(&t, "/api/chat",
 			     MESSAGES("") ",\"temporary\":true,\"stream\":false,"
@@ -196,6 +199,7 @@ TEST(absurd_urgency_is_an_error)
 		{ "/api/chat", ",\"options\":{\"priority\":\"now\"}}", "priority" },
 		{ "/api/chat", ",\"options\":{\"priority\":2}}", "priority" },
 		{ "/api/chat", ",\"temporary\":1}", "temporary" },
+		{ "/api/chat", ",\"strict\":1}", "strict" },
 	};
 	struct test_app t;
 	AUTO_BUF struct buf out = BUF(65536);
