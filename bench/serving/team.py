@@ -24,7 +24,7 @@ from sides import BareLoop, LlamaServer, Tresor, Variant, tresor_conf
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENOUGH = 0.97  # of the tokens asked for; below, other questions are asked
 TRIES = 3
-SLOWER = 1.25  # a setting that takes so many times as long as the fastest so far is not the best
+SLOWER = 1.15  # a setting that takes so many times as long as the fastest so far is not the best
 LOAD = 0.8     # of the default's capacity: the rate of Poisson arrivals
 USERS = 34     # the loader, and 33 who ask
 
@@ -159,6 +159,12 @@ class Bench:
             yield [self.variant(case, many, True, "off"), self.variant(case, many, False, "on"),
                    self.variant(case, few, True, "on", ubatch=128)]
             return
+        if not self.a.full_grid:
+            yield [self.variant(case, *c) for c in (
+                (few, True, "on"), (few, False, "off"), (few, False, "on"), (many, False, "on"), (many, False, "off"))]
+            yield [self.variant(case, t.parallel, t.unified, t.flash, ram, ub) for t in self.tops(case, grid)
+                   for ram, ub in ((0, None), (None, 128))]
+            return
         parallel = case.parallel[1:2] if case.long else case.parallel[:2]
         yield [self.variant(case, *c) for c in itertools.product(parallel, (True, False), ("on", "off"))]
         yield [self.variant(case, p, t.unified, t.flash) for t in self.tops(case, grid)
@@ -281,6 +287,7 @@ def arguments():
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--quick", action="store_true", help="one round, a grid of three")
     ap.add_argument("--no-grid", action="store_true", help="one fixed setting instead of a search for the best")
+    ap.add_argument("--full-grid", action="store_true", help="all combinations instead of those that were best before")
     ap.add_argument("--seed", type=int, default=7)
     ap.add_argument("--threads", type=int, default=os.cpu_count(),
                     help="of llama-server and the bare loop; Tresor takes one a core")
