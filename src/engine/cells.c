@@ -103,7 +103,7 @@ static void note_top(struct cells *c)
 
 /* ---- letting go ---- */
 
-/* Reading elsewhere is given up. */
+/* Reading elsewhere is over. */
 static void drop_reader(struct cells *c, struct slot *l)
 {
 	struct slot *r = l->reader;
@@ -113,6 +113,10 @@ static void drop_reader(struct cells *c, struct slot *l)
 	r->kv.n = 0;
 	r->sharers = 0;
 	l->reader = NULL;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->slot[i].reader)
+			return;
+	c->ops->kv_clear(c->b, POOL_READ); /* nobody else: what it took is given back */
 }
 
 void cells_part_from_donor(struct slot *l)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ enum {
 	PICTURE_MS = 3, /* between looks at a picture's rows when nothing else is to be done */
 	IDLE_MS = 200, /* without work: then what lies in cells only is saved */
 	CACHE_LEAST = 64 << 20,
+	LARGE_BYTES = 1 << 20, /* allocations that are given back to the system when they are freed */
 	POLL = 0, /* compute threads sleep between batches: engines share cores */
 };
 
@@ -402,8 +404,11 @@ static enum err step(struct engine *e)
 	if (!err) /* in turns: a batch of text, a batch of vectors */
 		err = embed_role_step(e->embeds);
 	watchdog_arm(WATCH_STEP, 0);
-	if (e->cores && !is_busy(e))
+	if (is_busy(e))
+		return err;
+	if (e->cores)
 		cores_work(e->cores, false);
+	llama_backend_rest(e->backend);
 	return err;
 }
 
@@ -720,6 +725,9 @@ int engine_main(struct ipc *keeper)
 	struct llama_backend *b = NULL;
 	struct err_info info = { 0 };
 	log_init("engine", LOG_INFO_, STDERR_FILENO);
+	/* Rows of a large vocabulary and states of texts come and go; kept for reuse they would add up
+	 * to more than what is in use. */
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	uint32_t cores = llama_backend_prepare();
 	uint64_t memory = memory_available();
 	enum err err = crypto_init();

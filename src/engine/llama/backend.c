@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/crypto.h"
 #include "base/fault.h"
@@ -25,6 +26,7 @@ enum {
 	DRAFTS = 16,         /* further rows, for drafted tokens */
 	BATCH_DEFAULT = 512, /* one micro-batch: a cancel waits for no more than this */
 	CTX_LEAST = 512,
+	FAULT_BYTES = 64 << 10, /* of a file that one fault brings in, about */
 	LOAD_TEMPLATE_SECONDS = 5, /* to read a template; a working one needs milliseconds */
 };
 
@@ -33,6 +35,17 @@ enum {
 uint32_t llama_backend_prepare(void)
 {
 	return shim_init();
+}
+
+static void close_pool(struct llama_backend *b, enum engine_pool i)
+{
+	if (b->last == b->ctx[i])
+		b->last = NULL;
+	if (b->ctx[i])
+		llama_free(b->ctx[i]);
+	shim_cells_free(b->cells[i]);
+	b->cells[i] = NULL;
+	b->ctx[i] = NULL;
 }
 
 struct llama_backend *llama_backend_free_all(struct llama_backend *b)
@@ -46,8 +59,7 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b)
 	if (b->batch.token)
 		llama_batch_free(b->batch);
 	for (int p = 0; p < POOLS; p++)
-		if (b->ctx[p])
-			llama_free(b->ctx[p]);
+		close_pool(b, p);
 	/* the thread pool ends with the process: its threads may be shared */
 	if (b->model)
 		llama_model_free(b->model);
@@ -184,18 +196,57 @@ static void choose_params(struct llama_backend *b, const struct llama_backend_op
 		b->pool = shim_threadpool_new((int)threads, o->poll);
 }
 
+static int decode_one(struct llama_backend *b, enum engine_pool i, int32_t pos)
+{
+	int32_t bos = llama_vocab_bos(b->vocab), token = bos < 0 ? 0 : bos, seq = 0;
+	int32_t *seqs = &seq, n_seq = 1;
+	int8_t out = 1;
+	struct llama_batch one = { .n_tokens = 1,
+		.token = &token,
+		.pos = &pos,
+		.n_seq_id = &n_seq,
+		.seq_id = &seqs,
+		.logits = &out };
+	return shim_decode(b->ctx[i], one);
+}
+
+/* Empty, and no page of its cells is resident. */
+static void empty(struct llama_backend *b, enum engine_pool i)
+{
+	llama_memory_clear(llama_get_memory(b->ctx[i]), false);
+	shim_cells_release(b->cells[i]);
+}
+
+/* A token shows where the cells lie: what is not used takes no memory from then on. */
+static enum err learn_cells(struct llama_backend *b, enum engine_pool i)
+{
+	if (decode_one(b, i, 0))
+		return ERR_ENGINE;
+	empty(b, i);
+	return OK;
+}
+
 static enum err open_pool(struct llama_backend *b, enum engine_pool i)
 {
 	if (b->ctx[i])
 		return OK;
 	if (!b->caps.pool[i].n_cells)
 		return ERR_UNSUPPORTED;
-	if (shim_context_new(b->model, b->params[i], &b->ctx[i]) != SHIM_OK)
+	struct llama_context_params p = b->params[i];
+	if (shim_cells_new(&p, &b->cells[i]) != SHIM_OK)
 		return ERR_NOMEM;
+	if (shim_context_new(b->model, p, &b->ctx[i]) != SHIM_OK) {
+		shim_cells_free(b->cells[i]);
+		b->cells[i] = NULL;
+		return ERR_NOMEM;
+	}
 	if (b->pool)
 		llama_attach_threadpool(b->ctx[i], b->pool, b->pool);
 	llama_set_n_threads(b->ctx[i], (int32_t)b->n_threads, (int32_t)b->n_threads);
-	return OK;
+	enum err e = learn_cells(b, i);
+	if (e)
+		close_pool(b, i);
+	return e;
 }
 
 void llama_backend_threads(struct llama_backend *b, uint32_t n)
@@ -377,16 +428,38 @@ static enum err op_decode(void *backend, enum engine_pool p, const struct engine
 	return rc == 0 ? OK : rc == 1 ? ERR_AGAIN : rc == -1 ? ERR_INVALID : ERR_ENGINE;
 }
 
+static long page_faults(void)
+{
+	struct rusage u;
+	return getrusage(RUSAGE_SELF, &u) ? 0 : u.ru_minflt;
+}
+
+void llama_backend_rest(struct llama_backend *b)
+{
+	if (b->weights_rest && b->cells[POOL_OWN])
+		shim_weights_release(b->cells[POOL_OWN]);
+}
+
 enum err llama_backend_warm_up(struct llama_backend *b)
 {
 	TRY(open_pool(b, POOL_OWN));
-	int32_t bos = llama_vocab_bos(b->vocab);
-	struct engine_token t[2] = { { bos < 0 ? 0 : bos, 0, 0, false },
-		{ bos < 0 ? 0 : bos, 1, 0, true } };
-	TRY(op_decode(b, POOL_OWN, t, 2));
-	t[1].pos = 2;
-	TRY(op_decode(b, POOL_OWN, t + 1, 1));
-	llama_memory_clear(llama_get_memory(b->ctx[POOL_OWN]), true);
+	for (int32_t pos = 0; pos < 2; pos++)
+		if (decode_one(b, POOL_OWN, pos))
+			return ERR_ENGINE;
+	/* Weights that were laid out anew for this CPU are not read from the file any more: few of
+	 * its pages come back. */
+	long faults[3];
+	for (int i = 0; i < 3; i++) {
+		faults[i] = page_faults();
+		if (i < 2 && decode_one(b, POOL_OWN, 2 + i))
+			return ERR_ENGINE;
+		if (!i)
+			shim_weights_release(b->cells[POOL_OWN]);
+	}
+	int64_t read = ((faults[2] - faults[1]) - (faults[1] - faults[0])) * (int64_t)FAULT_BYTES;
+	b->weights_rest = read < (int64_t)llama_model_size(b->model) / 2;
+	shim_weights_release(b->cells[POOL_OWN]);
+	empty(b, POOL_OWN);
 	return OK;
 }
 
@@ -418,7 +491,7 @@ static int32_t op_kv_first(void *b, enum engine_pool p, int32_t seq)
 
 static void op_kv_clear(void *b, enum engine_pool p)
 {
-	llama_memory_clear(memory(b, p), false);
+	empty(llama_self(b), p);
 }
 
 static enum err op_pool_open(void *b, enum engine_pool p)
@@ -428,12 +501,7 @@ static enum err op_pool_open(void *b, enum engine_pool p)
 
 static void op_pool_close(void *backend, enum engine_pool p)
 {
-	struct llama_backend *b = llama_self(backend);
-	if (b->last == b->ctx[p])
-		b->last = NULL;
-	if (b->ctx[p])
-		llama_free(b->ctx[p]);
-	b->ctx[p] = NULL;
+	close_pool(llama_self(backend), p);
 }
 
 /* ---- states ---- */

@@ -38,6 +38,8 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b);
  * finds warm pages. Errors: ERR_ENGINE, ERR_NOMEM. */
 enum err llama_backend_warm_up(struct llama_backend *b);
 
+/* Nobody asks: gives back what comes again by itself. Cheap. */
+void llama_backend_rest(struct llama_backend *b);
 /* Computes with so many of its threads from the next decode on. */
 void llama_backend_threads(struct llama_backend *b, uint32_t n);
 

@@ -8,6 +8,7 @@ struct llama_backend {
 	struct llama_model *model;
 	struct llama_context *ctx[POOLS]; /* NULL: closed */
 	struct llama_context_params params[POOLS];
+	struct shim_cells *cells[POOLS]; /* of ctx */
 	struct llama_context *last; /* decoded in last: the logits are its */
 	unsigned sections;          /* of a state, see state.h */
 	const struct llama_vocab *vocab;
@@ -15,6 +16,7 @@ struct llama_backend {
 	char no_template[SHIM_WHY];       /* why not */
 	ggml_threadpool_t pool;
 	uint32_t n_threads; /* in use now; facts has all */
+	bool weights_rest;  /* little is read from the mapped file: its pages may go */
 	struct llama_batch batch;
 	struct engine_caps caps;
 	struct engine_think think;

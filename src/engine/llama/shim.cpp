@@ -1,13 +1,17 @@
 #include "engine/llama/shim_int.h"
 #include "engine/llama/variant.h"
 
+#include <algorithm>
 #include <common.h>
 #include <ctime>
 #include <dlfcn.h>
 #include <log.h>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <sys/mman.h>
 #include <unistd.h>
+#include <vector>
 
 /* Declared in libllama's llama-ext.h, which is not installed; exported by the library. The layout
  * is
@@ -121,6 +125,80 @@ shim_result shim_context_new(llama_model *m, llama_context_params p, llama_conte
 		*ret = c;
 		return SHIM_OK;
 	});
+}
+
+struct shim_cells {
+	std::vector<ggml_backend_buffer_t> buffers, mapped;
+	bool complete = false; /* one batch was seen */
+};
+
+static void add_once(std::vector<ggml_backend_buffer_t> &v, ggml_backend_buffer_t b)
+{
+	if (std::find(v.begin(), v.end(), b) == v.end())
+		v.push_back(b);
+}
+
+/* Asked before each operation; wants to see none. */
+static bool note_cells(ggml_tensor *t, bool ask, void *arg)
+{
+	auto *c = static_cast<shim_cells *>(arg);
+	if (!ask || c->complete)
+		return false;
+	for (const ggml_tensor *s : t->src) {
+		if (!s)
+			continue;
+		const ggml_tensor *root = s->view_src ? s->view_src : s;
+		if (!root->buffer)
+			continue;
+		if (!strncmp(root->name, "cache_", 6))
+			add_once(c->buffers, root->buffer);
+		else if (!strcmp(ggml_backend_buffer_name(root->buffer), "CPU_Mapped"))
+			add_once(c->mapped, root->buffer);
+	}
+	return false;
+}
+
+shim_result shim_cells_new(llama_context_params *p, shim_cells **ret)
+{
+	return guarded(nullptr, SHIM_FAILED, [&] {
+		auto c = std::make_unique<shim_cells>();
+		c->buffers.reserve(64); /* not in the middle of the library's work */
+		c->mapped.reserve(64);
+		p->cb_eval = note_cells;
+		p->cb_eval_user_data = c.get();
+		*ret = c.release();
+		return SHIM_OK;
+	});
+}
+
+void shim_cells_free(shim_cells *c)
+{
+	delete c;
+}
+
+static void release(const std::vector<ggml_backend_buffer_t> &v)
+{
+	const uintptr_t page = 4096;
+	for (ggml_backend_buffer_t b : v) {
+		if (!ggml_backend_buffer_is_host(b))
+			continue;
+		uintptr_t from = (uintptr_t)ggml_backend_buffer_get_base(b);
+		uintptr_t to = (from + ggml_backend_buffer_get_size(b)) & ~(page - 1);
+		from = (from + page - 1) & ~(page - 1);
+		if (to > from)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+}
+
+void shim_cells_release(shim_cells *c)
+{
+	c->complete = true;
+	release(c->buffers);
+}
+
+void shim_weights_release(shim_cells *c)
+{
+	release(c->mapped);
 }
 
 void shim_context_bytes(
