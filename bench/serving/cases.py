@@ -116,8 +116,10 @@ def restart(side, m):
 
 
 def single(side, m):
-    n = m.n(128)
-    a, = side.ask((1, [user(m.question())], n))
+    """A text that does not repeat itself: guessed tokens (Tresor's prompt lookup) are of no use here."""
+    n, words = m.n(128), (m.rng.choice(WORDS) for _ in range(4))
+    ask = "Write a long story about a {}, a {}, a {} and a {}".format(*words) + f". Number {m.rng.randrange(10**6)}."
+    a, = side.ask((1, [user(ask)], n))
     return {"tps": a.rate, "first_s": a.first_s, "tokens": a.tokens, "wanted": n}
 
 

@@ -9,7 +9,7 @@
  * common beginning run in the first, the rest in the second. A pool's memory is taken when it is
  * opened; texts move between pools, and to and from RAM, as states. Where prompts are read faster
  * with another layout of cells than answers are written, POOL_READ has that: all its cells are one
- * pool, a long prompt is read there and moves on.
+ * pool, one long prompt at a time is read there and moves on.
  *
  * The caller keeps to the capabilities: positions of a sequence are added without gaps, a decode
  * carries at most n_batch tokens of one pool, partial removal and copying only where the caps say

@@ -109,14 +109,9 @@ static void drop_reader(struct cells *c, struct slot *l)
 	struct slot *r = l->reader;
 	if (!r)
 		return;
-	(void)c->ops->kv_rm(c->b, POOL_READ, r->seq, 0, -1);
+	c->ops->kv_clear(c->b, POOL_READ); /* what it took is given back */
 	r->kv.n = 0;
-	r->sharers = 0;
 	l->reader = NULL;
-	for (size_t i = 0; i < c->n; i++)
-		if (c->slot[i].reader)
-			return;
-	c->ops->kv_clear(c->b, POOL_READ); /* nobody else: what it took is given back */
 }
 
 void cells_part_from_donor(struct slot *l)
@@ -628,22 +623,26 @@ void cells_start(
 
 /* ---- reading elsewhere ---- */
 
+static bool somebody_reads(const struct cells *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->slot[i].reader)
+			return true;
+	return false;
+}
+
 void cells_read_elsewhere(struct cells *c, struct slot *l)
 {
 	size_t all = l->req->feed.n - 1, have = l->kv.n;
 	struct slot *r = NULL;
-	if (l->reader || l->leader || l->req->strict || l->req->media.n ||
-		all < have + CELLS_READ_MIN ||
-		all - have < have / 4 || !c->caps->pool[POOL_READ].n_cells)
+	if (l->leader || l->req->strict || l->req->media.n || all < have + CELLS_READ_MIN ||
+		all - have < have / 4 || all >= c->caps->pool[POOL_READ].n_cells ||
+		somebody_reads(c))
 		return;
 	for (size_t i = 0; i < c->n && !r; i++)
-		if (c->slot[i].pool == POOL_READ && !c->slot[i].sharers)
+		if (c->slot[i].pool == POOL_READ)
 			r = &c->slot[i];
-	uint32_t taken = 0;
-	for (size_t i = 0; i < c->n; i++)
-		if (c->slot[i].reader)
-			taken += (uint32_t)c->slot[i].req->feed.n;
-	if (!r || taken + all + 1 > c->caps->pool[POOL_READ].n_cells || !open_pool(c, POOL_READ))
+	if (!r || !open_pool(c, POOL_READ))
 		return;
 	r->kv.n = 0;
 	if (have) {
@@ -656,7 +655,6 @@ void cells_read_elsewhere(struct cells *c, struct slot *l)
 		r->kv.n = have;
 	}
 	l->reader = r;
-	r->sharers = 1; /* taken */
 }
 
 void cells_read_done(struct cells *c, struct slot *l)

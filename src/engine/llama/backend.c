@@ -20,7 +20,7 @@ enum {
 	SEQ_DEFAULT = 8,
 	SEQ_MOST = 64,       /* libllama keeps a row of logits for each */
 	SHARED_RUN = 24,     /* requests over shared prefixes that run together */
-	READ_SEQS = 16,      /* prompts read together */
+	READ_SEQS = 1,       /* one prompt at a time: each would pay for the others' cells */
 	FLASH_TILE = 64,     /* below it the library's flash attention goes token by token */
 	SHARED_SEQS = 40,    /* with kept prefixes and one for states on their way */
 	DRAFTS = 16,         /* further rows, for drafted tokens */
