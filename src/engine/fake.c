@@ -376,7 +376,9 @@ static enum err fake_decode(
 		DIE("fake: more logits than there are rows");
 	f->n_last = n;
 	f->tokens += n;
-	int64_t token_ns = p == POOL_READ ? f->o.token_ns / 2 : f->o.token_ns;
+	int64_t token_ns = f->o.token_ns;
+	if (p == POOL_READ)
+		token_ns = n < f->caps.read_tile ? 7 * token_ns : token_ns / 2;
 	f->now += f->o.step_ns +
 		  (int64_t)n * (token_ns + f->o.cell_ns * (int64_t)pool->used);
 	return OK;

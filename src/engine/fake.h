@@ -19,8 +19,8 @@ struct fake_options {
 	uint32_t n_shared;        /* cells of the shared pool; 0: none */
 	uint32_t n_shared_seq;    /* 0: 40 */
 	uint32_t n_own, n_seq;    /* positions of a stream, streams; n_seq 0: no own pool */
-	uint32_t n_read;          /* cells of the reading pool (tokens cost half there); 0: none */
-	uint32_t read_tile;       /* 0: 1 */
+	uint32_t n_read;    /* cells of the reading pool; 0: none. Tokens cost half there, ... */
+	uint32_t read_tile; /* ... or seven times as much in a batch of fewer than these; 0: 1 */
 	uint32_t n_run;           /* 0: all that fit */
 	uint32_t n_batch;
 	bool no_partial, no_state; /* no removal, copy or state of parts; no states at all */

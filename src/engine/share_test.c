@@ -72,6 +72,7 @@ static void on_queued(void *arg, uint64_t id, const struct gen_queued *v)
 /* A machine as it was measured: a step costs 5 ms, a token 3, a cell in use a little for each. */
 static const struct fake_options MACHINE = { .n_shared = 8192,
 	.n_read = 8192,
+	.read_tile = 64,
 	.n_own = 2048,
 	.n_seq = 8,
 	.n_run = 24,
@@ -286,7 +287,7 @@ TEST(a_newcomer_speaks_soon_while_a_document_is_read)
 TEST(a_32k_prompt_does_not_widen_the_gap_of_eight_who_talk)
 {
 	struct fake_options o = MACHINE;
-	o.n_shared = 40000;
+	o.n_shared = o.n_read = 40000;
 	struct world *w = world_new(&o, (struct sched_options){ 0 });
 	char *doc = malloc(33000);
 	memset(doc, 'x', 32000);
@@ -300,10 +301,13 @@ TEST(a_32k_prompt_does_not_widen_the_gap_of_eight_who_talk)
 	for (int i = 0; i < 20; i++)
 		CHECK_OK(sched_step(w->sched));
 	add(w, 50, &g);
+	int64_t begin = fake_now_ns(w->fake);
 	run(w);
 	for (unsigned i = 0; i < 8; i++)
 		CHECK(w->s[i].longest_gap <= 2 * 150 * MS);
 	CHECK(w->s[50].done);
+	/* not token by token: at seven times the cost it would have been ten minutes more */
+	CHECK(fake_now_ns(w->fake) - begin < 400 * SECOND);
 	free(doc);
 	world_free(w);
 }
