@@ -32,7 +32,7 @@ enum err options_number(struct call *c, const char *field, const char *name, con
 			struct gen_options *o);
 /* A string or an array of strings; replaces. Errors: ERR_INVALID. */
 enum err options_stop(struct call *c, const json_t *v, struct gen_options *o);
-/* "temporary", "strict" and "deadline_ms" of a request's body, in every API. Errors: ERR_INVALID. */
+/* "temporary", "strict" and "deadline_ms" of a body, in every API. Errors: ERR_INVALID. */
 enum err options_run(struct call *c, const json_t *body, struct gen_options *o);
 /* keep_alive: a number of seconds, or "10m", "1h30m", "250ms"; negative: for ever (-1); absent
  * leaves *ret_ms. Errors: ERR_INVALID. */

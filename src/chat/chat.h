@@ -41,8 +41,8 @@ enum err chat_change(struct chats *c, struct str id, const struct chat_change *c
 enum err chat_delete(struct chats *c, struct str id, struct err_info *info); /* stops its answers */
 /* parent: a message of the conversation, "root" for another first question, empty: the last one. */
 struct chat_send { struct str content, parent, client_id, model; };
-/* Durable, then starts the answer. The same client_id again returns what is there. Errors: ERR_QUEUE
- * (nothing was taken: as many wait as may). */
+/* Durable, then starts the answer. The same client_id again returns what is there. Errors:
+ * ERR_QUEUE (nothing was taken: as many wait as may). */
 enum err chat_send(struct chats *c, const char *person, struct str conversation,
 		   const struct chat_send *s, struct buf *ret_json, struct err_info *info);
 enum err chat_message(struct chats *c, struct str id, struct buf *ret_json, struct err_info *info);

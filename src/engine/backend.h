@@ -107,7 +107,7 @@ struct engine_backend_ops {
 	void (*kv_cp)(void *b, int32_t from_seq, int32_t to_seq, int32_t from, int32_t to);
 	int32_t (*kv_first)(
 		void *b, enum engine_pool p, int32_t seq); /* smallest position; -1: none */
-	void (*kv_clear)(void *b, enum engine_pool p); /* forgets every sequence; gives pages back */
+	void (*kv_clear)(void *b, enum engine_pool p); /* forgets all; gives pages back */
 
 	/* The state of all that a sequence holds; the caller frees *ret (mem_free). Errors:
 	 * ERR_NOMEM, ERR_UNSUPPORTED (it cannot be saved). */

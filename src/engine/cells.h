@@ -85,8 +85,8 @@ struct slot *cells_take(
  * shared pool. kv.n says how much. Nothing at all for a strict request. */
 void cells_start(
 	struct cells *c, struct slot *l, struct request *r, const struct cells_family *from);
-/* Gives it the reading pool, if what it has to read is worth it and nobody else reads there: all its
- * cells are one pool, so each would pay for the other's. */
+/* Gives it the reading pool, if what it has to read is worth it and nobody else reads there: all
+ * its cells are one pool, so each would pay for the other's. */
 void cells_read_elsewhere(struct cells *c, struct slot *l);
 /* All but the last token was read there: comes back with it. Without cells for it the reading is
  * lost, and it reads again in its own. */

@@ -36,7 +36,7 @@ enum {
 	PICTURE_MS = 3, /* between looks at a picture's rows when nothing else is to be done */
 	IDLE_MS = 200, /* without work: then what lies in cells only is saved */
 	CACHE_LEAST = 64 << 20,
-	LARGE_BYTES = 1 << 20, /* allocations that are given back to the system when they are freed */
+	LARGE_BYTES = 1 << 20, /* allocations that go back to the system when they are freed */
 	POLL = 0, /* compute threads sleep between batches: engines share cores */
 };
 
@@ -536,7 +536,8 @@ static enum err open_projector(
 	struct llama_backend_facts f;
 	llama_backend_facts(b, &f);
 	if (!f.writes)
-		return err_set(info, ERR_MODEL_BAD, "a model for vectors has no use for a projector");
+		return err_set(
+			info, ERR_MODEL_BAD, "a model for vectors has no use for a projector");
 	TRY(llama_vision_open(b, fd, info));
 	return load->gpu ? OK : sandbox_lock(SANDBOX_ENGINE_CPU);
 }
@@ -725,8 +726,8 @@ int engine_main(struct ipc *keeper)
 	struct llama_backend *b = NULL;
 	struct err_info info = { 0 };
 	log_init("engine", LOG_INFO_, STDERR_FILENO);
-	/* Rows of a large vocabulary and states of texts come and go; kept for reuse they would add up
-	 * to more than what is in use. */
+	/* Rows of a large vocabulary and states of texts come and go; kept for reuse they would add
+	 * up to more than what is in use. */
 	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	uint32_t cores = llama_backend_prepare();
 	uint64_t memory = memory_available();

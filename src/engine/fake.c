@@ -177,6 +177,22 @@ int32_t fake_next(uint32_t end_every, const int32_t *v, size_t n)
 	return next_of(end_every, h);
 }
 
+size_t fake_text(const struct gen_request *g, int32_t *ret)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < g->input.len; i++) {
+		if (g->input.ptr[i] != PICTURE_MARK || !g->n_pictures || i + 1 == g->input.len) {
+			ret[n++] = (unsigned char)g->input.ptr[i];
+			continue;
+		}
+		const struct gen_picture *p =
+			&g->picture[(unsigned)(g->input.ptr[++i] - '0') % g->n_pictures];
+		for (uint32_t k = 0; k < p->width; k++)
+			ret[n++] = media_token(p->hash, 0, k);
+	}
+	return n;
+}
+
 static const struct engine_caps *fake_caps(void *b)
 {
 	return &self(b)->caps;
@@ -225,10 +241,12 @@ static enum err fake_prompt(void *b, const struct gen_request *g,
 	TRY(tokens_reserve(&ret->tokens, g->input.len));
 	for (size_t i = 0; i < g->input.len; i++) {
 		int32_t id = (unsigned char)g->input.ptr[i];
-		if (id == PICTURE_MARK && g->n_pictures && ++i < g->input.len)
-			TRY(put_picture(pictures[(unsigned)(g->input.ptr[i] - '0') % g->n_pictures], ret));
-		else
-			TRY(tokens_add(&ret->tokens, &id, 1));
+		if (id == PICTURE_MARK && g->n_pictures && ++i < g->input.len) {
+			unsigned which = (unsigned)(g->input.ptr[i] - '0');
+			TRY(put_picture(pictures[which % g->n_pictures], ret));
+			continue;
+		}
+		TRY(tokens_add(&ret->tokens, &id, 1));
 	}
 	ret->thinking = false;
 	ret->n_company = marked(g->input, STR("\"share\":\"company\""));

@@ -5,8 +5,8 @@
  * other answers than fake_next() computes from the text alone. Every misuse that would reach an
  * assert in libllama (a gap in positions, too many tokens, a sequence id out of range, removal or
  * copying the caps forbid, a closed pool) ends the program.
- * Pictures: the byte 2 and a digit stand for the picture of that number: `width` rows, which see each
- * other when `height` is 2, and which are there when they were asked for a few times.
+ * Pictures: the byte 2 and a digit stand for the picture of that number: `width` rows, which see
+ * each other when `height` is 2, and which are there when they were asked for a few times.
  * Messages: a JSON array of plain strings' objects is not parsed; each "share":"company" or
  * "group" is looked for in the text, and what is before the end of its object is shared. */
 #pragma once
@@ -42,5 +42,7 @@ void fake_sleep_ns(struct fake *f, int64_t ns);
 uint64_t fake_decodes(const struct fake *f);
 uint64_t fake_tokens(const struct fake *f); /* computed in all */
 uint32_t fake_cells(const struct fake *f, enum engine_pool p); /* in use */
+/* Tokens of a prompt that is given as text: bytes, and rows of pictures. As many as there are. */
+size_t fake_text(const struct gen_request *g, int32_t *ret);
 /* The model's greedy answer: next token after `v`, by the same rule but from the text alone. */
 int32_t fake_next(uint32_t end_every, const int32_t *v, size_t n);

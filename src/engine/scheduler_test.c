@@ -6,7 +6,6 @@
 
 #include "base/random.h"
 #include "engine/fake.h"
-#include "engine/request.h"
 #include "engine/sampler.h"
 #include "tests/test.h"
 
@@ -154,23 +153,6 @@ static struct gen_request ask(const char *input)
 
 /* ---- the answer from the text alone ---- */
 
-/* What a prompt's bytes stand for; see fake.h for pictures. */
-static size_t prompt_tokens(const struct gen_request *g, int32_t *ret)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < g->input.len; i++) {
-		if (g->input.ptr[i] != 2 || !g->n_pictures || i + 1 == g->input.len) {
-			ret[n++] = (unsigned char)g->input.ptr[i];
-			continue;
-		}
-		const struct gen_picture *p =
-			&g->picture[(unsigned)(g->input.ptr[++i] - '0') % g->n_pictures];
-		for (uint32_t k = 0; k < p->width; k++)
-			ret[n++] = media_token(p->hash, 0, k);
-	}
-	return n;
-}
-
 struct answer {
 	char text[1000];
 	int32_t tokens[1000];
@@ -182,7 +164,7 @@ static void expect_answer(
 	const struct gen_request *g, uint32_t end_every, uint32_t limit, struct answer *a)
 {
 	int32_t all[2000];
-	size_t n = prompt_tokens(g, all);
+	size_t n = fake_text(g, all);
 	memset(a, 0, sizeof *a);
 	for (;;) {
 		if ((g->sampling.num_predict >= 0 && a->n >= (size_t)g->sampling.num_predict) ||
@@ -629,76 +611,6 @@ TEST(a_lost_backend_ends_the_engine)
 	world_free(w);
 }
 
-/* ---- pictures ---- */
-
-static struct gen_request with_picture(const char *input, uint64_t person, uint32_t rows, uint8_t which)
-{
-	struct gen_request g = ask(input);
-	g.person = person;
-	g.n_pictures = 1;
-	g.picture[0] = (struct gen_picture){ .width = rows, .height = 1, .rgb_fd = -1 };
-	memset(g.picture[0].hash, which, SHA256_LEN);
-	g.sampling.num_predict = 8;
-	return g;
-}
-
-TEST(a_picture_is_read_once_and_text_goes_on_beside_it)
-{
-	struct world *w = world_new(&SMALL, 0);
-	struct gen_request g[3] = { with_picture("see \2" "0 what is it?", 1, 30, 7),
-		with_picture("see \2" "0 what is it?", 1, 30, 7), ask("talk on") };
-	g[2].sampling.num_predict = 8;
-	sched_add(w->sched, 0, &g[0]);
-	CHECK_OK(sched_step(w->sched));
-	CHECK_OK(sched_step(w->sched));
-	CHECK(sched_waits(w->sched)); /* for the rows: nothing else is there */
-	sched_add(w->sched, 2, &g[2]);
-	CHECK_OK(sched_step(w->sched));
-	CHECK(!sched_waits(w->sched));
-	run(w);
-	sched_add(w->sched, 1, &g[1]);
-	run(w);
-	for (unsigned i = 0; i < 3; i++) {
-		struct answer a;
-		expect_answer(&g[i], SMALL.end_every, 100, &a);
-		CHECK_EQ_STR(buf_str(&w->r[i].text), ((struct str){ a.text, a.text_len }));
-	}
-	CHECK(w->r[1].b.cached_tokens > 30); /* the rows too */
-	CHECK(memcmp(w->r[0].text.ptr, w->r[2].text.ptr, 4) != 0);
-	world_free(w);
-}
-
-TEST(another_picture_or_person_shares_nothing)
-{
-	struct world *w = world_new(&SMALL, 0);
-	struct gen_request g[3] = { with_picture("\2" "0 and then?", 1, 20, 7),
-		with_picture("\2" "0 and then?", 1, 20, 8), with_picture("\2" "0 and then?", 2, 20, 7) };
-	for (unsigned i = 0; i < 3; i++) {
-		sched_add(w->sched, i, &g[i]);
-		run(w);
-		CHECK_EQ_INT(w->r[i].done, 1);
-		CHECK_EQ_INT(w->r[i].b.cached_tokens, 0);
-	}
-	CHECK(memcmp(w->r[0].text.ptr, w->r[1].text.ptr, 8) != 0);
-	CHECK(memcmp(w->r[0].text.ptr, w->r[2].text.ptr, 8) == 0);
-	world_free(w);
-}
-
-TEST(a_prompt_that_ends_with_a_picture_or_is_for_the_blind_is_refused)
-{
-	struct world *w = world_new(&SMALL, 0);
-	struct gen_request g = with_picture("look \2" "0", 1, 20, 7);
-	sched_add(w->sched, 0, &g);
-	CHECK_EQ_INT(w->r[0].f.code, ERR_INVALID);
-	struct engine_backend_ops blind = FAKE_OPS;
-	struct request *r = NULL;
-	struct request_error why;
-	blind.picture_new = NULL;
-	g = with_picture("\2" "0 what?", 1, 20, 7);
-	CHECK_ERR(request_new(&blind, w->fake, 1, &g, &r, &why), ERR_UNSUPPORTED);
-	world_free(w);
-}
-
 /* ---- random schedules ---- */
 
 static unsigned dice(uint64_t *x, unsigned n)
@@ -770,7 +682,7 @@ static void check_end(
 										: caps->n_ctx;
 	CHECK_EQ_INT(r->done + r->failed, 1);
 	int32_t tokens[2000];
-	if (prompt_tokens(&p->g, tokens) >= limit) {
+	if (fake_text(&p->g, tokens) >= limit) {
 		CHECK_EQ_INT(r->f.code, ERR_CONTEXT);
 		return;
 	}

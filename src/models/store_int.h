@@ -44,8 +44,8 @@ enum err store_drop_unneeded(struct model_store *s, char (*digest)[65], size_t n
  * unpins. *ret_new: it was not there before. */
 enum err store_text_layer(struct model_store *s, enum layer_kind kind, struct str text,
 			  struct layer *ret, bool *ret_new, struct err_info *info);
-/* The jail's word on a blob that is to be a model, or its projector. Errors: ERR_MODEL_BAD (also: it
- * is the other of the two), those of ops->check(). */
+/* The jail's word on a blob that is to be a model, or its projector. Errors: ERR_MODEL_BAD (also:
+ * it is the other of the two), those of ops->check(). */
 enum err store_check(struct model_store *s, const char *digest, bool projector,
 	struct gguf_summary *ret, struct err_info *info);
 /* Manifest and meta of `n` from these parts: writes config and text layers as blobs, then puts. */

@@ -26,8 +26,9 @@ enum keeper_msg {
 	JAIL_JOB,    /* keeper -> jail: u64 kind (roles/jail.h), str digest, u64 size, u64 n,
 	                    * n fds of the job, fd channel to the server */
 	/* requests of the server */
-	ASK_ENGINE,       /* str model digest (64 hex), str its projector's or empty, u64 cpu_less (0: the best instruction set
-	                    * this machine has, 1: the next less, ..), engine_load fields without fd
+	ASK_ENGINE,       /* str model digest (64 hex), str its projector's or empty, u64 cpu_less
+	                    * (0: the best instruction set this machine has, 1: the next less,
+	                    * ..), engine_load fields without fd
 	                    * -> u64 engine id, fd channel, engine_info. The answer comes when the
 	                    *    model is loaded, or refused with the reason */
 	ASK_ENGINE_STOP,  /* u64 engine id -> nothing */

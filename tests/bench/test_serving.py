@@ -224,7 +224,7 @@ def test_the_search_keeps_what_wins_twice(monkeypatch):
     import argparse
     import team
     bench = team.Bench.__new__(team.Bench)
-    bench.a = argparse.Namespace(quick=False, no_grid=False, cells=16384)
+    bench.a = argparse.Namespace(quick=False, no_grid=False, full_grid=True, cells=16384)
     runs = []
 
     def tried(case, variants, grid):

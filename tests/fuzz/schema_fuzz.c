@@ -1,5 +1,6 @@
-/* Any schema and any value: the check ends, says the same twice, and what was relaxed for the grammar
- * never turns a value down that the whole schema takes. Input: a schema, a line break, a value. */
+/* Any schema and any value: the check ends, says the same twice, and what was relaxed for the
+ * grammar never turns a value down that the whole schema takes. Input: a schema, a line break, a
+ * value. */
 #include "engine/schema.h"
 
 #include "base/buf.h"
@@ -17,7 +18,8 @@ FUZZ
 	if (at == SIZE_MAX)
 		return;
 	if (json_read(str_sub(all, 0, at), 1 << 16, JSON_DEPTH_DEFAULT, &schema, NULL) ||
-		json_read(str_sub(all, at + 1, SIZE_MAX), 1 << 16, JSON_DEPTH_DEFAULT, &value, NULL))
+		json_read(str_sub(all, at + 1, SIZE_MAX), 1 << 16, JSON_DEPTH_DEFAULT, &value,
+			NULL))
 		return;
 	enum err ok = schema_check(schema, &info);
 	if (ok && ok != ERR_INVALID && ok != ERR_LIMIT)

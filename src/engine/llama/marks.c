@@ -23,8 +23,9 @@ static enum err put_part(struct picture_marks *m, const json_t *part, size_t at,
 	const json_t *text = json_object_get(part, "text"),
 		     *picture = json_object_get(part, "picture");
 	json_int_t i = json_is_integer(picture) ? json_integer_value(picture) : -1;
+	struct str s = { json_string_value(text), json_string_length(text) };
 	if (json_is_string(text))
-		return buf_add(out, (struct str){ json_string_value(text), json_string_length(text) });
+		return buf_add(out, s);
 	if (i < 0 || (uint64_t)i >= m->n)
 		return err_set(info, ERR_INVALID,
 			"messages[%zu].content names a picture that is not there", at);
@@ -41,7 +42,8 @@ enum err marks_put(struct picture_marks *m, json_t *messages, struct err_info *i
 			continue;
 		for (size_t k = 0; k < json_array_size(list); k++)
 			TRY(put_part(m, json_array_get(list, k), i, &text, info));
-		if (json_object_set_new(one, "content", json_stringn(text.ptr ? text.ptr : "", text.len)))
+		json_t *whole = json_stringn(text.ptr ? text.ptr : "", text.len);
+		if (json_object_set_new(one, "content", whole))
 			return ERR_NOMEM;
 	}
 	return OK;

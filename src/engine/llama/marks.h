@@ -1,7 +1,7 @@
 /* engine/llama/marks.h - where pictures stand in a rendered text.
  *
- * A template knows text only: each picture is rendered as a mark, a random word that nobody can have
- * written into a message, and becomes its rows when the text becomes tokens. */
+ * A template knows text only: each picture is rendered as a mark, a random word that nobody can
+ * have written into a message, and becomes its rows when the text becomes tokens. */
 #pragma once
 
 #include "base/json.h"

@@ -233,8 +233,9 @@ static enum err common_tokens(struct llama_backend *b, const struct messages *m,
 	if (with_user) /* a sign that nobody begins with; it is not in common */
 		jw_raw(&w, STR("{\"role\":\"user\",\"content\":\"\xe2\x81\xa0\"}"));
 	jw_end(&w);
-	enum err e = text.err ? text.err
-			      : render_tokens(b, m->g, m->marks, buf_str(&text), false, &part, NULL);
+	enum err e = text.err;
+	if (!e)
+		e = render_tokens(b, m->g, m->marks, buf_str(&text), false, &part, NULL);
 	/* A template that takes no such beginning alone: then it is not shared. */
 	*ret = e ? 0 : (uint32_t)tokens_common(&part.tokens, whole);
 	engine_prompt_done(&part);

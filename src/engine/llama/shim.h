@@ -30,13 +30,15 @@ enum shim_result shim_model_load(FILE *file, struct llama_model_params p, struct
 enum shim_result shim_context_new(
 	struct llama_model *m, struct llama_context_params p, struct llama_context **ret);
 /* Which memory a context's cells and the mapped weights take: learned from the first batch it
- * computes. The library fills the cells with zeros, so all of them are resident before anything lies
- * in them; of weights that it lays out anew for this CPU the file's pages stay beside the copy. */
+ * computes. The library fills the cells with zeros, so all of them are resident before anything
+ * lies in them; of weights that it lays out anew for this CPU the file's pages stay beside the
+ * copy. */
 struct shim_cells;
-enum shim_result shim_cells_new(struct llama_context_params *p, struct shim_cells **ret); /* into p */
+/* Into p. */
+enum shim_result shim_cells_new(struct llama_context_params *p, struct shim_cells **ret);
 void shim_cells_free(struct shim_cells *c); /* after its context; NULL is fine */
-/* Gives the pages back; they read as zeros and are taken again when they are written. No cell may be
- * in use. Only memory of the machine itself, not a card's. */
+/* Gives the pages back; they read as zeros and are taken again when they are written. No cell may
+ * be in use. Only memory of the machine itself, not a card's. */
 void shim_cells_release(struct shim_cells *c);
 /* Lets go of the mapped file's pages; those that are read come back from the page cache. */
 void shim_weights_release(struct shim_cells *c);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
+
 enum { MODULES_MAX = 32 };
 #define PREFIX "libggml-cpu-"
 
@@ -34,8 +36,8 @@ static int score_of(const char *dir, const char *name)
 static int is_module(const char *name)
 {
 	size_t n = strlen(name);
-	return n > 3 && n < sizeof((struct module *)0)->name && !strncmp(name, PREFIX, strlen(PREFIX)) &&
-	       !strcmp(name + n - 3, ".so");
+	return n > 3 && n < sizeof((struct module *)0)->name &&
+	       !strncmp(name, PREFIX, strlen(PREFIX)) && !strcmp(name + n - 3, ".so");
 }
 
 static int better_first(const void *a, const void *b)
@@ -55,7 +57,7 @@ int variant_find(const char *dir, unsigned long less, char *ret, size_t size)
 	for (struct dirent *e; n < MODULES_MAX && (e = readdir(d));) {
 		if (!is_module(e->d_name))
 			continue;
-		(void)snprintf(v[n].name, sizeof v[n].name, "%s", e->d_name);
+		(void)!!str_copy(str_from(e->d_name), v[n].name, sizeof v[n].name);
 		v[n].score = score_of(dir, e->d_name);
 		n += v[n].score > 0;
 	}
@@ -70,5 +72,6 @@ int variant_find(const char *dir, unsigned long less, char *ret, size_t size)
 unsigned long variant_less(void)
 {
 	const char *s = getenv("TRESOR_CPU_LESS");
-	return s ? strtoul(s, NULL, 10) : 0;
+	uint64_t n = 0;
+	return s && !str_to_u64(str_from(s), &n) ? (unsigned long)n : 0;
 }

@@ -1,8 +1,8 @@
 /* engine/llama/variant.h - which of the library's CPU modules is loaded.
  *
- * A build for any machine has one module a generation of CPUs (GGML_CPU_ALL_VARIANTS); each says how
- * well it suits this one. Some machines claim instructions that trap: then the next lower is taken,
- * as often as the keeper says. Source: ggml/src/ggml-backend-dl (ggml_backend_score). */
+ * A build for any machine has one module a generation of CPUs (GGML_CPU_ALL_VARIANTS); each says
+ * how well it suits this one. Some machines claim instructions that trap: then the next lower is
+ * taken, as often as the keeper says. Source: ggml/src/ggml-backend-dl (ggml_backend_score). */
 #pragma once
 
 #include <stddef.h>

@@ -131,14 +131,16 @@ static enum err check_parts(const struct engine_picture *p, struct err_info *inf
 }
 
 /* The pixels stay as they are while they are mapped: the memfd is sealed. */
-static enum err prepare(struct engine_picture *p, const struct gen_picture *g, struct err_info *info)
+static enum err prepare(
+	struct engine_picture *p, const struct gen_picture *g, struct err_info *info)
 {
 	size_t n = (size_t)g->width * g->height * 3;
 	const int seals = F_SEAL_SHRINK | F_SEAL_WRITE;
 	uint64_t size = 0;
 	if ((fcntl(g->rgb_fd, F_GET_SEALS) & seals) != seals || fd_size(g->rgb_fd, &size) ||
 		size != n)
-		return err_set(info, ERR_INVALID, "the picture's pixels are not what they should be");
+		return err_set(
+			info, ERR_INVALID, "the picture's pixels are not what they should be");
 	void *rgb = mmap(NULL, n, PROT_READ, MAP_PRIVATE, g->rgb_fd, 0);
 	if (rgb == MAP_FAILED)
 		return ERR_NOMEM;
