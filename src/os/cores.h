@@ -2,9 +2,9 @@
  *
  * Each engine has a place in a page that all of them map, and says there whether it is at work.
  * With n at work each takes an nth of the cores: compute threads wait for each other at every
- * layer, so two engines with a thread a core each lose far more than half. Nobody waits for a lock, and an
- * engine that writes nonsense into the page makes others slower, no more. The keeper makes the page
- * and clears the place of an engine that has ended. */
+ * layer, so two engines with a thread a core each lose far more than half. Nobody waits for a lock,
+ * and an engine that writes nonsense into the page makes others slower, no more. The keeper makes
+ * the page and clears the place of an engine that has ended. */
 #pragma once
 
 #include <stdbool.h>
