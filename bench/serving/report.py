@@ -97,6 +97,9 @@ def document(result, cases):
            "last row's other side is a bare decode loop on the library.", "",
            f"{sum(marks)} of {len(marks)} goals met. Others took more than {BUSY:.0%} of the CPUs during {disturbed} of "
            f"{n} measurements (at most {worst:.0%}).", ""]
+    dates = sorted({(c["date"], name) for name, c in result["cases"].items() if c.get("date")})
+    if len(dates) > 1:
+        out += ["Begun at: " + ", ".join(f"{name} {date}" for date, name in dates) + ".", ""]
     if s["scale"] != 1 or s["quick"] or not s["share_field"]:
         out += ["**Not a measurement of the goals:** " + ", ".join(
             [f"lengths scaled by {s['scale']}"] * (s["scale"] != 1) + ["--quick"] * s["quick"]

@@ -13,7 +13,6 @@
 
 #include "base/log.h"
 #include "base/time.h"
-#include "os/cores.h"
 #include "engine/embed_role.h"
 #include "engine/llama/backend.h"
 #include "engine/llama/tune.h"
@@ -21,6 +20,7 @@
 #include "engine/scheduler.h"
 #include "engine/tier.h"
 #include "engine/watchdog.h"
+#include "os/cores.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
 #include "proto/keeper.h"
@@ -317,9 +317,17 @@ static bool somebody_asks(void *arg)
 static enum err tune(struct engine *e)
 {
 	struct tuned t;
+	if (e->cores && cores_part(e->cores, 2) < 2) { /* beside others it would measure them */
+		e->idle_since_ms = time_mono_ms();
+		return OK;
+	}
 	e->tries--;
 	sched_close(e->sched);
+	if (e->cores)
+		cores_work(e->cores, true);
 	enum err err = llama_tune(e->backend, TUNE_BUDGET_MS, somebody_asks, e, &t);
+	if (e->cores)
+		cores_work(e->cores, false);
 	if (err == ERR_CANCELLED)
 		e->idle_since_ms = time_mono_ms();
 	else
@@ -520,10 +528,13 @@ static enum err lock_up(const struct engine_load *load, uint64_t memory)
 	return sandbox_lock(p);
 }
 
+/* A card computes with no cores of ours. */
 static enum err open_cores(struct engine *e, struct engine_load *load)
 {
+	if (!load->has_cores)
+		return OK;
 	AUTO_FD int fd = TAKE_FD(load->cores_fd);
-	return cores_new(fd, load->cores_place, &e->cores);
+	return load->gpu ? OK : cores_new(fd, load->cores_place, &e->cores);
 }
 
 /* A model that sees: the projector is opened, then no file any more. */
@@ -692,9 +703,9 @@ static enum err start_model(struct engine *e, struct engine_load *load, FILE *fi
 	llama_backend_facts(b, &f);
 	e->backend = b;
 	e->all_cores = f.n_threads;
-	if (load->has_cores && !load->gpu)
-		TRY(open_cores(e, load));
-	enum err err = open_projector(load, b, info);
+	enum err err = open_cores(e, load);
+	if (!err)
+		err = open_projector(load, b, info);
 	if (!err && f.writes)
 		err = start_writing(e, load, memory, b);
 	struct embed_role_options eo = { .backend = b,

@@ -59,7 +59,7 @@ void sched_cancel_all(struct sched *s); /* at once, without sink calls: nobody l
  * to end. */
 enum err sched_step(struct sched *s);
 bool sched_busy(const struct sched *s); /* anything waiting or running */
-bool sched_strict(struct sched *s); /* a strict request runs: the machine must stay as it is */
+bool sched_strict(struct sched *s); /* a strict request runs or waits: threads must stay all */
 /* The last step computed nothing: all that runs waits for rows of pictures. Try again later. */
 bool sched_waits(const struct sched *s);
 /* Nothing is busy: moves a leaf's text to lower tiers. True: call again. */

@@ -3,12 +3,26 @@
 
 static const int64_t PREEMPT_NS = 2 * 1000000000LL;
 
-bool sched_strict(struct sched *s)
+static bool strict_runs(struct sched *s)
 {
 	EACH_RUNNING(s, l)
 	if (l->req->strict)
 		return true;
 	return false;
+}
+
+static void note_strict(void *arg, struct request *r, uint32_t place)
+{
+	(void)place;
+	*(bool *)arg |= r->strict;
+}
+
+bool sched_strict(struct sched *s)
+{
+	bool any = strict_runs(s);
+	if (!any) /* it may begin with the next step */
+		queue_wait_each(s->queue, sched_now(s), note_strict, &any);
+	return any;
 }
 
 static bool fits_own(const struct sched *s, const struct request *r)
@@ -169,7 +183,7 @@ void sched_admit(struct sched *s)
 {
 	bool made_way = false;
 	for (struct request *r; (r = queue_wait_next(s->queue, sched_now(s)));) {
-		if (sched_strict(s) || (r->strict && s->n_running))
+		if (strict_runs(s) || (r->strict && s->n_running))
 			return; /* nobody overtakes a strict one that waits for an empty engine */
 		struct cells_family f = { 0 };
 		struct slot *l = s->n_running < s->n_run ? place(s, r, &f) : NULL;

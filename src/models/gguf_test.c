@@ -393,6 +393,25 @@ TEST(hostile_headers_are_refused_with_the_reason)
 		want(rows[i].change, rows[i].why);
 }
 
+TEST(a_projector_is_known_as_one_and_survives_its_summary)
+{
+	struct gguf_make m;
+	struct gguf_summary g, again;
+	char why[GGUF_WHY_MAX];
+	AUTO_BUF struct buf file = BUF(1 << 20), json = BUF(1 << 16);
+	gguf_make_init(&m);
+	gguf_make_str(&m, "general.architecture", STR("clip"));
+	gguf_make_str(&m, "general.type", STR("mmproj"));
+	gguf_make_tensor(&m, "v.patch_embd.weight", 32, 4);
+	gguf_make_file(&m, 32 * 4 * 4, &file);
+	CHECK_OK(gguf_check_bytes(buf_str(&file), &g, why));
+	CHECK(g.projector);
+	CHECK_OK(gguf_summary_json(&g, &json));
+	CHECK_OK(gguf_summary_read(buf_str(&json), &again));
+	CHECK(again.projector);
+	gguf_make_done(&m);
+}
+
 /* Each needed pair away, and absurd, in turn. */
 TEST(hyper_parameters_must_make_sense)
 {

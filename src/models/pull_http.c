@@ -1,6 +1,5 @@
 /* Questions to a registry: one address at a time, each hop past the allow-list. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/time.h"
 #include "models/pull_int.h"
 #include "net/header.h"
+#include "os/fd.h"
 
 enum { REQUEST_MS = 60000, STREAM_CONNECT_MS = 15000 };
 
@@ -87,11 +87,8 @@ enum err pull_stream_start(
 	f.connect_ms = STREAM_CONNECT_MS;
 	f.stall_ms = p->pulls->o.stall_ms ? (uint32_t)p->pulls->o.stall_ms : PULL_STALL_MS;
 	f.total_ms = sink < 0 ? REQUEST_MS : 0;
-	if (sink >= 0) {
-		f.sink_fd = fcntl(sink, F_DUPFD_CLOEXEC, 0);
-		if (f.sink_fd < 0)
-			return err_from_errno(errno);
-	}
+	if (sink >= 0)
+		TRY(fd_dup(sink, &f.sink_fd));
 	pthread_mutex_lock(&p->lock);
 	struct buf body = s->mail.body;
 	buf_clear(&body);

@@ -15,7 +15,8 @@ enum sandbox_profile {
 	SANDBOX_SERVER, /* sockets it was given (accept), files in the data directory; no connect */
 	SANDBOX_EGRESS, /* outgoing inet sockets, DNS and CA files read-only; nothing else */
 	SANDBOX_ENGINE_CPU, /* memory, threads, its descriptors; no socket(), no open() */
-	SANDBOX_ENGINE_LOAD, /* the same, and opens what Landlock lets it, until _CPU is locked */
+	SANDBOX_ENGINE_LOAD, /* the same, and opens what Landlock lets it, until _CPU is locked;
+				ERR_UNSUPPORTED without Landlock */
 	SANDBOX_ENGINE_GPU, /* plus devices, driver libraries and ioctl classes by name */
 	SANDBOX_JAIL,       /* read, write, memory, exit; no threads, no open, no socket */
 };

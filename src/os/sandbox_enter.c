@@ -99,8 +99,8 @@ static const struct sandbox_path always[] = {
 static enum err enter_landlock(enum sandbox_profile p, const struct sandbox_path *paths, size_t n)
 {
 	int abi = landlock_abi();
-	if (abi == 0)
-		return OK; /* an old kernel; sandbox_probe() tells, seccomp still holds */
+	if (abi == 0) /* an old kernel; sandbox_probe() tells, seccomp still holds: but not here */
+		return p == SANDBOX_ENGINE_LOAD ? ERR_UNSUPPORTED : OK;
 	struct ruleset_attr attr = { .fs = handled_fs(abi) };
 	size_t size = sizeof attr.fs;
 	if (abi >= 4) {

@@ -573,3 +573,33 @@ TEST(the_probe_says_what_there_is)
 	CHECK(r.seccomp); /* every kernel that we run on */
 	CHECK(r.landlock_abi >= 0 && r.landlock_abi < 100);
 }
+
+/* What an engine that loads a projector does: one file by its name, then none. */
+static int load_then_lock(enum sandbox_profile p)
+{
+	struct sandbox_report r;
+	char mine[64];
+	int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+	sandbox_probe(&r);
+	(void)snprintf(mine, sizeof mine, "/proc/self/fd/%d", fd);
+	struct sandbox_path only = { mine, SANDBOX_READ };
+	enum err e = sandbox_enter(p, &only, 1, NULL);
+	if (!r.landlock_abi)
+		return e == ERR_UNSUPPORTED ? 0 : 1;
+	if (fd < 0 || e || sandbox_lock(p))
+		return SETUP_FAILED;
+	if (open(mine, O_RDONLY | O_CLOEXEC) < 0)
+		return 2;
+	if (open("/etc/hostname", O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES)
+		return 3;
+	if (open(mine, O_RDWR | O_CLOEXEC) >= 0)
+		return 4;
+	if (sandbox_lock(SANDBOX_ENGINE_CPU))
+		return 5;
+	return open(mine, O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES ? 0 : 6;
+}
+
+TEST(a_projector_is_the_one_file_that_opens_and_only_while_it_is_loaded)
+{
+	CHECK_EQ_INT(exit_code_of(load_then_lock, SANDBOX_ENGINE_LOAD), 0);
+}

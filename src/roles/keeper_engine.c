@@ -75,13 +75,14 @@ enum { OUR_PLACE = CORES_PLACES - 1 }; /* the keeper computes nothing */
 
 void engines_share_cores(struct keeper *k)
 {
-	enum err e = cores_page_new(&k->cores_fd);
-	if (e) {
+	AUTO_FD int fd = -1;
+	enum err e = cores_page_new(&fd);
+	if (!e)
+		e = cores_new(fd, OUR_PLACE, &k->cores);
+	if (e)
 		log_warn("engines will not divide the cores among themselves", KV_ERR(e));
-		return;
-	}
-	if (cores_new(k->cores_fd, OUR_PLACE, &k->cores))
-		close(k->cores_fd);
+	else
+		k->cores_fd = TAKE_FD(fd);
 }
 
 static uint32_t free_place(const struct keeper *k)

@@ -41,6 +41,7 @@ static void read_request(struct ipc_in *m)
 	for (size_t i = 0; i < v.n_resume; i++)
 		if (v.resume[i] < 0)
 			DIE("a negative token was taken");
+	gen_request_done(&v);
 }
 
 static void read_begun(struct ipc_in *m) { (void)gen_begun_get(m, &(struct gen_begun){ 0 }); }

@@ -214,7 +214,8 @@ static int decode_one(struct llama_backend *b, enum engine_pool i, int32_t pos)
 static void empty(struct llama_backend *b, enum engine_pool i)
 {
 	llama_memory_clear(llama_get_memory(b->ctx[i]), false);
-	shim_cells_release(b->cells[i]);
+	if (b->cells[i])
+		shim_cells_release(b->cells[i]);
 }
 
 /* A token shows where the cells lie: what is not used takes no memory from then on. */
@@ -233,7 +234,8 @@ static enum err open_pool(struct llama_backend *b, enum engine_pool i)
 	if (!b->caps.pool[i].n_cells)
 		return ERR_UNSUPPORTED;
 	struct llama_context_params p = b->params[i];
-	if (shim_cells_new(&p, &b->cells[i]) != SHIM_OK)
+	/* a card has memory of its own, and would wait for each operation that is looked at */
+	if (!b->facts.gpu && shim_cells_new(&p, &b->cells[i]) != SHIM_OK)
 		return ERR_NOMEM;
 	if (shim_context_new(b->model, p, &b->ctx[i]) != SHIM_OK) {
 		shim_cells_free(b->cells[i]);
@@ -243,7 +245,7 @@ static enum err open_pool(struct llama_backend *b, enum engine_pool i)
 	if (b->pool)
 		llama_attach_threadpool(b->ctx[i], b->pool, b->pool);
 	llama_set_n_threads(b->ctx[i], (int32_t)b->n_threads, (int32_t)b->n_threads);
-	enum err e = learn_cells(b, i);
+	enum err e = b->cells[i] ? learn_cells(b, i) : OK;
 	if (e)
 		close_pool(b, i);
 	return e;
@@ -349,6 +351,7 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 		(void)fclose(model);
 		return ERR_NOMEM;
 	}
+	b->facts.gpu = o->gpu;
 	enum err e = load_model(b, model, o, info);
 	(void)fclose(model); /* what is mapped stays mapped */
 	if (!e)
@@ -357,7 +360,6 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 		llama_backend_free_all(b);
 		return e;
 	}
-	b->facts.gpu = o->gpu;
 	b->guard = o->guard;
 	if (!b->writes) {
 		read_facts(b);
@@ -434,6 +436,24 @@ static long page_faults(void)
 	return getrusage(RUSAGE_SELF, &u) ? 0 : u.ru_minflt;
 }
 
+/* Weights that were laid out anew for this CPU are not read from the file any more: when its pages
+ * are gone, a token brings few of them back. */
+static enum err learn_weights(struct llama_backend *b)
+{
+	long start = page_faults();
+	if (decode_one(b, POOL_OWN, 2))
+		return ERR_ENGINE;
+	long usual = page_faults() - start;
+	shim_weights_release(b->cells[POOL_OWN]);
+	start = page_faults();
+	if (decode_one(b, POOL_OWN, 3))
+		return ERR_ENGINE;
+	int64_t read = (page_faults() - start - usual) * (int64_t)FAULT_BYTES;
+	b->weights_rest = read < (int64_t)llama_model_size(b->model) / 2;
+	shim_weights_release(b->cells[POOL_OWN]);
+	return OK;
+}
+
 void llama_backend_rest(struct llama_backend *b)
 {
 	if (b->weights_rest && b->cells[POOL_OWN])
@@ -446,19 +466,8 @@ enum err llama_backend_warm_up(struct llama_backend *b)
 	for (int32_t pos = 0; pos < 2; pos++)
 		if (decode_one(b, POOL_OWN, pos))
 			return ERR_ENGINE;
-	/* Weights that were laid out anew for this CPU are not read from the file any more: few of
-	 * its pages come back. */
-	long faults[3];
-	for (int i = 0; i < 3; i++) {
-		faults[i] = page_faults();
-		if (i < 2 && decode_one(b, POOL_OWN, 2 + i))
-			return ERR_ENGINE;
-		if (!i)
-			shim_weights_release(b->cells[POOL_OWN]);
-	}
-	int64_t read = ((faults[2] - faults[1]) - (faults[1] - faults[0])) * (int64_t)FAULT_BYTES;
-	b->weights_rest = read < (int64_t)llama_model_size(b->model) / 2;
-	shim_weights_release(b->cells[POOL_OWN]);
+	if (b->cells[POOL_OWN])
+		TRY(learn_weights(b));
 	empty(b, POOL_OWN);
 	return OK;
 }

@@ -13,6 +13,8 @@ void marks_init(struct picture_marks *m, struct engine_picture *const *v, unsign
 {
 	uint8_t word[MARK_HEX / 2];
 	*m = (struct picture_marks){ .v = v, .n = n };
+	if (!n)
+		return;
 	random_bytes(word, sizeof word);
 	hex_encode(word, sizeof word, m->mark);
 }

@@ -296,6 +296,8 @@ enum err llama_op_prompt(void *backend, const struct gen_request *g,
 	struct picture_marks marks;
 	struct str input = g->input;
 	if (g->kind == GEN_PROMPT) {
+		if (g->n_pictures)
+			return err_set(info, ERR_INVALID, "a raw prompt takes no pictures");
 		TRY(start_of_prompt(b, g, &ret->tokens));
 		return llama_tokens(b, g->input, true, &ret->tokens);
 	}

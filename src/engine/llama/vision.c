@@ -11,6 +11,9 @@
 #include "engine/llama/backend_int.h"
 #include "engine/llama/vision_shim.h"
 #include "os/fd.h"
+#include "os/threads.h"
+
+enum { STACK_BYTES = 8 << 20 }; /* the library is used to that much */
 
 enum picture_state { PICTURE_NEW, PICTURE_AT_WORK, PICTURE_READY, PICTURE_FAILED };
 struct engine_picture {
@@ -266,8 +269,8 @@ static enum err begin(struct llama_vision *v, struct engine_picture *p)
 {
 	if (v->job)
 		return ERR_BUSY;
-	if (!v->up && pthread_create(&v->thread, NULL, encoder, v))
-		return ERR_NOMEM;
+	if (!v->up)
+		TRY(thread_start("pictures", STACK_BYTES, encoder, v, &v->thread));
 	v->up = true;
 	v->job = p;
 	p->state = PICTURE_AT_WORK;
