@@ -4,6 +4,7 @@ import re
 
 LINE = re.compile(r"^(not )?ok\b\s*(\d+)?\s*(?:- )?(.*)$")
 SKIP = re.compile(r"#\s*SKIP\b", re.I)
+WHY_CHARS = 200
 PLAN = re.compile(r"^1\.\.(\d+)\s*(#\s*SKIP.*)?$", re.I)
 
 
@@ -22,7 +23,7 @@ class Result:
 
 
 def parse(text: str, exit_code: int, timed_out: bool = False) -> Result:
-    r, seen = Result(), 0
+    r, seen, explains = Result(), 0, False
     for line in text.splitlines():
         if m := PLAN.match(line):
             r.planned = int(m[1])
@@ -36,10 +37,15 @@ def parse(text: str, exit_code: int, timed_out: bool = False) -> Result:
                 r.notes.append(m[3].strip())
             elif m[1]:
                 r.failures.append(m[3].strip() or f"test {m[2]}")
+                explains = True # the line after it
+                continue
             else:
                 r.passed += 1
         elif line.startswith("Bail out!"):
             r.failures.append(line)
+        elif explains and line.startswith("# "):
+            r.failures[-1] += ": " + line[2:].strip()[:WHY_CHARS]
+        explains = False
     if timed_out:
         r.failures.append("ran past its time limit")
     elif r.planned is None:

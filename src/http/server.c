@@ -12,7 +12,7 @@
 enum {
 	POOL_BYTES =
 		2 * LIMIT_HTTP_HEADER, /* MHD's memory per connection: a head and a piece of body */
-	WORKER_QUEUE = 1024,
+	LOCAL_PLACES = 1024, /* of the worker queue, beside one for each counted connection */
 	STOP_STEP_MS = 10,
 };
 
@@ -136,7 +136,8 @@ static enum err prepare(struct http_server *s, struct err_info *info)
 				o->listen_fds[i]);
 	if (o->local_fd >= 0 && add_listener(s, o->local_fd, true, false))
 		return err_set(info, ERR_IO, "the local socket does not listen");
-	TRY(pool_new("http-work", o->workers, WORKER_QUEUE, &s->pool));
+	/* a connection has one request at a time: who got in never finds the queue full */
+	TRY(pool_new("http-work", o->workers, o->max_connections + LOCAL_PLACES, &s->pool));
 	TRY(start_daemons(s, tls, info));
 	TRY(watch_open(s));
 	return thread_start("http-watch", 256 * 1024, watch_main, s, &s->watch);

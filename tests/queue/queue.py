@@ -37,6 +37,7 @@ class Flood:
     def __init__(self, instance, key):
         self.instance, self.key = instance, key
         self.status, self.whole, self.lost, self.bad429, self.trouble = {}, 0, 0, 0, {}
+        self.unexpected = ""
 
     async def one(self, gate, i):
         # by address 1,024 connections are allowed: as many people, as many addresses
@@ -69,6 +70,8 @@ class Flood:
             after = re.search(r"(?i)^retry-after: (\d+)\r$", reply, re.M)
             if not after or not 1 <= int(after.group(1)) <= 60 or "server busy, please try again" not in reply:
                 self.bad429 += 1
+        else:
+            self.unexpected = self.unexpected or reply[:600]
 
     async def run(self):
         gate = asyncio.Semaphore(TOGETHER)
@@ -114,7 +117,7 @@ def main():
         print(f"# {REQUESTS} requests in {time.monotonic() - begun:.0f} s: {f.status}, whole {f.whole}, connections refused or "
               f"cut {sum(f.trouble.values())} {f.trouble}; server {before >> 20} MiB, at most {highest[0] >> 20} MiB", flush=True)
         report(f.lost == 0 and f.whole > 0 and not f.trouble and set(f.status) <= {200, 429},
-               "no accepted request is lost, every other one is answered", f"{f.status} lost {f.lost} {f.trouble}")
+               "no accepted request is lost, every other one is answered", f"{f.status} lost {f.lost} {f.trouble} {f.unexpected!r}")
         report(f.status.get(429, 0) > 0 and f.bad429 == 0, "beyond the queue: 429, Retry-After, the API's own words", f"bad {f.bad429}")
         report(highest[0] - before < GROWTH_MAX and i.roles()["server"][0] == server, "memory is bounded",
                f"{before} -> {highest[0]}")

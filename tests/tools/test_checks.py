@@ -117,6 +117,11 @@ def test_tap(text, code, passed, failed, skipped):
     assert (r.passed, r.failed, r.skipped) == (passed, failed, skipped), r
 
 
+def test_the_first_words_of_the_reason_stand_beside_the_name():
+    r = tap.parse("1..2\nnot ok 1 - a\n# 7 is not 8\n# more\nok 2 - b\n# noise\n", 1)
+    assert r.failures == ["a: 7 is not 8"]
+
+
 def test_pytest_plugin_prints_tap(tmp_path):
     (tmp_path / "test_x.py").write_text(
         "import pytest\ndef test_good():\n    print('noise')\n\ndef test_bad():\n    assert 1 == 2\n\n"
