@@ -201,9 +201,7 @@ void *cells_get_state(struct cells *c, enum engine_pool p, int32_t seq, size_t *
 	return *ret_size ? bytes : NULL;
 }
 
-/* The state of positions [from, to) of a slot in the shared pool: by way of a spare sequence that
- * shares just these cells. */
-static void *part_of_shared(
+void *cells_part_of_shared(
 	struct cells *c, const struct slot *l, uint32_t from, uint32_t to, size_t *ret_size)
 {
 	c->ops->kv_cp(c->b, l->seq, c->spare, (int32_t)from, (int32_t)to);
@@ -238,7 +236,7 @@ static bool keep_part(struct cells *c, const struct slot *l, const struct prefix
 	size_t n = 0;
 	void *bytes;
 	if (l->pool == POOL_SHARED)
-		bytes = part_of_shared(c, l, from, to, &n);
+		bytes = cells_part_of_shared(c, l, from, to, &n);
 	else if (!from && to == l->kv.n)
 		bytes = cells_get_state(c, POOL_OWN, l->seq, &n);
 	else
@@ -311,6 +309,21 @@ static uint32_t worth_keeping(const struct cells *c, const struct slot *l)
 	return n;
 }
 
+/* Does somebody run in the shared pool, and nobody who shares with this slot or waits for it? */
+static bool only_strangers_run(const struct cells *c, const struct slot *l)
+{
+	bool any = false;
+	for (size_t i = 0; i < c->n; i++) {
+		const struct slot *o = &c->slot[i];
+		if (o == l || o->pool != POOL_SHARED || !o->req)
+			continue;
+		if (o->leader == l || o->donor == l)
+			return false;
+		any = true;
+	}
+	return any && c->caps->state;
+}
+
 void cells_leave(struct cells *c, struct slot *l, bool preempted)
 {
 	bool nothing = l->forget == FORGET_ALL || (l->req && l->req->strict);
@@ -327,7 +340,8 @@ void cells_leave(struct cells *c, struct slot *l, bool preempted)
 	if (l->pool == POOL_OWN && !preempted)
 		return; /* stays as a leaf; it disturbs nobody */
 	save(c, l);
-	uint32_t keep = l->pool == POOL_SHARED && !preempted ? worth_keeping(c, l) : 0,
+	bool stays = l->pool == POOL_SHARED && !preempted && !only_strangers_run(c, l);
+	uint32_t keep = stays ? worth_keeping(c, l) : 0,
 		 others = l->sharers ? shared_by_others(c, l) : 0;
 	if (keep > others)
 		cells_cut(c, l, keep);
@@ -359,21 +373,38 @@ void cells_save_all(struct cells *c)
 
 /* ---- room ---- */
 
-bool cells_give_up_leaf(struct cells *c)
+/* The leaf in the shared pool that nobody shares, not used for longest, but for `keep`. */
+static struct slot *oldest_leaf(struct cells *c, const struct slot *keep)
 {
 	struct slot *best = NULL;
 	for (size_t i = 0; i < c->n; i++) {
 		struct slot *l = &c->slot[i];
-		if (l->pool == POOL_SHARED && !l->req && l->kv.n && !l->sharers &&
+		if (l != keep && l->pool == POOL_SHARED && !l->req && l->kv.n && !l->sharers &&
 			(!best || l->used < best->used))
 			best = l;
 	}
-	if (!best)
+	return best;
+}
+
+static bool give_up(struct cells *c, struct slot *leaf)
+{
+	if (!leaf)
 		return false;
-	if (best->unsaved)
-		save(c, best);
-	set_empty(c, best);
+	if (leaf->unsaved)
+		save(c, leaf);
+	set_empty(c, leaf);
 	return true;
+}
+
+bool cells_give_up_leaf(struct cells *c)
+{
+	return give_up(c, oldest_leaf(c, NULL));
+}
+
+void cells_let_go(struct cells *c, const struct slot *keep)
+{
+	while (c->caps->state && give_up(c, oldest_leaf(c, keep)))
+		;
 }
 
 /* Cells the shared pool may come to need for what runs, leaves included. */
@@ -394,20 +425,9 @@ static uint64_t promised(const struct cells *c)
 
 bool cells_make_room(struct cells *c, uint32_t need, const struct slot *keep)
 {
-	while (promised(c) + need > c->caps->pool[POOL_SHARED].n_cells) {
-		struct slot *best = NULL;
-		for (size_t i = 0; i < c->n; i++) {
-			struct slot *l = &c->slot[i];
-			if (l != keep && l->pool == POOL_SHARED && !l->req && l->kv.n &&
-				!l->sharers && (!best || l->used < best->used))
-				best = l;
-		}
-		if (!best)
+	while (promised(c) + need > c->caps->pool[POOL_SHARED].n_cells)
+		if (!give_up(c, oldest_leaf(c, keep)))
 			return false;
-		if (best->unsaved)
-			save(c, best);
-		set_empty(c, best);
-	}
 	return true;
 }
 
@@ -436,11 +456,8 @@ struct slot *cells_take(
 		}
 	}
 	struct slot *l = match ? match : empty ? empty : old;
-	if (l && l != match && l->kv.n) {
-		if (l->unsaved)
-			save(c, l);
-		set_empty(c, l);
-	}
+	if (l && l != match && l->kv.n)
+		(void)give_up(c, l);
 	return l;
 }
 
@@ -460,7 +477,9 @@ struct cells_family cells_family(struct cells *c, const struct request *r)
 		size_t n = prefix_common(&t, &u), now;
 		n = n < t.n ? n : t.n - 1;
 		now = n < l->kv.n ? n : l->kv.n;
-		if (now > f.n && window_there(c, l, now)) {
+		/* for a few tokens a leaf that lies idle need not stay: see cells_let_go() */
+		bool idle = !l->req && !l->sharers;
+		if (now > f.n && (now >= CELLS_SHARE_MIN || !idle) && window_there(c, l, now)) {
 			f.n = (uint32_t)now;
 			f.donor = l;
 		}

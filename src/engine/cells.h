@@ -9,7 +9,7 @@
  * beyond its donor's part. A slot may follow another that is still reading the same beginning: it
  * computes nothing until its leader is there. In the own pool a finished text stays where it is
  * until its stream is wanted; in the shared pool it moves to RAM at once, because everybody pays
- * for it there, and only prefixes in use or marked as shared stay.
+ * for it there; only prefixes in use stay, and those marked as shared until somebody else runs there.
  *
  * Invariants: 1. slot->kv lists exactly the tokens in its cells. 2. nothing is taken from another
  * scope. 3. slot->shared <= kv.n, and 0 without a donor. Pure C over engine_backend_ops. */
@@ -76,6 +76,9 @@ struct cells_family cells_family(struct cells *c, const struct request *r);
 /* Room in the shared pool for so many more cells beside all that runs to its end; gives up leaves
  * for it, not `keep`. */
 bool cells_make_room(struct cells *c, uint32_t need, const struct slot *keep);
+/* Somebody begins there who shares none of the leaves but `keep`: those that nobody shares move to
+ * RAM, since each of his tokens would pay for their cells. Back from there costs milliseconds. */
+void cells_let_go(struct cells *c, const struct slot *keep);
 /* An empty slot of the pool, opened if need be; in the own pool the one whose leaf the request
  * continues, or the leaf not used for longest (never `keep`) makes room. NULL: none is free, or no
  * memory. */
@@ -113,6 +116,6 @@ void cells_clear(struct cells *c, enum engine_pool p);
  * and the pools are closed. */
 void cells_close(struct cells *c);
 void cells_purge(struct cells *c, uint64_t person, uint64_t object);
-/* Moves everything to the front when most of the cells up to the highest used one are holes: each
+/* Moves everything to the front when many of the cells up to the highest used one are holes: each
  * token pays for them. */
 void cells_compact(struct cells *c);

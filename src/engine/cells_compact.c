@@ -3,26 +3,37 @@
 
 #include "base/fault.h"
 
-enum { COMPACT_MIN = 512 }; /* holes below which moving costs more than it saves */
+enum {
+	HOLES_MIN = 256,   /* below that moving costs more than it saves: the library rounds up to it */
+	QUICK_CELLS = 4096 /* so many move within a gap between two tokens */
+};
 
 struct moved {
-	void *bytes;
+	uint32_t from; /* positions before are its donor's */
+	void *bytes;   /* of the others; NULL: there are none */
 	size_t size;
 };
 
-/* Puts a slot's text back, then shares its beginning again: its copy's cells become holes that the
- * next one fills. */
+static bool take_out(struct cells *c, const struct slot *l, struct moved *ret)
+{
+	uint32_t n = (uint32_t)l->kv.n;
+	ret->from = l->donor && l->donor->kv.n >= l->shared ? l->shared : 0;
+	if (ret->from == n)
+		return true;
+	ret->bytes = ret->from ? cells_part_of_shared(c, l, ret->from, n, &ret->size)
+			       : cells_get_state(c, POOL_SHARED, l->seq, &ret->size);
+	return ret->bytes != NULL;
+}
+
+/* Puts a slot's own cells back, then shares its beginning again. */
 static bool put_back(struct cells *c, struct slot *l, const struct moved *m)
 {
-	if (!m->bytes || !c->ops->state_set(c->b, POOL_SHARED, l->seq, m->bytes, m->size))
+	if (m->from && l->donor->kv.n < m->from)
+		return false; /* it did not come back */
+	if (m->bytes && !c->ops->state_set(c->b, POOL_SHARED, l->seq, m->bytes, m->size))
 		return false;
-	if (l->donor && l->donor->kv.n >= l->shared && l->shared) {
-		if (l->shared < l->kv.n)
-			(void)c->ops->kv_rm(c->b, POOL_SHARED, l->seq, 0, (int32_t)l->shared);
-		else
-			(void)c->ops->kv_rm(c->b, POOL_SHARED, l->seq, 0, -1);
-		c->ops->kv_cp(c->b, l->donor->seq, l->seq, 0, (int32_t)l->shared);
-	}
+	if (m->from)
+		c->ops->kv_cp(c->b, l->donor->seq, l->seq, 0, (int32_t)m->from);
 	return true;
 }
 
@@ -35,25 +46,30 @@ static unsigned depth(const struct slot *l)
 	return d;
 }
 
+static bool in_cells(const struct slot *l)
+{
+	return l->pool == POOL_SHARED && l->kv.n;
+}
+
 void cells_compact(struct cells *c)
 {
-	uint32_t used = cells_used(c, POOL_SHARED);
+	uint32_t used = cells_used(c, POOL_SHARED),
+		 holes = used <= QUICK_CELLS ? used / 4 : used;
 	if (!c->caps->state || !c->caps->state_part || c->caps->swa_window ||
-		c->top < 2 * used + COMPACT_MIN)
+		c->top < used + (holes > HOLES_MIN ? holes : HOLES_MIN))
 		return;
 	struct moved *v = mem_zalloc(c->n, sizeof *v);
 	bool whole = v != NULL;
 	for (size_t i = 0; i < c->n && whole; i++)
-		if (c->slot[i].pool == POOL_SHARED && c->slot[i].kv.n)
-			whole = (v[i].bytes = cells_get_state(
-					 c, POOL_SHARED, c->slot[i].seq, &v[i].size)) != NULL;
+		if (in_cells(&c->slot[i]))
+			whole = take_out(c, &c->slot[i], &v[i]);
 	if (whole)
 		c->ops->kv_clear(c->b, POOL_SHARED);
 	for (unsigned d = 0; whole && d < CELLS_SLOTS; d++) {
 		bool any = false;
 		for (size_t i = 0; i < c->n; i++) {
 			struct slot *l = &c->slot[i];
-			if (!v[i].bytes || depth(l) < d)
+			if (!in_cells(l) || depth(l) < d)
 				continue;
 			any = true;
 			if (depth(l) == d && !put_back(c, l, &v[i])) {

@@ -18,4 +18,8 @@ struct cells {
 
 /* A sequence's state, to be freed by the caller; NULL: it cannot be had. */
 void *cells_get_state(struct cells *c, enum engine_pool p, int32_t seq, size_t *ret_size);
+/* The state of positions [from, to) of a slot in the shared pool: by way of a spare sequence that
+ * shares just these cells. The caller's; NULL: it cannot be had. */
+void *cells_part_of_shared(
+	struct cells *c, const struct slot *l, uint32_t from, uint32_t to, size_t *ret_size);
 void cells_part_from_donor(struct slot *l);
