@@ -6,6 +6,10 @@ enum {
 	CHUNK_FIRST = 64,  /* tokens of prompt a step carries while nothing is measured */
 	LOWER_SHARE = 8,   /* one part in so many of a step is for prompts of lower classes */
 	DRAFT_RUNNING = 2, /* with more than so many running, their batch is wide enough without */
+	/* Short prompts that come together are read together in a step of so many gaps, one step in
+	 * so many: a hundredth of the gaps may be longer. */
+	LONG_GAPS = 4,
+	LONG_EVERY = 128,
 };
 
 /* Where its tokens are computed now. */
@@ -71,16 +75,26 @@ static size_t strict_chunk(const struct sched *s, const struct slot *l)
 	return n < s->caps->n_batch ? n : s->caps->n_batch;
 }
 
-/* Tokens of prompt a step may carry: as many as fit into the gap; twice as many while nobody
- * answers or is about to, so that somebody new does not wait for long either. */
-static size_t prompt_share(const struct sched *s, bool answering, bool soon)
+static size_t tokens_in(const struct sched *s, double ns)
 {
-	int gaps = answering || soon ? 1 : 2;
-	double gap = (double)s->gap_ns * gaps - (answering ? s->answer_ns : 0);
-	size_t room = CHUNK_FIRST;
+	size_t n = CHUNK_FIRST;
 	if (s->token_ns > 0)
-		room = gap > CHUNK_MIN * s->token_ns ? (size_t)(gap / s->token_ns) : CHUNK_MIN;
-	room = room < s->caps->n_batch ? room : s->caps->n_batch;
+		n = ns > CHUNK_MIN * s->token_ns ? (size_t)(ns / s->token_ns) : CHUNK_MIN;
+	return n < s->caps->n_batch ? n : s->caps->n_batch;
+}
+
+/* Tokens of prompt a step may carry: as many as fit into the gap; twice as many while nobody
+ * answers or is about to, so that somebody new does not wait for long either. `together`: tokens of
+ * short prompts, for which a long step is made now and then. */
+static size_t prompt_share(struct sched *s, bool answering, bool soon, size_t together)
+{
+	double answers = answering ? s->answer_ns : 0, gap = (double)s->gap_ns;
+	size_t room = tokens_in(s, (answering || soon ? gap : 2 * gap) - answers);
+	if (together > room && s->steps >= s->long_due && !s->squeeze) {
+		size_t most = tokens_in(s, LONG_GAPS * gap - answers);
+		room = most < together ? most : together;
+		s->long_due = s->steps + LONG_EVERY;
+	}
 	room >>= s->squeeze;
 	return room ? room : 1;
 }
@@ -185,14 +199,18 @@ static void fill_tile(struct sched *s)
 void sched_share_prompts(struct sched *s)
 {
 	bool answering = false, lower = false, soon = false;
+	size_t together = 0;
 	EACH_RUNNING(s, l)
 	{
 		l->n_batch = 0;
 		answering |= !l->leader && sched_left(l) == 1;
 		lower |= reads(l) && l->req->priority > 0;
-		soon |= reads(l) && sched_left(l) <= CHUNK_FIRST;
+		if (reads(l) && sched_left(l) <= CHUNK_FIRST) {
+			soon = true;
+			together += sched_left(l);
+		}
 	}
-	size_t room = prompt_share(s, answering, soon), kept = lower ? room / LOWER_SHARE : 0;
+	size_t room = prompt_share(s, answering, soon, together), kept = lower ? room / LOWER_SHARE : 0;
 	room = share_out(s, 0, room - kept) + kept;
 	room = share_out(s, 1, room);
 	(void)share_out(s, 2, room);
