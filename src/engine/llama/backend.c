@@ -21,6 +21,7 @@ enum {
 	SEQ_MOST = 64,       /* libllama keeps a row of logits for each */
 	SHARED_RUN = 24,     /* requests over shared prefixes that run together */
 	READ_SEQS = 1,       /* one prompt at a time: each would pay for the others' cells */
+	STATE_FIRST = 1 << 20, /* bytes taken at first for a state */
 	FLASH_TILE = 64,     /* below it the library's flash attention goes token by token */
 	SHARED_SEQS = 40,    /* with kept prefixes and one for states on their way */
 	DRAFTS = 16,         /* further rows, for drafted tokens */
@@ -533,25 +534,37 @@ static bool is_kept_form(const struct llama_backend *b, enum engine_pool p)
 	return k.streams == f.streams && k.transposed == f.transposed;
 }
 
+static bool grow(struct shim_bytes *b, size_t more)
+{
+	size_t cap = b->cap ? b->cap : STATE_FIRST;
+	while (cap - b->n < more)
+		cap *= 2;
+	uint8_t *p = mem_realloc(b->ptr, cap);
+	if (!p)
+		return false;
+	b->ptr = p;
+	b->cap = cap;
+	return true;
+}
+
 static enum err op_state_get(
 	void *backend, enum engine_pool p, int32_t seq, void **ret, size_t *ret_size)
 {
 	struct llama_backend *b = llama_self(backend);
-	size_t n = llama_state_seq_get_size(b->ctx[p], seq);
-	AUTO_MEM uint8_t *bytes = n ? mem_alloc(n) : NULL;
-	if (!n)
-		return ERR_UNSUPPORTED;
-	if (!bytes)
-		return ERR_NOMEM;
-	if (llama_state_seq_get_data(b->ctx[p], bytes, n, seq) != n)
-		return ERR_UNSUPPORTED;
+	struct shim_bytes got = { .grow = grow };
+	enum shim_result r = shim_state_get(b->ctx[p], seq, &got);
+	AUTO_MEM uint8_t *bytes = got.ptr;
+	if (r != SHIM_OK)
+		return r == SHIM_NOMEM ? ERR_NOMEM : ERR_UNSUPPORTED;
 	if (is_kept_form(b, p)) {
-		*ret = TAKE(bytes);
-		*ret_size = n;
+		uint8_t *fit = mem_realloc(bytes, got.n); /* kept for long: without the room to grow */
+		*ret = fit ? fit : bytes;
+		*ret_size = got.n;
+		bytes = NULL;
 		return OK;
 	}
 	uint8_t *kept;
-	if (!state_convert(bytes, n, b->sections, form_of(b, p), kept_form(b), &kept, ret_size))
+	if (!state_convert(bytes, got.n, b->sections, form_of(b, p), kept_form(b), &kept, ret_size))
 		return ERR_UNSUPPORTED;
 	*ret = kept;
 	return OK;

@@ -46,6 +46,15 @@ void shim_context_bytes(const struct llama_context *c, uint64_t *ret_model, uint
 	uint64_t *ret_compute);
 /* llama_decode()'s values; -100 for an exception. */
 int shim_decode(struct llama_context *c, struct llama_batch b);
+/* Bytes that grow: room for `more` beyond n, or false. The caller's memory. */
+struct shim_bytes {
+	uint8_t *ptr;
+	size_t n, cap;
+	bool (*grow)(struct shim_bytes *b, size_t more);
+};
+/* Appends what llama_state_seq_get_data() would write of a sequence, and faster. SHIM_INVALID: it
+ * has no cells. On an error `to` holds a part. */
+enum shim_result shim_state_get(struct llama_context *c, int32_t seq, struct shim_bytes *to);
 /* A pool of the CPU backend, however that was loaded; NULL if it has none. */
 ggml_threadpool_t shim_threadpool_new(int n_threads, uint32_t poll);
 /* Token count, or less than 0: minus the room needed; INT32_MIN: failed. */
