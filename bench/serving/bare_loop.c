@@ -3,8 +3,9 @@
  * before the clock starts, as where somebody has read it already; the rest of the prompts and the
  * answers are timed. Prints {"tokens", "seconds", "shared_tokens", "read_tokens"}.
  *
- * usage: bare_loop MODEL THREADS on|off|auto unified|streams PROMPTS N
- * PROMPTS: a file of texts separated by NUL, templates already applied. */
+ * usage: bare_loop MODEL THREADS on|off|auto unified|streams PROMPTS N [SHARED]
+ * PROMPTS: a file of texts separated by NUL, templates already applied. SHARED: no more than so
+ * many tokens are read before, as where the rest is each person's own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,13 +96,14 @@ static void read_prompts(struct loop *l, const char *path)
 	}
 }
 
-/* Tokens that all prompts begin with; at least one of each is left to read. */
-static int32_t common(const struct loop *l)
+/* Tokens that all prompts begin with, at most so many; at least one of each is left to read. */
+static int32_t common(const struct loop *l, int32_t most)
 {
-	for (int32_t i = 0;; i++)
+	for (int32_t i = 0; i < most; i++)
 		for (int32_t s = 0; s < l->n_seq; s++)
 			if (i + 1 >= l->p[s].n || l->p[s].token[i] != l->p[0].token[i])
 				return i;
+	return most;
 }
 
 static void read_shared(struct loop *l, int32_t shared, bool unified)
@@ -207,8 +209,9 @@ static void quiet(enum ggml_log_level level, const char *text, void *data)
 
 int main(int argc, char **argv)
 {
-	if (argc != 7) {
-		fputs("usage: bare_loop MODEL THREADS on|off|auto unified|streams PROMPTS N\n",
+	if (argc != 7 && argc != 8) {
+		fputs("usage: bare_loop MODEL THREADS on|off|auto unified|streams PROMPTS N "
+		      "[SHARED]\n",
 			stderr);
 		return 2;
 	}
@@ -226,7 +229,7 @@ int main(int argc, char **argv)
 	read_prompts(&l, argv[5]);
 	make_context(&l, model, argv, n);
 	l.batch = llama_batch_init(BATCH, 0, 1);
-	int32_t shared = common(&l);
+	int32_t shared = common(&l, argc == 8 ? number(argv[7]) : INT32_MAX);
 	read_shared(&l, shared, !strcmp(argv[4], "unified"));
 	double start = now_s();
 	int32_t n_read = read_rest(&l, shared, next);

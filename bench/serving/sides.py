@@ -174,8 +174,12 @@ class Tresor(Side):
         return {**super().body(messages, n), "logit_bias": {str(t): -100 for t in self.ends}}
 
     def start(self):
+        """Up to where it has measured the machine, which it does once: not beside what is measured here."""
         self.instance.start()
         self.load()
+        end = time.monotonic() + 60
+        while "measured here" not in self.instance.must("show", "bench") and time.monotonic() < end:
+            time.sleep(1)
 
     def stop(self):
         self.instance.stop()
@@ -200,12 +204,12 @@ class BareLoop:
     def __init__(self, program, model, threads, flash, unified=True):
         self.args = [program, model, str(threads), flash, "unified" if unified else "streams"]
 
-    def run(self, prompts, n):
-        """One sequence a prompt, their common start already read: {"tokens", "seconds", ...}."""
+    def run(self, prompts, n, shared):
+        """One sequence a prompt; of their common start `shared` tokens are read: {"tokens", "seconds", ...}."""
         with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
             f.write("\0".join(prompts))
             f.flush()
-            done = subprocess.run([*self.args, f.name, str(n)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            done = subprocess.run([*self.args, f.name, str(n), str(shared)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise Failed(f"bare_loop: {done.stderr[-300:]}")
         return json.loads(done.stdout)

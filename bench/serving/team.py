@@ -225,16 +225,19 @@ class Bench:
                 s.stop()
 
     def run_layer(self, case, out):
-        """The bare loop gets what llama-server makes of the same messages; the better attention counts."""
-        server = self.llama()
+        """The bare loop gets what llama-server makes of the same messages, and as many tokens read before as
+        Tresor found read (the rest is each person's own); the better attention counts."""
+        server, cached = self.llama(), {}
         loops = [BareLoop(self.a.bare_loop, self.a.model_path, self.a.threads, f) for f in ("on", "off")]
 
         def run(side, m):
             if side is self.tresor:
-                return case.run(side, m)
+                f = case.run(side, m)
+                cached["each"] = f["cached"] // 8
+                return f
             _, *jobs = layer_jobs(m)
             prompts = [server.rendered(j[1]) for j in jobs]
-            done = [{**loop.run(prompts, jobs[0][2]), "flash": flash} for loop, flash in zip(loops, ("on", "off"))]
+            done = [{**loop.run(prompts, jobs[0][2], cached["each"]), "flash": flash} for loop, flash in zip(loops, ("on", "off"))]
             fast = min(done, key=lambda d: d["seconds"])
             return {**fast, "tps": fast["tokens"] / fast["seconds"], "wanted": fast["tokens"]}
         out["rounds"] = {"tresor": [], "bare": []}
