@@ -235,7 +235,9 @@ static void sink(const struct fleet_event *e, void *arg)
 	case FLEET_QUEUED:
 		on_queued(g, e);
 		break;
-	case FLEET_EMBEDDED: /* of no generation */
+	case FLEET_EMBEDDED: /* of no generation, as the next two */
+	case FLEET_COUNTED:
+	case FLEET_TOKENED:
 	case FLEET_REWIND:   /* the fleet skips what was sent already */
 		break;
 	case FLEET_BEGUN:
