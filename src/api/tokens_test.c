@@ -105,3 +105,25 @@ TEST(a_text_that_is_too_long_is_refused_before_an_engine_sees_it)
 	CHECK_EQ_INT(fakes.started, 0);
 	test_app_stop(&t);
 }
+
+TEST(a_copy_is_recorded_and_only_of_what_is_there)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(4096), none = BUF(4096);
+	test_app_start(&t);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy",
+			     "{\"source\":\"tiny\",\"destination\":\"mine\"}", NULL, &out),
+		200);
+	CHECK_EQ_INT(fakes.copied, 1);
+	CHECK(fakes_audited("\"object\":\"mine\""));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy",
+			     "{\"source\":\"nope\",\"destination\":\"mine\"}", NULL, &none),
+		404);
+	CHECK_EQ_STR(buf_str(&none), STR("{\"error\":\"model 'nope' not found\"}"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy", "{\"source\":\"tiny\"}", NULL, NULL), 400);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy",
+			     "{\"source\":\"tiny\",\"destination\":\"a b\"}", NULL, NULL),
+		400);
+	CHECK_EQ_INT(fakes.copied, 1);
+	test_app_stop(&t);
+}
