@@ -170,16 +170,25 @@ static bool audited(const struct call *c)
 	       c->route->action != ACTION_CHAT_CHANGE;
 }
 
+static struct str first_str(const struct call *c, const char *const *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (call_str(c, fields[i]).len)
+			return call_str(c, fields[i]);
+	return STR("");
+}
+
 /* What the change is about: the path's {..}, or the field of the body that names a model, a host or
  * a role. Never an e-mail address, a person's name or free text. */
 static struct str audit_object(struct call *c)
 {
 	static const char *const params[] = { "id", "name", "digest", "host" };
+	static const char *const models[] = { "model", "name", "destination" };
 	for (size_t i = 0; i < sizeof params / sizeof params[0]; i++)
 		if (http_param(c->q, params[i]).ptr)
 			return str_sub(http_param(c->q, params[i]), 0, 200);
 	if (c->route->action == ACTION_MODELS_CHANGE)
-		return str_sub(call_str(c, call_str(c, "model").len ? "model" : "name"), 0, 200);
+		return str_sub(first_str(c, models, sizeof models / sizeof models[0]), 0, 200);
 	if (c->route->action == ACTION_EGRESS_CHANGE)
 		return str_sub(call_str(c, "host"), 0, 200);
 	if (c->object.kind == OBJECT_ROLE)

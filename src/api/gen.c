@@ -1,6 +1,7 @@
 #include "api/gen.h"
 
 #include "http/route.h"
+#include "models/fleet_tokens.h"
 
 #include "base/limits.h"
 #include "base/time.h"
@@ -22,12 +23,38 @@ uint64_t gen_person(const struct subject *s)
 	return gen_number(str_from(s->person));
 }
 
+static enum err own_answer(struct gen *g)
+{
+	struct arena *a = g->c->arena;
+	g->text = g->thinking = g->logprobs = BUF(LIMIT_ANSWER);
+	TRY(arena_on_free(a, free_buf, &g->text));
+	TRY(arena_on_free(a, free_buf, &g->thinking));
+	TRY(arena_on_free(a, free_buf, &g->logprobs));
+	return arena_on_free(a, free_json, &g->calls);
+}
+
 static void read_params(struct gen *g)
 {
 	AUTO_BUF struct buf params = BUF(LIMIT_MANIFEST);
 	struct model_texts t = { .params = &params };
 	if (!model_store_texts(g->c->app->models, str_from(g->model.name), &t, NULL))
 		options_model(g->c, buf_str(&params), &g->options);
+}
+
+enum err gen_model(struct call *c, struct str name, char shown[LIMIT_MODEL_NAME + 1],
+	struct model_entry *ret)
+{
+	if (!name.len) {
+		TRY(model_store_default(c->app->models, shown));
+		if (!shown[0])
+			return err_set(&c->info, ERR_NOT_FOUND, "there is no model yet");
+	} else if (str_copy(name, shown, LIMIT_MODEL_NAME + 1)) {
+		return err_set(&c->info, ERR_INVALID, "the model's name is too long");
+	}
+	enum err e = model_store_find(c->app->models, str_from(shown), ret, NULL);
+	if (e == ERR_NOT_FOUND || e == ERR_INVALID)
+		return err_set(&c->info, ERR_NOT_FOUND, "model '%s' not found", shown);
+	return e;
 }
 
 enum err gen_new(struct call *c, struct str model, const char *what, const struct gen_form *form,
@@ -40,17 +67,8 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 	g->form = form;
 	g->start_ns = time_mono_ns();
 	g->created_s = time_now_ms() / 1000;
-	g->text = g->thinking = g->logprobs = BUF(LIMIT_ANSWER);
-	TRY(arena_on_free(c->arena, free_buf, &g->text));
-	TRY(arena_on_free(c->arena, free_buf, &g->thinking));
-	TRY(arena_on_free(c->arena, free_buf, &g->logprobs));
-	TRY(arena_on_free(c->arena, free_json, &g->calls));
-	if (str_copy(model, g->shown_model, sizeof g->shown_model))
-		return err_set(&c->info, ERR_INVALID, "the model's name is too long");
-	enum err e = model_store_find(c->app->models, model, &g->model, NULL);
-	if (e == ERR_NOT_FOUND || e == ERR_INVALID)
-		return err_set(&c->info, ERR_NOT_FOUND, "model '%s' not found", g->shown_model);
-	TRY(e);
+	TRY(own_answer(g));
+	TRY(gen_model(c, model, g->shown_model, &g->model));
 	if (g->model.gguf.embedding_model)
 		return err_set(&c->info, ERR_UNSUPPORTED, "\"%s\" does not support %s",
 			g->shown_model, what);
@@ -66,29 +84,81 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 	return OK;
 }
 
+enum err gen_choices(struct gen *g, unsigned n)
+{
+	struct gen_group *all = ARENA_NEW(g->c->arena, struct gen_group);
+	if (!all)
+		return ERR_NOMEM;
+	pthread_mutex_init(&all->lock, NULL);
+	all->n = n;
+	g->group = all;
+	all->of[0] = g;
+	for (unsigned i = 1; i < n; i++) {
+		struct gen *one = ARENA_NEW(g->c->arena, struct gen);
+		if (!one)
+			return ERR_NOMEM;
+		*one = *g;
+		one->index = i;
+		TRY(own_answer(one));
+		all->of[i] = one;
+	}
+	return OK;
+}
+
+bool gen_is_last(const struct gen *g)
+{
+	return !g->group || g->group->ended + 1 == g->group->n;
+}
+
 /* ---- events ---- */
+
+/* Who has the stream: one for all of a group. */
+static struct gen *front(struct gen *g)
+{
+	return g->group ? g->group->of[0] : g;
+}
+
+static void cancel_all(struct gen *g)
+{
+	unsigned n = g->group ? g->group->n : 1;
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t id = g->group ? g->group->of[i]->id : g->id;
+		if (id)
+			fleet_cancel(g->c->app->fleet, id);
+	}
+}
 
 static void send_piece(struct gen *g, struct buf *out)
 {
 	if (out->err || http_write(g->c->q, buf_str(out)))
-		fleet_cancel(g->c->app->fleet, g->id);
+		cancel_all(g);
 }
 
 static void on_gone(void *arg)
 {
-	struct gen *g = arg;
-	uint64_t id = g->id;
-	if (id)
-		fleet_cancel(g->c->app->fleet, id);
+	cancel_all(arg);
 }
 
 static void begin_stream(struct gen *g)
 {
+	g = front(g);
 	if (g->streaming)
 		return;
 	g->streaming = true;
 	call_warnings_header(g->c);
 	http_stream(g->c->q, 200, g->form->stream_type, on_gone, g);
+}
+
+static void warn_begun(struct gen *g, const struct fleet_event *e)
+{
+	if (g->n_ctx && g->options.num_ctx > g->n_ctx)
+		call_warn(g->c, "num_ctx %u is more than the %u tokens this model is loaded with",
+			g->options.num_ctx, g->n_ctx);
+	if (e->begun.truncated_tokens)
+		call_warn(g->c, "%u tokens of what came first were left out to fit the context",
+			e->begun.truncated_tokens);
+	if (e->gpu_missed)
+		call_warn(g->c, "this model runs on the processor: the GPU has no room for it");
 }
 
 static void on_begun(struct gen *g, const struct fleet_event *e)
@@ -103,16 +173,16 @@ static void on_begun(struct gen *g, const struct fleet_event *e)
 		(void)!!str_copy(str_sub(e->engine->template_hash, 0, 64), g->template_hash,
 			sizeof g->template_hash);
 	}
-	if (g->n_ctx && g->options.num_ctx > g->n_ctx)
-		call_warn(g->c, "num_ctx %u is more than the %u tokens this model is loaded with",
-			g->options.num_ctx, g->n_ctx);
-	if (e->begun.truncated_tokens)
-		call_warn(g->c, "%u tokens of the oldest messages were left out to fit the context",
-			e->begun.truncated_tokens);
-	if (e->gpu_missed)
-		call_warn(g->c, "this model runs on the processor: the GPU has no room for it");
-	if (g->stream)
-		begin_stream(g);
+	if (!g->index)
+		warn_begun(g, e);
+	if (!g->stream)
+		return;
+	begin_stream(g);
+	if (g->form->begun) {
+		AUTO_BUF struct buf out = BUF(PIECE_MAX);
+		g->form->begun(g, &out);
+		send_piece(g, &out);
+	}
 }
 
 static enum err keep_logprobs(struct gen *g, const struct gen_delta *d)
@@ -131,12 +201,13 @@ static enum err keep_logprobs(struct gen *g, const struct gen_delta *d)
 	return g->logprobs.err;
 }
 
-/* Comments in a stream of events, which clients skip: only OpenAI's form has them. While a model is
- * loaded nothing is sent, so that a failure still gets its status. */
+/* Comments in a stream of events, which clients skip: OpenAI's and Anthropic's forms are such.
+ * While a model is loaded nothing is sent, so that a failure still gets its status. */
 static void on_queued(struct gen *g, const struct fleet_event *e)
 {
 	AUTO_BUF struct buf out = BUF(256);
-	if (!g->stream || g->c->route->dialect != DIALECT_OPENAI || e->loading)
+	enum dialect d = g->c->route->dialect;
+	if (!g->stream || e->loading || g->index || (d != DIALECT_OPENAI && d != DIALECT_ANTHROPIC))
 		return;
 	begin_stream(g);
 	(void)buf_addf(&out, ": queued, position %u, estimate %lld ms\n\n", e->position,
@@ -150,7 +221,7 @@ static void on_delta(struct gen *g, const struct gen_delta *d)
 		return;
 	if (!g->stream) {
 		if (buf_add(d->thinking ? &g->thinking : &g->text, d->text) || keep_logprobs(g, d))
-			fleet_cancel(g->c->app->fleet, g->id);
+			cancel_all(g);
 		return;
 	}
 	AUTO_BUF struct buf out = BUF(PIECE_MAX + 8 * d->text.len + 2 * d->logprobs.len);
@@ -159,18 +230,33 @@ static void on_delta(struct gen *g, const struct gen_delta *d)
 	send_piece(g, &out);
 }
 
+/* Its last event. Whoever called lets the fleet's hold go, when `g` is not needed any more. */
 static void finish(struct gen *g)
 {
-	if (g->streaming)
+	struct gen *f = front(g);
+	bool last = gen_is_last(g) || g->group->failed;
+	if (g->group)
+		g->group->ended++;
+	if (f->streaming && last && !f->finished) {
+		f->finished = true;
 		http_finish(g->c->q);
-	http_release(g->c->q); /* the fleet's hold; `g` may be gone now */
+	}
+	g->over = true;
 }
 
 static void on_failed(struct gen *g, struct err_info *info)
 {
+	if (g->group && g->group->failed) { /* said already */
+		finish(g);
+		return;
+	}
+	if (g->group) {
+		g->group->failed = true;
+		cancel_all(g);
+	}
 	if (g->form->explain)
 		g->form->explain(g, info);
-	if (g->streaming) {
+	if (front(g)->streaming) {
 		AUTO_BUF struct buf out = BUF(PIECE_MAX);
 		g->form->failed(g, info, &out);
 		(void)!!http_write(g->c->q, buf_str(&out));
@@ -217,25 +303,31 @@ static void on_done(struct gen *g, const struct gen_done *d)
 		fail_with(g, ERR_ENGINE, STR("the engine's tool calls cannot be read"));
 		return;
 	}
+	if (g->group)
+		g->group->done[g->index] = (struct gen_done){ .reason = d->reason,
+			.prompt_tokens = d->prompt_tokens,
+			.cached_tokens = d->cached_tokens,
+			.answer_tokens = d->answer_tokens };
 	if (g->stream) {
 		begin_stream(g);
 		g->form->done(g, d, &out);
 		(void)!!http_write(g->c->q, buf_str(&out));
-	} else {
-		g->form->whole(g, d, &out);
+	} else if (gen_is_last(g)) {
+		g->form->whole(front(g), d, &out);
 		call_json(g->c, 200, &out);
 	}
 	finish(g);
 }
 
-static void sink(const struct fleet_event *e, void *arg)
+static void on_event(struct gen *g, const struct fleet_event *e)
 {
-	struct gen *g = arg;
 	switch (e->kind) {
 	case FLEET_QUEUED:
 		on_queued(g, e);
 		break;
-	case FLEET_EMBEDDED: /* of no generation */
+	case FLEET_EMBEDDED: /* of no generation, as the next two */
+	case FLEET_COUNTED:
+	case FLEET_TOKENED:
 	case FLEET_REWIND:   /* the fleet skips what was sent already */
 		break;
 	case FLEET_BEGUN:
@@ -248,21 +340,61 @@ static void sink(const struct fleet_event *e, void *arg)
 		on_done(g, &e->done);
 		break;
 	case FLEET_FAILED:
+		g->too_long = e->failed.prompt_tokens;
+		g->holds = e->failed.context_tokens;
 		fail_with(g, e->failed.code, e->failed.detail);
 		break;
 	}
 }
 
-enum err gen_start(struct gen *g, struct gen_request *r)
+static bool is_end(const struct fleet_event *e)
 {
-	struct call *c = g->c;
-	uint64_t id = 0;
+	return e->kind == FLEET_DONE || e->kind == FLEET_FAILED;
+}
+
+static void sink(const struct fleet_event *e, void *arg)
+{
+	struct gen *g = arg;
+	struct http_req *q = g->c->q;
+	struct gen_group *all = g->group;
+	if (all)
+		pthread_mutex_lock(&all->lock);
+	if (!all || !all->failed)
+		on_event(g, e);
+	else if (is_end(e))
+		finish(g);
+	bool over = g->over;
+	if (all)
+		pthread_mutex_unlock(&all->lock);
+	if (over)
+		http_release(q); /* the fleet's hold; `g` may be gone now */
+}
+
+static void count_sink(const struct fleet_event *e, void *arg)
+{
+	struct gen *g = arg;
+	AUTO_BUF struct buf out = BUF(PIECE_MAX);
+	if (e->kind == FLEET_FAILED) {
+		fail_with(g, e->failed.code, e->failed.detail);
+	} else if (e->kind == FLEET_DONE) {
+		fail_with(g, ERR_CANCELLED, STR("request canceled"));
+	} else if (e->kind == FLEET_COUNTED) {
+		g->form->counted(g, e->counted, &out);
+		call_json(g->c, 200, &out);
+		finish(g);
+	}
+	if (g->over)
+		http_release(g->c->q);
+}
+
+static void fill(struct gen *g, struct gen_request *r)
+{
 	r->sampling = g->options.sampling;
 	r->n_stop = g->options.n_stop;
 	for (unsigned i = 0; i < r->n_stop; i++)
 		r->stop[i] = g->options.stop[i];
 	r->max_context = g->options.num_ctx;
-	r->person = gen_person(&c->who);
+	r->person = gen_person(&g->c->who);
 	r->priority = g->options.priority;
 	r->deadline_ms = g->options.deadline_ms;
 	r->temporary = g->options.temporary;
@@ -270,21 +402,62 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	r->has_think_budget = g->options.think_budget >= 0;
 	r->think_budget = r->has_think_budget ? (uint32_t)g->options.think_budget : 0;
 	g->target.require_gpu = g->options.require_gpu;
-	http_hold(c->q); /* for the fleet, until DONE or FAILED */
-	http_later(c->q, on_gone, g);
-	enum err e = fleet_start(c->app->fleet, &g->target, r, sink, g, &id);
-	if (e) {
-		struct err_info info = { .code = e };
-		if (g->form->explain)
-			g->form->explain(g, &info);
-		c->info = info;
-		call_error(c, e); /* http_later() was said: the answer has to be given here */
-		http_release(c->q);
-		return OK;
+}
+
+/* To the fleet: an answer, or only the number of the prompt's tokens. False: it failed, and that
+ * was said: after http_later() the answer has to be given here. */
+static bool submit(struct gen *g, const struct gen_request *r, bool count)
+{
+	struct call *c = g->c;
+	uint64_t id = 0;
+	http_hold(c->q); /* for the fleet, until its last event */
+	enum err e = count ? fleet_count(c->app->fleet, &g->target, r, count_sink, g, &id)
+			   : fleet_start(c->app->fleet, &g->target, r, sink, g, &id);
+	if (!e) {
+		g->id = id;
+		return true;
 	}
-	g->id = id;
-	if (http_gone(c->q))
-		fleet_cancel(c->app->fleet, id);
+	struct err_info info = { .code = e };
+	on_failed(g, &info);
+	http_release(c->q);
+	return false;
+}
+
+/* Those that run already may end meanwhile, so each is started under the lock. */
+static void submit_group(struct gen_group *all, struct gen_request *r)
+{
+	int64_t seed = r->sampling.seed;
+	for (unsigned i = 0; i < all->n; i++) {
+		pthread_mutex_lock(&all->lock);
+		r->sampling.seed = seed < 0 ? seed : seed + i;
+		all->of[i]->target = all->of[0]->target;
+		if (all->failed)
+			all->ended++;
+		else
+			(void)submit(all->of[i], r, false);
+		pthread_mutex_unlock(&all->lock);
+	}
+}
+
+enum err gen_start(struct gen *g, struct gen_request *r)
+{
+	fill(g, r);
+	http_later(g->c->q, on_gone, g);
+	if (g->group)
+		submit_group(g->group, r);
+	else
+		(void)submit(g, r, false);
+	if (http_gone(g->c->q))
+		cancel_all(g);
+	return OK;
+}
+
+enum err gen_count(struct gen *g, struct gen_request *r)
+{
+	fill(g, r);
+	http_later(g->c->q, on_gone, g);
+	if (submit(g, r, true) && http_gone(g->c->q))
+		cancel_all(g);
 	return OK;
 }
 

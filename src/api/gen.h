@@ -11,9 +11,11 @@
 #include "models/store.h"
 
 struct gen;
+struct gen_group;
 /* How an API writes. `out` gets bytes as they go to the client. */
 struct gen_form {
 	const char *stream_type; /* media type of a stream */
+	void (*begun)(struct gen *g, struct buf *out); /* a stream begins; NULL: with the text */
 	void (*delta)(struct gen *g, const struct gen_delta *d, struct buf *out);
 	void (*done)(
 		struct gen *g, const struct gen_done *d, struct buf *out); /* end of a stream */
@@ -21,6 +23,8 @@ struct gen_form {
 	void (*failed)(struct gen *g, const struct err_info *e, struct buf *out); /* mid-stream */
 	/* Texts that this API's clients match on; NULL leaves info as it is. */
 	void (*explain)(struct gen *g, struct err_info *e);
+	/* After gen_count(): how many tokens the prompt has. NULL: nobody counts. */
+	void (*counted)(struct gen *g, uint64_t tokens, struct buf *out);
 };
 struct gen {
 	struct call *c;
@@ -36,21 +40,47 @@ struct gen {
 	int64_t start_ns, created_s;
 	bool begun, streaming;
 	struct gen_begun told;
+	uint32_t too_long, holds; /* ERR_CONTEXT: tokens of the prompt, of the context */
 	int64_t load_ns;
 	uint32_t n_ctx;
 	char build[64], template_hash[65];
 	struct buf text, thinking; /* of an answer in one piece */
 	struct buf logprobs;       /* of an answer in one piece: a JSON array, or empty */
 	json_t *calls;             /* at the end: [{id, name, arguments}]; NULL none; owned */
+	unsigned index;            /* of several answers to one request */
+	struct gen_group *group;   /* NULL: one answer */
+	bool over, finished;
 };
 
+/* Several answers to one request, in parallel. Everything by the fleet's thread and, while they are
+ * started, by the worker's: under `lock`. */
+enum { GEN_CHOICES_MAX = 8 };
+struct gen_group {
+	pthread_mutex_t lock;
+	struct gen *of[GEN_CHOICES_MAX];
+	struct gen_done done[GEN_CHOICES_MAX]; /* of those that have ended; without the strings */
+	unsigned n, ended;
+	bool failed; /* one did: the others are cancelled, and say nothing more */
+};
+
+/* Finds a model by the name that a client gave; none: the default one. `shown` is set also on
+ * ERR_NOT_FOUND. Errors: ERR_NOT_FOUND, ERR_INVALID, and the store's. */
+enum err gen_model(struct call *c, struct str name, char shown[LIMIT_MODEL_NAME + 1],
+	struct model_entry *ret);
 /* Finds the model and its own params. `what` is "chat" or "generate": for the error of a model that
  * cannot. Errors: ERR_NOT_FOUND, ERR_INVALID, ERR_NOMEM, ERR_UNSUPPORTED. */
 enum err gen_new(struct call *c, struct str model, const char *what, const struct gen_form *form,
 	struct gen **ret);
+/* Makes g the first of n answers, 2 to GEN_CHOICES_MAX, to what gen_start() is given: form->delta
+ * and ->done are called for each, ->whole once for the first when all are there. Seeds count up.
+ * Errors: ERR_NOMEM. */
+enum err gen_choices(struct gen *g, unsigned n);
+bool gen_is_last(const struct gen *g); /* in ->done: no other of its group still runs */
 /* Starts. What g->options says, and whose request it is, are filled into `r` here.
  * Errors: ERR_BUSY, ERR_NOMEM: then nothing was answered. */
 enum err gen_start(struct gen *g, struct gen_request *r);
+/* The same without an answer: form->counted gets the tokens of the prompt. Errors: as above. */
+enum err gen_count(struct gen *g, struct gen_request *r);
 uint64_t gen_person(const struct subject *s); /* a stable number, for fairness and the cache */
 const char *gen_reason_text(enum gen_reason r); /* "stop", "length" */
 /* The text of a JSON value in the request's arena. Errors: ERR_NOMEM, ERR_LIMIT. */

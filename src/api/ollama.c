@@ -282,6 +282,20 @@ enum err ollama_delete(struct call *c)
 	return OK;
 }
 
+enum err ollama_copy(struct call *c)
+{
+	json_t *body;
+	struct str from = STR_NONE, to = STR_NONE;
+	struct model_entry m;
+	TRY(call_body(c, &body));
+	TRY(json_want_str(body, "source", true, &from, &c->info));
+	TRY(json_want_str(body, "destination", true, &to, &c->info));
+	TRY(not_found(c, from, model_store_find(c->app->models, from, &m, NULL)));
+	TRY(model_store_copy(c->app->models, from, to, &c->info));
+	http_reply(c->q, 200, NULL, STR(""));
+	return OK;
+}
+
 /* ---- blobs ---- */
 
 static enum err blob_digest(struct call *c, char hex[65])

@@ -192,6 +192,9 @@ static void explain(struct gen *g, struct err_info *e)
 	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "does not support thinking"))
 		(void)err_set(
 			e, ERR_UNSUPPORTED, "\"%s\" does not support thinking", g->shown_model);
+	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "cannot fill in"))
+		(void)err_set(
+			e, ERR_UNSUPPORTED, "\"%s\" does not support insert", g->shown_model);
 	if (e->code == ERR_BUSY || e->code == ERR_QUEUE)
 		(void)err_set(e, e->code,
 			"server busy, please try again.  maximum pending requests exceeded");
@@ -199,10 +202,18 @@ static void explain(struct gen *g, struct err_info *e)
 		(void)err_set(e, ERR_ENGINE, "an error was encountered while running the model");
 }
 
-static const struct gen_form chat_form = { "application/x-ndjson", chat_delta, chat_done,
-	chat_whole, failed, explain };
-static const struct gen_form generate_form = { "application/x-ndjson", generate_delta,
-	generate_done, generate_whole, failed, explain };
+static const struct gen_form chat_form = { .stream_type = "application/x-ndjson",
+	.delta = chat_delta,
+	.done = chat_done,
+	.whole = chat_whole,
+	.failed = failed,
+	.explain = explain };
+static const struct gen_form generate_form = { .stream_type = "application/x-ndjson",
+	.delta = generate_delta,
+	.done = generate_done,
+	.whole = generate_whole,
+	.failed = failed,
+	.explain = explain };
 
 /* ---- load and unload: an empty prompt ---- */
 
@@ -501,8 +512,6 @@ static enum err read_generate_only(
 		return err_set(&c->info, ERR_UNSUPPORTED,
 			"a template in the request is not supported: the "
 			"model's own is used");
-	if (there(json_object_get(body, "suffix")))
-		return cannot(g, "insert");
 	TRY(pictures_add_list(pictures, json_object_get(body, "images"), 0));
 	if (pictures->n && !g->model.projector_digest[0])
 		return cannot(g, "vision");
@@ -514,33 +523,45 @@ static enum err read_generate_only(
 	return OK;
 }
 
+/* Without the template: a text that goes on, or with a suffix what stands before that. */
+static enum err start_text(struct gen *g, struct gen_request *r, struct str prompt,
+	struct str suffix, const struct pictures *pictures)
+{
+	if (suffix.len && pictures->n)
+		return err_set(&g->c->info, ERR_INVALID, "suffix does not go with images");
+	r->kind = suffix.len ? GEN_INFILL : GEN_PROMPT;
+	r->raw = !suffix.len;
+	r->input = prompt;
+	r->suffix = suffix;
+	return gen_start(g, r);
+}
+
 enum err ollama_generate(struct call *c)
 {
 	json_t *body;
 	struct gen *g;
 	struct gen_request r = { .kind = GEN_CHAT };
 	struct gen_messages *out;
-	struct str prompt = STR(""), system = STR(""), share;
+	struct str prompt = STR(""), system = STR(""), suffix = STR(""), share;
 	struct pictures *pictures;
 	bool raw = false;
 	TRY(begin(c, "generate", &generate_form, &body, &g));
 	TRY(pictures_new(c, &pictures));
 	TRY(json_want_str(body, "prompt", false, &prompt, &c->info));
 	TRY(json_want_str(body, "system", false, &system, &c->info));
+	TRY(json_want_str(body, "suffix", false, &suffix, &c->info));
 	TRY(json_want_bool(body, "raw", false, &raw, &c->info));
 	TRY(read_common(g, body, &r));
 	TRY(read_generate_only(g, body, raw, pictures));
 	TRY(gen_share(g, body, "share", &share));
 	if (share.len && (raw || !system.len))
 		call_warn(c, "\"share\" has no effect: it is for \"system\", which is not there");
-	if (!prompt.len)
+	if (suffix.len && system.len)
+		call_warn(c, "\"system\" has no effect together with \"suffix\"");
+	if (!prompt.len && !suffix.len)
 		return load_or_unload(g);
-	if (raw) {
-		r.kind = GEN_PROMPT;
-		r.raw = true;
-		r.input = prompt;
-		return gen_start(g, &r);
-	}
+	if (raw || suffix.len)
+		return start_text(g, &r, prompt, suffix, pictures);
 	TRY(gen_messages_new(c, &out));
 	if (system.len)
 		gen_message_add(out, STR("system"), system, share);

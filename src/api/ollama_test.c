@@ -220,8 +220,10 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		{ "/api/generate",
 			"{\"model\":\"tiny\",\"prompt\":\"a\",\"raw\":true,\"system\":\"s\"}", 400,
 			"raw mode does not support template, system, or context" },
-		{ "/api/generate", "{\"model\":\"tiny\",\"suffix\":\"x\"}", 400,
-			"\"tiny\" does not support insert" },
+		{ "/api/generate",
+			"{\"model\":\"tiny\",\"prompt\":\"NOFIM\",\"suffix\":\"x\","
+			"\"stream\":false}",
+			400, "\"tiny\" does not support insert" },
 		{ "/api/chat",
 			"{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\","
 			"\"content\":\"BUSY\"}]}",

@@ -2,10 +2,9 @@
  * Source: OpenAI API reference "Chat completions" and its streaming events. What is not done is an
  * error that names the field; what has no effect is a warning. */
 #include "api/errors.h"
-#include "api/gen.h"
+#include "api/openai.h"
 #include "api/pictures.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #include "base/limits.h"
@@ -16,20 +15,11 @@ struct chat {
 
 /* ---- what goes out ---- */
 
-static void fingerprint(const struct gen *g, char dst[96])
-{
-	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest,
-		g->build[0] ? g->build : "unknown");
-	for (char *p = dst; *p; p++)
-		if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_')
-			*p = '-';
-}
-
 static void head(struct gen *g, const char *object, struct jw *w, struct buf *out)
 {
 	char id[48], fp[96];
 	snprintf(id, sizeof id, "chatcmpl-%.*s", STR_ARG(http_request_id(g->c->q)));
-	fingerprint(g, fp);
+	openai_fingerprint(g, fp);
 	jw_init(w, out);
 	jw_obj(w);
 	jw_kstr(w, "id", str_from(id));
@@ -37,20 +27,6 @@ static void head(struct gen *g, const char *object, struct jw *w, struct buf *ou
 	jw_ki64(w, "created", g->created_s);
 	jw_kstr(w, "model", str_from(g->shown_model));
 	jw_kstr(w, "system_fingerprint", str_from(fp));
-}
-
-static void usage(const struct gen_done *d, struct jw *w)
-{
-	jw_key(w, "usage");
-	jw_obj(w);
-	jw_ki64(w, "prompt_tokens", d->prompt_tokens);
-	jw_ki64(w, "completion_tokens", d->answer_tokens);
-	jw_ki64(w, "total_tokens", (int64_t)d->prompt_tokens + d->answer_tokens);
-	jw_key(w, "prompt_tokens_details");
-	jw_obj(w);
-	jw_ki64(w, "cached_tokens", d->cached_tokens);
-	jw_end(w);
-	jw_end(w);
 }
 
 static void begin_event(struct gen *g, struct jw *w, struct buf *out)
@@ -114,7 +90,7 @@ static void chunk(struct gen *g, const struct gen_delta *d, const char *reason, 
 	jw_key(&w, "choices");
 	jw_arr(&w);
 	jw_obj(&w);
-	jw_ki64(&w, "index", 0);
+	jw_ki64(&w, "index", g->index);
 	jw_key(&w, "delta");
 	jw_obj(&w);
 	jw_kstr(&w, "role", STR("assistant"));
@@ -157,12 +133,14 @@ static void on_done(struct gen *g, const struct gen_done *d, struct buf *out)
 	if (g->calls)
 		chunk(g, NULL, NULL, out);
 	chunk(g, NULL, finish_reason(g, d), out);
+	if (!gen_is_last(g))
+		return;
 	if (chat->include_usage) {
 		begin_event(g, &w, out);
 		jw_key(&w, "choices");
 		jw_arr(&w);
 		jw_end(&w);
-		usage(d, &w);
+		openai_usage(g, d, &w);
 		end_event(&w, out);
 	}
 	(void)buf_add(out, STR("data: [DONE]\n\n"));
@@ -182,30 +160,38 @@ static void whole_logprobs(const struct gen *g, struct jw *w)
 	jw_end(w);
 }
 
-static void on_whole(struct gen *g, const struct gen_done *d, struct buf *out)
+static void choice(const struct gen *g, const struct gen_done *d, struct jw *w)
 {
 	struct str text = buf_str(&g->text), thinking = buf_str(&g->thinking);
+	jw_obj(w);
+	jw_ki64(w, "index", g->index);
+	jw_key(w, "message");
+	jw_obj(w);
+	jw_kstr(w, "role", STR("assistant"));
+	jw_kstr(w, "content", text.len ? text : g->calls ? STR_NONE : STR(""));
+	if (thinking.len)
+		jw_kstr(w, "reasoning", thinking);
+	if (g->calls)
+		put_calls(g, w);
+	jw_kstr(w, "refusal", STR_NONE);
+	jw_end(w);
+	whole_logprobs(g, w);
+	jw_kstr(w, "finish_reason", str_from(finish_reason(g, d)));
+	jw_end(w);
+}
+
+static void on_whole(struct gen *g, const struct gen_done *d, struct buf *out)
+{
 	struct jw w;
 	head(g, "chat.completion", &w, out);
 	jw_key(&w, "choices");
 	jw_arr(&w);
-	jw_obj(&w);
-	jw_ki64(&w, "index", 0);
-	jw_key(&w, "message");
-	jw_obj(&w);
-	jw_kstr(&w, "role", STR("assistant"));
-	jw_kstr(&w, "content", text.len ? text : g->calls ? STR_NONE : STR(""));
-	if (thinking.len)
-		jw_kstr(&w, "reasoning", thinking);
-	if (g->calls)
-		put_calls(g, &w);
-	jw_kstr(&w, "refusal", STR_NONE);
+	if (!g->group)
+		choice(g, d, &w);
+	for (unsigned i = 0; g->group && i < g->group->n; i++)
+		choice(g->group->of[i], &g->group->done[i], &w);
 	jw_end(&w);
-	whole_logprobs(g, &w);
-	jw_kstr(&w, "finish_reason", str_from(finish_reason(g, d)));
-	jw_end(&w);
-	jw_end(&w);
-	usage(d, &w);
+	openai_usage(g, d, &w);
 	gen_origin_json(g, &w);
 	call_warnings_json(g->c, &w);
 	jw_end(&w);
@@ -235,8 +221,12 @@ static void explain(struct gen *g, struct err_info *e)
 			g->c->param = fields[i].param;
 }
 
-static const struct gen_form form = { "text/event-stream", on_delta, on_done, on_whole, on_failed,
-	explain };
+static const struct gen_form form = { .stream_type = "text/event-stream",
+	.delta = on_delta,
+	.done = on_done,
+	.whole = on_whole,
+	.failed = on_failed,
+	.explain = explain };
 
 /* ---- what comes in ---- */
 
@@ -344,12 +334,6 @@ static enum err read_numbers(struct call *c, const json_t *body, struct gen *g)
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		TRY(options_number(c, numbers[i].field, numbers[i].option,
 			json_object_get(body, numbers[i].field), &g->options));
-	int64_t n = 1;
-	c->param = "n";
-	TRY(json_want_i64(body, "n", false, INT64_MIN, INT64_MAX, &n, &c->info));
-	if (n != 1)
-		return bad(c, "n", ERR_UNSUPPORTED, "only n = 1 is supported");
-	c->param = NULL;
 	const json_t *max = json_object_get(body, "max_tokens");
 	const json_t *newer = json_object_get(body, "max_completion_tokens");
 	if ((json_is_number(max) && json_number_value(max) < 1) ||
@@ -463,79 +447,12 @@ static enum err read_think(struct call *c, const json_t *body, struct gen *g, st
 	return OK;
 }
 
-/* {"token id": -100..100}. */
-static enum err read_bias(struct call *c, const json_t *body, struct gen_request *r)
-{
-	json_t *map = NULL, *v;
-	const char *key;
-	size_t n = 0;
-	c->param = "logit_bias";
-	TRY(json_want_obj(body, "logit_bias", false, &map, &c->info));
-	if (json_object_size(map) > GEN_BIAS_MAX)
-		return bad(c, "logit_bias", ERR_INVALID, "logit_bias may name 1024 tokens");
-	int32_t *pairs = map ? ARENA_ARRAY(c->arena, int32_t, 2 * json_object_size(map) + 1) : NULL;
-	if (map && !pairs)
-		return ERR_NOMEM;
-	json_object_foreach(map, key, v)
-	{
-		uint64_t id = 0;
-		double bias = json_number_value(v);
-		if (str_to_u64(str_from(key), &id) || id > INT32_MAX)
-			return bad(c, "logit_bias", ERR_INVALID, "logit_bias: keys are token ids");
-		if (!json_is_number(v) || !(bias >= -100 && bias <= 100))
-			return bad(c, "logit_bias", ERR_INVALID,
-				"logit_bias: values must be from -100 to 100");
-		pairs[2 * n] = (int32_t)id;
-		pairs[2 * n++ + 1] = (int32_t)(bias * 1000);
-	}
-	r->bias = pairs;
-	r->n_bias = n;
-	c->param = NULL;
-	return OK;
-}
-
 static enum err read_grammar(struct call *c, const json_t *body, struct gen_request *r)
 {
 	c->param = "grammar";
 	TRY(json_want_str(body, "grammar", false, &r->grammar, &c->info));
 	if (r->grammar.ptr && !r->grammar.len)
 		return bad(c, "grammar", ERR_INVALID, "grammar: is empty");
-	c->param = NULL;
-	return OK;
-}
-
-static enum err read_stream(struct call *c, const json_t *body, struct gen *g, struct chat *chat)
-{
-	json_t *options = NULL;
-	c->param = "stream";
-	TRY(json_want_bool(body, "stream", false, &g->stream, &c->info));
-	c->param = "stream_options";
-	TRY(json_want_obj(body, "stream_options", false, &options, &c->info));
-	if (options && !g->stream)
-		return bad(c, "stream_options", ERR_INVALID,
-			"stream_options is only allowed with stream");
-	if (options)
-		TRY(json_want_bool(
-			options, "include_usage", false, &chat->include_usage, &c->info));
-	c->param = NULL;
-	return OK;
-}
-
-/* When it has to be ready: "flex" waits for whatever is more urgent. */
-static enum err read_run(struct call *c, const json_t *body, struct gen *g)
-{
-	struct str tier = STR_NONE;
-	c->param = "service_tier";
-	TRY(json_want_str(body, "service_tier", false, &tier, &c->info));
-	if (str_eq(tier, STR("flex")))
-		g->options.priority = 2;
-	else if (str_eq(tier, STR("priority")))
-		call_warn(c, "\"service_tier\": requests without it are first already");
-	else if (tier.len && !str_eq(tier, STR("auto")) && !str_eq(tier, STR("default")))
-		return bad(c, "service_tier", ERR_INVALID,
-			"service_tier must be auto, default, flex or priority");
-	c->param = "temporary";
-	TRY(options_run(c, body, &g->options));
 	c->param = NULL;
 	return OK;
 }
@@ -678,12 +595,22 @@ static enum err read_messages(struct gen *g, const json_t *body, struct gen_requ
 	return OK;
 }
 
+static enum err read_n(struct call *c, const json_t *body, int64_t *ret)
+{
+	c->param = "n";
+	if (json_want_i64(body, "n", false, 1, GEN_CHOICES_MAX, ret, NULL))
+		return err_set(&c->info, ERR_INVALID, "n must be from 1 to %d", GEN_CHOICES_MAX);
+	c->param = NULL;
+	return OK;
+}
+
 enum err openai_chat(struct call *c)
 {
 	json_t *body;
 	struct gen *g;
 	struct gen_request r = { .kind = GEN_CHAT };
 	struct str model = STR_NONE;
+	int64_t n = 1;
 	TRY(call_body(c, &body));
 	c->param = "model";
 	TRY(json_want_str(body, "model", false, &model, &c->info));
@@ -696,16 +623,19 @@ enum err openai_chat(struct call *c)
 		return ERR_NOMEM;
 	g->of_form = chat;
 	TRY(check_fields(c, body));
-	TRY(read_stream(c, body, g, chat));
+	TRY(openai_stream(g, body, &chat->include_usage));
 	TRY(read_numbers(c, body, g));
 	TRY(options_stop(c, json_object_get(body, "stop"), &g->options));
 	TRY(read_format(c, body, &r));
-	TRY(read_run(c, body, g));
+	TRY(openai_run(g, body));
 	TRY(read_grammar(c, body, &r));
 	TRY(read_tools(c, body, &r));
 	TRY(read_think(c, body, g, &r));
-	TRY(read_bias(c, body, &r));
+	TRY(openai_bias(c, body, &r));
 	TRY(gen_logprobs(c, body, &r));
+	TRY(read_n(c, body, &n));
 	TRY(read_messages(g, body, &r));
+	if (n > 1)
+		TRY(gen_choices(g, (unsigned)n));
 	return gen_start(g, &r);
 }

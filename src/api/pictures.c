@@ -55,7 +55,7 @@ static enum err hash_of(const struct picture *p, uint8_t ret[SHA256_LEN])
 	return OK;
 }
 
-static enum err add(struct pictures *p, const char *where, struct str base64)
+enum err pictures_add_base64(struct pictures *p, const char *where, struct str base64)
 {
 	struct err_info *info = &p->c->info, why = { .code = OK };
 	AUTO_BUF struct buf bytes = BUF(LIMIT_HTTP_BODY);
@@ -103,7 +103,7 @@ enum err pictures_add_list(struct pictures *p, const json_t *list, size_t at)
 			return err_set(&p->c->info, ERR_INVALID, "%s must be a string", where);
 		if (str_starts(s, STR("data:")))
 			s = data_of(s);
-		TRY(add(p, where, s));
+		TRY(pictures_add_base64(p, where, s));
 	}
 	return OK;
 }
@@ -124,5 +124,5 @@ enum err pictures_add_part(struct pictures *p, const json_t *part, size_t at, si
 			"%s: a picture comes as \"data:image/png;base64,..\"; addresses are not "
 			"fetched",
 			where);
-	return add(p, where, data_of(s));
+	return pictures_add_base64(p, where, data_of(s));
 }

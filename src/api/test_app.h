@@ -6,6 +6,7 @@
 #include "api/call.h"
 #include "http/test_client.h"
 #include "proto/embed.h"
+#include "proto/tokens.h"
 #include "tests/test.h"
 
 struct test_app {
@@ -36,10 +37,13 @@ int call_raw(const struct test_app *t, const char *request, struct buf *head, st
 struct fakes {
 	bool run_nothing; /* fleet and pulls record and say ERR_BUSY: no threads */
 	/* fleet: what the prompt says decides: FAIL BUSY CONTEXT SLOW THINK LENGTH CALLS BADCALLS
-	 * PROBS; else "Hello" */
+	 * PROBS STOPPED NOFIM CROWD; else "Hello" */
 	struct gen_request last;    /* scalars; strings below */
 	struct embed_request embed; /* scalars */
+	struct tokens_request tokens; /* scalars */
 	char input[65536], schema[4096], stops[512], tools[4096], choice[128], grammar[512];
+	char suffix[512], lead[512], extra[512];
+	int64_t seeds[8]; /* of what was started, by order */
 	int32_t bias[8];
 	int64_t keep_alive_ms;
 	_Atomic int started, cancelled, loads, unloads, ended, purges;
@@ -51,7 +55,7 @@ struct fakes {
 	enum err audit_error;
 	/* models */
 	char params[1024], system[1024];
-	_Atomic int deleted;
+	_Atomic int deleted, copied;
 	char uploaded[256];
 };
 extern struct fakes fakes;

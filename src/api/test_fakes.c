@@ -10,6 +10,7 @@
 #include "models/fleet.h"
 #include "models/fleet_db.h"
 #include "models/fleet_embed.h"
+#include "models/fleet_tokens.h"
 #include "models/pull.h"
 #include "models/store.h"
 #include "net/egress_client.h"
@@ -38,6 +39,7 @@ struct job {
 	char input[4096];
 	uint64_t id;
 	struct fleet_model model;
+	unsigned n_stop;
 };
 static _Atomic uint64_t next_id = 1;
 static _Atomic bool cancelled_ids[4096];
@@ -80,6 +82,8 @@ static void end(struct job *j, enum gen_reason reason)
 			    "{\"id\":\"call_2\",\"name\":\"g\",\"arguments\":{}}]");
 		e.done.warnings = STR("first\nsecond");
 	}
+	if (strstr(j->input, "STOPPED"))
+		e.done.stop = (uint8_t)j->n_stop; /* by the last of them */
 	if (strstr(j->input, "BADCALLS"))
 		e.done.calls = STR("[{]");
 	tell(j, e);
@@ -88,7 +92,10 @@ static void end(struct job *j, enum gen_reason reason)
 static void fail(struct job *j, enum err code, const char *detail)
 {
 	struct fleet_event e = { .kind = FLEET_FAILED };
-	e.failed = (struct gen_failed){ .code = code, .detail = str_from(detail) };
+	e.failed = (struct gen_failed){ .code = code,
+		.detail = str_from(detail),
+		.prompt_tokens = code == ERR_CONTEXT ? 5000 : 0,
+		.context_tokens = code == ERR_CONTEXT ? 4096 : 0 };
 	tell(j, e);
 }
 
@@ -103,6 +110,11 @@ static void play(struct job *j)
 	}
 	if (strstr(j->input, "NOTHINK")) {
 		fail(j, ERR_UNSUPPORTED, "this model does not support thinking");
+		return;
+	}
+	if (strstr(j->input, "NOFIM")) {
+		fail(j, ERR_UNSUPPORTED,
+			"this model cannot fill in between two texts: it has no FIM prefix token");
 		return;
 	}
 	struct fleet_event e = { .kind = FLEET_BEGUN, .engine = &info, .load_ns = 77 };
@@ -139,25 +151,22 @@ static void *job_main(void *arg)
 	return NULL;
 }
 
-enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
-	fleet_sink sink, void *arg, uint64_t *ret_id)
+static void copy_text(struct str s, char *dst, size_t size)
 {
-	(void)f;
-	struct job *j;
-	pthread_t t;
-	if (str_find(g->input, STR("BUSY"), 0) != SIZE_MAX)
-		return ERR_QUEUE;
+	(void)!!str_copy(str_sub(s, 0, size - 1), dst, size);
+}
+
+static void record(const struct fleet_model *m, const struct gen_request *g)
+{
 	fakes.last = *g;
-	(void)!!str_copy(
-		str_sub(g->input, 0, sizeof fakes.input - 1), fakes.input, sizeof fakes.input);
-	(void)!!str_copy(
-		str_sub(g->schema, 0, sizeof fakes.schema - 1), fakes.schema, sizeof fakes.schema);
-	(void)!!str_copy(
-		str_sub(g->tools, 0, sizeof fakes.tools - 1), fakes.tools, sizeof fakes.tools);
-	(void)!!str_copy(str_sub(g->tool_choice, 0, sizeof fakes.choice - 1), fakes.choice,
-		sizeof fakes.choice);
-	(void)!!str_copy(str_sub(g->grammar, 0, sizeof fakes.grammar - 1), fakes.grammar,
-		sizeof fakes.grammar);
+	copy_text(g->input, fakes.input, sizeof fakes.input);
+	copy_text(g->schema, fakes.schema, sizeof fakes.schema);
+	copy_text(g->tools, fakes.tools, sizeof fakes.tools);
+	copy_text(g->tool_choice, fakes.choice, sizeof fakes.choice);
+	copy_text(g->grammar, fakes.grammar, sizeof fakes.grammar);
+	copy_text(g->suffix, fakes.suffix, sizeof fakes.suffix);
+	copy_text(g->lead, fakes.lead, sizeof fakes.lead);
+	copy_text(g->extra, fakes.extra, sizeof fakes.extra);
 	for (size_t i = 0; i < 2 * g->n_bias && i < 8; i++)
 		fakes.bias[i] = g->bias[i];
 	fakes.stops[0] = 0;
@@ -165,15 +174,108 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 		snprintf(fakes.stops + strlen(fakes.stops),
 			sizeof fakes.stops - strlen(fakes.stops), "%.*s|", STR_ARG(g->stop[i]));
 	fakes.keep_alive_ms = m->keep_alive_ms;
-	if (fakes.run_nothing)
-		return ERR_BUSY;
-	j = mem_zalloc(1, sizeof *j);
+}
+
+static struct job *new_job(const struct fleet_model *m, fleet_sink sink, void *arg)
+{
+	struct job *j = mem_zalloc(1, sizeof *j);
 	*j = (struct job){ .sink = sink, .arg = arg, .id = next_id++, .model = *m };
-	(void)!!str_copy(str_sub(g->input, 0, sizeof j->input - 1), j->input, sizeof j->input);
+	return j;
+}
+
+static void run_job(struct job *j, void *(*fn)(void *), uint64_t *ret_id)
+{
+	pthread_t t;
 	fakes.started++;
 	*ret_id = j->id;
-	CHECK_OK(thread_start("fake-fleet", 256 * 1024, job_main, j, &t));
+	CHECK_OK(thread_start("fake-fleet", 256 * 1024, fn, j, &t));
 	pthread_detach(t);
+}
+
+enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
+	fleet_sink sink, void *arg, uint64_t *ret_id)
+{
+	(void)f;
+	if (str_find(g->input, STR("BUSY"), 0) != SIZE_MAX)
+		return ERR_QUEUE;
+	/* the second of several has no place any more */
+	if (str_find(g->input, STR("CROWD"), 0) != SIZE_MAX && fakes.started)
+		return ERR_QUEUE;
+	record(m, g);
+	fakes.seeds[fakes.started % 8] = g->sampling.seed;
+	if (fakes.run_nothing)
+		return ERR_BUSY;
+	struct job *j = new_job(m, sink, arg);
+	j->n_stop = g->n_stop;
+	copy_text(g->input, j->input, sizeof j->input);
+	run_job(j, job_main, ret_id);
+	return OK;
+}
+
+/* A prompt has 26 tokens. */
+static void *count_main(void *arg)
+{
+	struct job *j = arg;
+	nap(2);
+	if (strstr(j->input, "FAIL"))
+		fail(j, ERR_ENGINE, "");
+	else
+		tell(j, (struct fleet_event){ .kind = FLEET_COUNTED, .counted = 26 });
+	fakes.ended++;
+	mem_free(j);
+	return NULL;
+}
+
+enum err fleet_count(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
+	fleet_sink sink, void *arg, uint64_t *ret_id)
+{
+	(void)f;
+	record(m, g);
+	if (fakes.run_nothing || str_find(g->input, STR("BUSY"), 0) != SIZE_MAX)
+		return ERR_QUEUE;
+	struct job *j = new_job(m, sink, arg);
+	copy_text(g->input, j->input, sizeof j->input);
+	run_job(j, count_main, ret_id);
+	return OK;
+}
+
+/* A text's tokens are its bytes; of others the bytes are the text. */
+static void *tokens_main(void *arg)
+{
+	struct job *j = arg;
+	int32_t ids[64], lens[64];
+	size_t n = strlen(j->input);
+	nap(2);
+	for (size_t i = 0; i < n && i < 64; i++) {
+		ids[i] = (unsigned char)j->input[i];
+		lens[i] = 1;
+	}
+	if (strstr(j->input, "FAIL"))
+		fail(j, ERR_INVALID, "tokens[0]: no");
+	else
+		tell(j,
+			(struct fleet_event){ .kind = FLEET_TOKENED,
+				.load_ns = 77,
+				.tokened = { ids, lens, n, str_from(j->input) } });
+	fakes.ended++;
+	mem_free(j);
+	return NULL;
+}
+
+enum err fleet_tokens(struct fleet *f, const struct fleet_model *m, const struct tokens_request *q,
+	fleet_sink sink, void *arg, uint64_t *ret_id)
+{
+	(void)f;
+	if (fakes.run_nothing || str_find(q->text, STR("BUSY"), 0) != SIZE_MAX)
+		return ERR_QUEUE;
+	CHECK(q->text.len < 64 && q->n_tokens < 64);
+	fakes.tokens = *q; /* its scalars */
+	fakes.keep_alive_ms = m->keep_alive_ms;
+	struct job *j = new_job(m, sink, arg);
+	copy_text(q->text, j->input, sizeof j->input);
+	for (size_t i = 0; i < q->n_tokens; i++)
+		j->input[i] = (char)q->tokens[i];
+	run_job(j, tokens_main, ret_id);
 	return OK;
 }
 
@@ -496,6 +598,16 @@ enum err model_store_delete(struct model_store *s, struct str name, struct err_i
 	return OK;
 }
 
+enum err model_store_copy(
+	struct model_store *s, struct str from, struct str to, struct err_info *info)
+{
+	(void)s, (void)from;
+	if (str_find_byte(to, ' ', 0) != SIZE_MAX)
+		return err_set(info, ERR_INVALID, "the new name is not valid");
+	fakes.copied++;
+	return OK;
+}
+
 enum err model_store_create(struct model_store *s, const json_t *request,
 	void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
 {
@@ -630,110 +742,4 @@ enum err egress_client_policy(struct egress_client *c, const struct allow *a)
 {
 	(void)c, (void)a;
 	return OK;
-}
-
-/* ---- the keeper: a thread at the other end of a real channel ---- */
-
-static pthread_mutex_t audit_lock = PTHREAD_MUTEX_INITIALIZER;
-
-bool fakes_audited(const char *text)
-{
-	bool found = false;
-	for (int i = 0; i < 200 && !found; i++) { /* how it ended is written after the reply */
-		pthread_mutex_lock(&audit_lock);
-		found = strstr(fakes.audit_log, text) != NULL;
-		pthread_mutex_unlock(&audit_lock);
-		if (!found)
-			nap(5);
-	}
-	return found;
-}
-
-bool fakes_never_audited(const char *text)
-{
-	pthread_mutex_lock(&audit_lock);
-	bool found = strstr(fakes.audit_log, text) != NULL;
-	pthread_mutex_unlock(&audit_lock);
-	return !found;
-}
-
-static void take_audit(struct ipc_in *m)
-{
-	uint64_t n = ipc_get_u64(m);
-	pthread_mutex_lock(&audit_lock);
-	for (uint64_t i = 0; i < n; i++) {
-		struct str event = ipc_get_str(m);
-		size_t at = strlen(fakes.audit_log);
-		snprintf(fakes.audit_log + at, sizeof fakes.audit_log - at, "%.*s\n",
-			STR_ARG(event));
-		fakes.audits++;
-	}
-	pthread_mutex_unlock(&audit_lock);
-}
-
-static void put_entries(struct ipc_out *out)
-{
-	for (uint64_t seq = 2; seq >= 1; seq--) {
-		ipc_put_u64(out, seq);
-		ipc_put_i64(out, 1700000000000);
-		ipc_put_str(out,
-			STR("{\"actor\":\"local\",\"role\":\"local\",\"action\":\"owner.link\","
-			    "\"outcome\":\"ok\",\"address\":\"local\"}"));
-	}
-}
-
-static void fake_answer(struct ipc *c, struct ipc_in *m)
-{
-	AUTO_IPC_OUT struct ipc_out out;
-	ipc_out_init(&out, ANSWER, m->id);
-	if (m->type == ASK_AUDIT && fakes.audit_error) {
-		answer_put(&out, fakes.audit_error, STR("the disk is full"));
-		CHECK_OK(ipc_send(c, &out));
-		return;
-	}
-	answer_put(&out, OK, STR_NONE);
-	switch (m->type) {
-	case ASK_KEY_INFO:
-		ipc_put_str(&out, STR("{\"kind\":\"file\",\"recovery\":false}"));
-		break;
-	case ASK_RECOVERY:
-		ipc_put_str(&out, STR("abcd1-efgh2"));
-		break;
-	case ASK_SIGN:
-		ipc_put_str(&out, STR("0123456789abcdef0123456789abcdef"));
-		break;
-	case ASK_AUDIT_READ:
-		put_entries(&out);
-		break;
-	case ASK_AUDIT:
-		take_audit(m);
-		ipc_put_u64(&out, 1);
-		break;
-	case ASK_CACHE:
-		ipc_put_u64(&out, 2);
-		ipc_put_u64(&out, UINT64_C(3) << 29);
-		ipc_put_u64(&out, UINT64_C(4) << 30);
-		break;
-	case ASK_AUDIT_VERIFY:
-		ipc_put_bool(&out, true);
-		ipc_put_u64(&out, 7);
-		ipc_put_str(&out, STR("7 records, intact"));
-		break;
-	default:
-		FAIL("the fake keeper does not know %u", m->type);
-	}
-	CHECK_OK(ipc_send(c, &out));
-}
-
-void *fake_keeper_main(void *arg)
-{
-	struct ipc *c = arg;
-	for (;;) {
-		AUTO_IPC_IN struct ipc_in in = { .type = 0 };
-		if (ipc_recv_wait(c, -1, &in))
-			break;
-		fake_answer(c, &in);
-	}
-	ipc_free(c);
-	return NULL;
 }

@@ -215,7 +215,9 @@ static void on_event(const struct fleet_event *e, void *arg)
 		a->content.seen = a->thinking.seen = 0;
 		pthread_mutex_unlock(&a->chats->lock);
 		break;
-	case FLEET_EMBEDDED: /* of no generation */
+	case FLEET_EMBEDDED: /* of no generation, as the next two */
+	case FLEET_COUNTED:
+	case FLEET_TOKENED:
 		break;
 	case FLEET_DONE:
 	case FLEET_FAILED:

@@ -51,6 +51,7 @@ struct engine_prompt {
 	struct tokens tokens;
 	struct media_list media; /* where pictures stand in it */
 	bool thinking; /* the prompt ends inside the reasoning part */
+	uint32_t n_left_out; /* tokens of gen_request.extra for which there is no room */
 	/* The first so many tokens come from messages that everybody in the company, or the
 	 * group (the company's included), may share: n_company <= n_group. */
 	uint32_t n_company, n_group;
@@ -76,9 +77,10 @@ struct engine_backend_ops {
 	const struct engine_caps *(*caps)(void *b);
 	const struct engine_think *(*think)(void *b);
 	int64_t (*now_ns)(void *b); /* monotonic */
-	/* The tokens of the request's input (GEN_CHAT: through the chat template), its pictures as
-	 * picture_new() made them. `ret` is initialised by the caller. Errors: ERR_INVALID
-	 * (messages or tools the template cannot take), ERR_UNSUPPORTED (no template), ERR_LIMIT,
+	/* The tokens of the request's input (GEN_CHAT: through the chat template; GEN_INFILL: with
+	 * the model's tokens for it), its pictures as picture_new() made them. `ret` is initialised
+	 * by the caller. Errors: ERR_INVALID (messages or tools the template cannot take),
+	 * ERR_UNSUPPORTED (no template, or no tokens to fill in between texts), ERR_LIMIT,
 	 * ERR_NOMEM. */
 	enum err (*prompt)(void *b, const struct gen_request *g,
 		struct engine_picture *const *pictures, struct engine_prompt *ret,

@@ -20,6 +20,7 @@
 #include "engine/scheduler.h"
 #include "engine/tier.h"
 #include "engine/watchdog.h"
+#include "engine/words.h"
 #include "os/cores.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
@@ -179,22 +180,14 @@ static void drop_server(struct engine *e)
 		cores_work(e->cores, false);
 }
 
-static enum err count(struct engine *e, struct ipc_in *m)
+/* How many tokens, which, or what they stand for. */
+static enum err words(struct engine *e, struct ipc_in *m)
 {
-	struct gen_request g;
-	struct err_info info = { 0 };
-	struct ipc_out out;
-	uint64_t n = 0, id = m->id;
-	TRY(gen_request_get(m, &g));
-	enum err err = sched_count(e->sched, &g, &n, &info);
-	gen_request_done(&g);
-	if (err) {
-		const char *text = info.detail[0] ? info.detail : err_text(err);
-		on_failed(e, id, &(struct gen_failed){ .code = err, .detail = str_from(text) });
-		return OK;
-	}
-	ipc_out_init(&out, ENGINE_COUNTED, id);
-	ipc_put_u64(&out, n);
+	struct ipc_out out = { 0 };
+	enum err err = m->type == ENGINE_COUNT ? words_count(e->sched, m, &out)
+					       : words_tokens(e->backend, m, &out);
+	if (err)
+		return err;
 	send_out(e, &out);
 	return OK;
 }
@@ -246,7 +239,8 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 		cancel(e, m->id);
 		return OK;
 	case ENGINE_COUNT:
-		return count(e, m);
+	case ENGINE_TOKENS:
+		return words(e, m);
 	case ENGINE_PURGE:
 		return purge(e, m);
 	default:

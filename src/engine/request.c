@@ -147,6 +147,7 @@ static enum err prepare_prompt(struct request *r, const struct gen_request *g, b
 	if (p.tokens.n >= r->limit)
 		return context_error(why, p.tokens.n, r->limit);
 	r->prompt_tokens = (uint32_t)p.tokens.n;
+	r->truncated_tokens += p.n_left_out;
 	r->n_company = p.n_company;
 	r->n_group = p.n_group;
 	*ret_thinking = p.thinking;
@@ -187,7 +188,7 @@ static enum err check_wishes(const struct gen_request *g, struct err_info *info)
 			"tool_choice to none");
 	if (offers_tools(g) && g->logprobs)
 		return err_set(info, ERR_UNSUPPORTED, "logprobs are not given together with tools");
-	if (g->kind == GEN_PROMPT && (g->tools.len || g->tool_choice.len))
+	if (g->kind != GEN_CHAT && (g->tools.len || g->tool_choice.len))
 		return err_set(info, ERR_INVALID, "a raw prompt takes no tools");
 	return OK;
 }

@@ -95,7 +95,7 @@ enum err request_read_end(
 /* Log probabilities for the next delta: valid until request_logprobs_sent(), then gone. */
 struct str request_logprobs(struct request *r);
 void request_logprobs_sent(struct request *r);
-/* Checks the finished answer and fills calls and warnings; they are valid as long as r. */
+/* Checks the finished answer and fills stop, calls and warnings; they are valid as long as r. */
 void request_finish(struct request *r, struct gen_done *d);
 /* A line for whoever asked; without memory it is left out. */
 [[gnu::format(printf, 2, 3)]] void request_warn(struct request *r, const char *fmt, ...);

@@ -256,6 +256,8 @@ void request_finish(struct request *r, struct gen_done *d)
 {
 	if (d->reason == GEN_CANCELLED)
 		return;
+	if (d->reason == GEN_STOP)
+		d->stop = (uint8_t)text_stopped_by(r->text);
 	if (r->calls.len && finish_calls(r)) {
 		r->bad_calls = true;
 		buf_clear(&r->calls);

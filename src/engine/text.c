@@ -13,7 +13,7 @@ struct stop_one {
 };
 struct stop_set {
 	struct stop_one one[LIMIT_STOP_STRINGS];
-	size_t n;
+	size_t n, which; /* which: of the last match */
 };
 
 struct stop_set *stop_set_free(struct stop_set *s)
@@ -76,11 +76,18 @@ size_t stop_set_feed(struct stop_set *s, unsigned char byte)
 			o->at++;
 		if (o->at < o->len)
 			continue;
-		if (o->len > longest)
+		if (o->len > longest) {
 			longest = o->len;
+			s->which = i;
+		}
 		o->at = o->fall[o->len - 1]; /* `at` stays a proper prefix */
 	}
 	return longest;
+}
+
+size_t stop_set_which(const struct stop_set *s)
+{
+	return s->which;
 }
 
 size_t stop_set_held(const struct stop_set *s)
@@ -105,6 +112,7 @@ enum stage { STAGE_START, STAGE_THOUGHT, STAGE_GAP, STAGE_ANSWER, STAGE_STOPPED 
  * GAP: blanks between end tag and answer are dropped. ANSWER: until a stop string. */
 struct text {
 	enum stage stage;
+	unsigned stopped_by;
 	struct str tag; /* start tag; points into tag_copy */
 	char tag_copy[LIMIT_STOP_STRING];
 	struct stop_set *stop, *end;
@@ -165,6 +173,11 @@ enum err text_new(const struct text_options *o, struct text **ret)
 	return OK;
 }
 
+unsigned text_stopped_by(const struct text *t)
+{
+	return t->stopped_by;
+}
+
 bool text_thinking(const struct text *t)
 {
 	return t->stage == STAGE_THOUGHT;
@@ -219,6 +232,7 @@ static enum err byte_shown(struct text *t, char c, struct buf *answer)
 		TRY(show(t, answer, match));
 		buf_clear(&t->held);
 		t->stage = STAGE_STOPPED;
+		t->stopped_by = 1 + (unsigned)stop_set_which(t->stop);
 		return OK;
 	}
 	return show(t, answer, stop_set_held(t->stop));

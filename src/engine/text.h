@@ -20,6 +20,7 @@ struct stop_set *stop_set_free(struct stop_set *s);
 DEFINE_AUTO(stop_set)
 /* Length of the string that ends with this byte, 0 if none. */
 size_t stop_set_feed(struct stop_set *s, unsigned char byte);
+size_t stop_set_which(const struct stop_set *s); /* its place, after a match */
 size_t stop_set_held(const struct stop_set *s); /* last bytes that may begin a match */
 void stop_set_reset(struct stop_set *s);
 
@@ -51,6 +52,8 @@ enum err text_add(struct text *t, struct str bytes, struct buf *thought, struct 
 	bool *ret_stopped);
 /* The stream is over: adds what was held back. */
 enum err text_end(struct text *t, struct buf *thought, struct buf *answer);
+/* 1 + the place in text_options.stop of the string that ended it; 0: none did. */
+unsigned text_stopped_by(const struct text *t);
 bool text_thinking(const struct text *t);
 bool text_open(const struct text *t); /* nothing yet but what may become the start tag */
 /* A character is unfinished: no other text should be put in here. */

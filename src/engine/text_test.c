@@ -6,20 +6,20 @@
 
 /* What the contract says, without cleverness: at each end the longest stop string that ends there;
  * the first such end cuts. */
-static struct str naive_cut(struct str s, const struct str *stop, size_t n, bool *ret_stopped)
+static struct str naive_cut(struct str s, const struct str *stop, size_t n, unsigned *ret_by)
 {
+	*ret_by = 0;
 	for (size_t end = 1; end <= s.len; end++) {
 		size_t most = 0;
 		for (size_t i = 0; i < n; i++)
 			if (stop[i].len <= end && stop[i].len > most &&
-				memcmp(s.ptr + end - stop[i].len, stop[i].ptr, stop[i].len) == 0)
+				memcmp(s.ptr + end - stop[i].len, stop[i].ptr, stop[i].len) == 0) {
 				most = stop[i].len;
-		if (most) {
-			*ret_stopped = true;
+				*ret_by = (unsigned)i + 1;
+			}
+		if (most)
 			return str_sub(s, 0, end - most);
-		}
 	}
-	*ret_stopped = false;
 	return s;
 }
 
@@ -40,8 +40,9 @@ static void run_cut(struct str s, const struct str *stop, size_t n, unsigned cut
 	AUTO(text) struct text *t = NULL;
 	AUTO_BUF struct buf thought = BUF(1000), answer = BUF(1000);
 	CHECK_OK(text_new(&(struct text_options){ .stop = stop, .n_stop = n }, &t));
-	bool stopped = false, want_stopped = false;
-	struct str want = naive_cut(s, stop, n, &want_stopped);
+	bool stopped = false;
+	unsigned by;
+	struct str want = naive_cut(s, stop, n, &by);
 	for (size_t from = 0, i = 0; i < s.len && !stopped; i++) {
 		if (i + 1 < s.len && !(cuts >> i & 1))
 			continue;
@@ -52,7 +53,8 @@ static void run_cut(struct str s, const struct str *stop, size_t n, unsigned cut
 			CHECK_EQ_INT(answer.len, from - naive_held(so_far, stop, n));
 	}
 	CHECK_OK(text_end(t, &thought, &answer));
-	CHECK_EQ_INT(stopped, want_stopped);
+	CHECK_EQ_INT(stopped, by > 0);
+	CHECK_EQ_INT(text_stopped_by(t), by);
 	CHECK_EQ_STR(buf_str(&answer), want);
 	CHECK_EQ_INT(thought.len, 0);
 }

@@ -125,6 +125,8 @@ static bool add_headers(const struct http_req *q, struct MHD_Response *r)
 		ok &= MHD_add_response_header(
 			      r, q->out_header[i].name.ptr, q->out_header[i].value.ptr) == MHD_YES;
 	ok &= MHD_add_response_header(r, "X-Request-Id", q->id) == MHD_YES;
+	if (q->dialect == DIALECT_ANTHROPIC) /* the name its clients know */
+		ok &= MHD_add_response_header(r, "Request-Id", q->id) == MHD_YES;
 	if (q->media_type)
 		ok &= MHD_add_response_header(r, "Content-Type", q->media_type) == MHD_YES;
 	if (q->tls)

@@ -136,6 +136,7 @@ static bool split(struct str path, struct search *s)
 enum dialect route_dialect(struct str path)
 {
 	static const struct { const char *prefix; enum dialect dialect; } by_prefix[] = {
+		{ "/v1/messages", DIALECT_ANTHROPIC },
 		{ "/api/", DIALECT_OLLAMA },	 { "/v1/", DIALECT_OPENAI },
 		{ "/team/", DIALECT_TEAM },	 { "/metrics", DIALECT_PLAIN },
 		{ "/healthz", DIALECT_PLAIN },

@@ -292,7 +292,8 @@ static const int32_t *keep_bias(struct arena *a, const struct gen_request *g, bo
 
 static size_t text_bytes(const struct gen_request *g)
 {
-	return g->input.len + g->tools.len + g->schema.len + g->grammar.len + g->tool_choice.len +
+	return g->input.len + g->suffix.len + g->lead.len + g->extra.len + g->tools.len +
+	       g->schema.len + g->grammar.len + g->tool_choice.len +
 	       (2 * g->n_bias + g->n_resume) * sizeof(int32_t);
 }
 
@@ -322,6 +323,9 @@ static enum err request_copy(const struct gen_request *g, struct request *r)
 	r->gen = *g;
 	r->gen.n_pictures = 0; /* until their descriptors are its own */
 	r->gen.input = keep(r->mem, g->input, &failed);
+	r->gen.suffix = keep(r->mem, g->suffix, &failed);
+	r->gen.lead = keep(r->mem, g->lead, &failed);
+	r->gen.extra = keep(r->mem, g->extra, &failed);
 	r->gen.tools = keep(r->mem, g->tools, &failed);
 	r->gen.schema = keep(r->mem, g->schema, &failed);
 	r->gen.grammar = keep(r->mem, g->grammar, &failed);
@@ -358,19 +362,34 @@ static bool enter_queue(struct fleet *f, size_t bytes)
 	return false;
 }
 
-enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
-	const struct embed_request *emb, fleet_sink sink, void *arg, uint64_t *ret_id)
+static size_t ask_bytes(const struct fleet_ask *a)
 {
-	size_t bytes = g ? request_bytes(g) : emb ? request_embed_bytes(emb) : 0;
+	return a->gen      ? request_bytes(a->gen)
+	       : a->embed  ? request_embed_bytes(a->embed)
+	       : a->tokens ? request_tokens_bytes(a->tokens)
+			   : 0;
+}
+
+static enum err ask_copy(const struct fleet_ask *a, struct request *r)
+{
+	r->tokens = BUF(LIMIT_ANSWER);
+	r->count = a->count;
+	r->load_only = !a->gen && !a->embed && !a->tokens;
+	return a->gen      ? request_copy(a->gen, r)
+	       : a->embed  ? request_copy_embed(a->embed, r)
+	       : a->tokens ? request_copy_tokens(a->tokens, r)
+			   : OK;
+}
+
+enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct fleet_ask *ask,
+	fleet_sink sink, void *arg, uint64_t *ret_id)
+{
+	size_t bytes = ask_bytes(ask);
 	if (!enter_queue(f, bytes))
 		return ERR_QUEUE;
 	struct request *r = mem_zalloc(1, sizeof *r);
 	struct command *c = mem_zalloc(1, sizeof *c);
-	enum err e = r && c ? OK : ERR_NOMEM;
-	if (!e) {
-		r->tokens = BUF(LIMIT_ANSWER);
-		e = g ? request_copy(g, r) : emb ? request_copy_embed(emb, r) : OK;
-	}
+	enum err e = r && c ? ask_copy(ask, r) : ERR_NOMEM;
 	if (e) {
 		request_free(r);
 		mem_free(c);
@@ -378,7 +397,6 @@ enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct
 		return e;
 	}
 	r->bytes = bytes;
-	r->load_only = !g && !emb;
 	r->model = *m;
 	r->sink = sink;
 	r->arg = arg;
@@ -395,12 +413,12 @@ enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct
 enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
 	fleet_sink sink, void *arg, uint64_t *ret_id)
 {
-	return fleet_submit(f, m, g, NULL, sink, arg, ret_id);
+	return fleet_submit(f, m, &(struct fleet_ask){ .gen = g }, sink, arg, ret_id);
 }
 
 enum err fleet_load(struct fleet *f, const struct fleet_model *m, fleet_sink sink, void *arg)
 {
-	return fleet_submit(f, m, NULL, NULL, sink, arg, NULL);
+	return fleet_submit(f, m, &(struct fleet_ask){ .gen = NULL }, sink, arg, NULL);
 }
 
 bool fleet_is_full(struct fleet *f)

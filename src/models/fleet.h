@@ -17,6 +17,7 @@
 #include "proto/embed.h"
 #include "proto/engine.h"
 #include "proto/keeper.h"
+#include "proto/tokens.h"
 
 enum {
 	FLEET_QUEUE_MAX = 512,                       /* requests, running and waiting */
@@ -69,12 +70,13 @@ struct fleet_event {
 		FLEET_REWIND,
 		FLEET_DONE,
 		FLEET_FAILED,
-		FLEET_EMBEDDED /* instead of DONE, see fleet_embed.h */
+		FLEET_EMBEDDED, /* instead of DONE, see fleet_embed.h */
+		FLEET_COUNTED, FLEET_TOKENED /* instead of DONE, see fleet_tokens.h */
 	} kind;
 	unsigned position;                /* QUEUED: 1 is next */
 	int64_t estimate_ms;              /* QUEUED: until it begins; -1: not known */
 	bool loading;                     /* QUEUED: the model is being loaded */
-	const struct engine_info *engine; /* BEGUN, EMBEDDED: what answers */
+	const struct engine_info *engine; /* BEGUN and what stands for DONE: what answers */
 	bool gpu_missed;                  /* BEGUN: there is a card, but this runs without */
 	int64_t load_ns;                  /* BEGUN: time this request waited for loading */
 	union {
@@ -83,6 +85,8 @@ struct fleet_event {
 		struct gen_done done;
 		struct gen_failed failed;
 		struct embed_done embedded;
+		uint64_t counted; /* tokens of the prompt */
+		struct tokens_done tokened;
 	};
 };
 typedef void (*fleet_sink)(const struct fleet_event *e, void *arg);

@@ -34,8 +34,8 @@ static void digest_of(const struct request *r, char hex[65])
 	struct sha256 h;
 	uint8_t sum[SHA256_LEN];
 	const struct str parts[] = { str_from(r->model.digest), r->gen.input, r->gen.tools,
-		r->gen.schema };
-	uint64_t kind = r->gen.kind * 2 + r->gen.raw;
+		r->gen.schema, r->gen.suffix, r->gen.lead, r->gen.extra };
+	uint64_t kind = r->gen.kind * 4 + r->count * 2 + r->gen.raw;
 	sha256_init(&h);
 	sha256_add(&h, &kind, sizeof kind);
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -47,6 +47,8 @@ static void digest_of(const struct request *r, char hex[65])
 		sha256_add(&h, r->gen.picture[i].hash, sizeof r->gen.picture[i].hash);
 	if (r->embed)
 		request_embed_hash(r->embed, &h);
+	if (r->tokens_ask)
+		request_tokens_hash(r->tokens_ask, &h);
 	sha256_end(&h, sum);
 	hex_encode(sum, sizeof sum, hex);
 }

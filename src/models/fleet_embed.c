@@ -83,5 +83,5 @@ uint64_t request_embedded_tokens(const struct embed_done *d)
 enum err fleet_embed(struct fleet *f, const struct fleet_model *m, const struct embed_request *r,
 	fleet_sink sink, void *arg, uint64_t *ret_id)
 {
-	return fleet_submit(f, m, NULL, r, sink, arg, ret_id);
+	return fleet_submit(f, m, &(struct fleet_ask){ .embed = r }, sink, arg, ret_id);
 }

@@ -47,7 +47,9 @@ struct request {
 	struct arena *mem; /* what gen points to */
 	size_t bytes;      /* of it, for the bound of the queue */
 	struct gen_request gen;
-	struct embed_request *embed; /* instead of gen; NULL: a generation */
+	struct embed_request *embed;       /* instead of gen, or: */
+	struct tokens_request *tokens_ask; /* both NULL: a generation */
+	bool count; /* of gen only the prompt's tokens are wanted */
 	bool load_only, cancelled, suspect;
 	bool begun, told_begun; /* on this engine; to the sink, once */
 	enum request_state state;
@@ -231,9 +233,14 @@ void fleet_wake(struct fleet *f);
 void slot_purge_all(struct fleet *f, const struct engine_purge *p);
 enum err fleet_command_purge(struct fleet *f, const struct engine_purge *p);
 void request_free(struct request *r);
-/* Queues a generation (g), an embedding (e), or a mere load (neither). */
-enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct gen_request *g,
-	const struct embed_request *e, fleet_sink sink, void *arg, uint64_t *ret_id);
+struct fleet_ask { /* one of them; all NULL: a mere load */
+	const struct gen_request *gen;
+	bool count; /* only the tokens of gen's prompt */
+	const struct embed_request *embed;
+	const struct tokens_request *tokens;
+};
+enum err fleet_submit(struct fleet *f, const struct fleet_model *m, const struct fleet_ask *ask,
+	fleet_sink sink, void *arg, uint64_t *ret_id);
 
 /* fleet_embed.c */
 size_t request_embed_bytes(const struct embed_request *e); /* of its inputs */
@@ -243,3 +250,12 @@ enum err request_send_embed(struct slot *s, struct request *r);
 enum err request_embedded(const struct request *r, struct ipc_in *m, struct fleet_event *ret);
 uint64_t request_embedded_tokens(const struct embed_done *d);
 void request_embed_hash(const struct embed_request *e, struct sha256 *h);
+
+/* fleet_tokens.c */
+size_t request_tokens_bytes(const struct tokens_request *q);
+enum err request_copy_tokens(const struct tokens_request *q, struct request *r);
+enum err request_send_tokens(struct slot *s, struct request *r);
+/* Read ENGINE_TOKENED and ENGINE_COUNTED into the event. Errors: ERR_PROTOCOL. */
+enum err request_tokened(const struct request *r, struct ipc_in *m, struct fleet_event *ret);
+enum err request_counted(const struct request *r, struct ipc_in *m, struct fleet_event *ret);
+void request_tokens_hash(const struct tokens_request *q, struct sha256 *h);

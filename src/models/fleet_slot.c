@@ -18,6 +18,8 @@ static void count(struct fleet *f, const struct fleet_event *e)
 	} else if (e->kind == FLEET_EMBEDDED) {
 		f->totals.requests++;
 		f->totals.tokens_in += request_embedded_tokens(&e->embedded);
+	} else if (e->kind == FLEET_COUNTED || e->kind == FLEET_TOKENED) {
+		f->totals.requests++;
 	} else {
 		f->totals.failed++;
 	}
@@ -278,6 +280,8 @@ static enum err send_request(struct slot *s, struct request *r)
 {
 	if (r->embed)
 		return request_send_embed(s, r);
+	if (r->tokens_ask)
+		return request_send_tokens(s, r);
 	AUTO_IPC_OUT struct ipc_out m;
 	struct gen_request g = r->gen;
 	g.resume = (const int32_t *)(const void *)r->tokens.ptr;
@@ -286,7 +290,7 @@ static enum err send_request(struct slot *s, struct request *r)
 		g.deadline_ms -= (time_mono_ns() - r->arrived_ns) / 1000000;
 		g.deadline_ms = g.deadline_ms < 1 ? 1 : g.deadline_ms;
 	}
-	ipc_out_init(&m, GEN_START, r->id);
+	ipc_out_init(&m, r->count ? ENGINE_COUNT : GEN_START, r->id);
 	gen_request_put(&m, &g);
 	return ipc_send(s->chan, &m);
 }
@@ -391,18 +395,30 @@ static void learn_time(struct slot *s, const struct gen_done *d)
 	s->request_ms = s->request_ms > 0 ? 0.8 * s->request_ms + 0.2 * ms : ms;
 }
 
+static enum err read_end(
+	struct slot *s, const struct request *r, struct ipc_in *m, struct fleet_event *e)
+{
+	switch (m->type) {
+	case GEN_DONE:
+		TRY(gen_done_get(m, &e->done));
+		learn_time(s, &e->done);
+		return OK;
+	case ENGINE_EMBEDDED:
+		return request_embedded(r, m, e);
+	case ENGINE_TOKENED:
+		return request_tokened(r, m, e);
+	case ENGINE_COUNTED:
+		return request_counted(r, m, e);
+	default:
+		e->kind = FLEET_FAILED;
+		return gen_failed_get(m, &e->failed);
+	}
+}
+
 static enum err on_end(struct fleet *f, struct slot *s, struct request *r, struct ipc_in *m)
 {
 	struct fleet_event e = { .kind = FLEET_DONE, .engine = &s->info, .load_ns = r->load_ns };
-	if (m->type == GEN_DONE) {
-		TRY(gen_done_get(m, &e.done));
-		learn_time(s, &e.done);
-	} else if (m->type == ENGINE_EMBEDDED) {
-		TRY(request_embedded(r, m, &e));
-	} else {
-		e.kind = FLEET_FAILED;
-		TRY(gen_failed_get(m, &e.failed));
-	}
+	TRY(read_end(s, r, m, &e));
 	if (e.kind == FLEET_FAILED && e.failed.code == ERR_BUSY && (!r->begun || r->embed)) {
 		r->state = REQUEST_WAITING; /* accepted here: it waits here */
 		r->begun = false;
@@ -470,6 +486,8 @@ static enum err on_message(struct fleet *f, struct slot *s, struct ipc_in *m)
 	case GEN_DONE:
 	case GEN_FAILED:
 	case ENGINE_EMBEDDED:
+	case ENGINE_COUNTED:
+	case ENGINE_TOKENED:
 		return on_end(f, s, r, m);
 	default:
 		return ERR_PROTOCOL;

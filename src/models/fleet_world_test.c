@@ -103,6 +103,67 @@ static bool play_embed(struct played *p, struct ipc *c, struct ipc_in *m)
 	return true;
 }
 
+/* A count is the input's bytes; a text's tokens are its bytes, and back. "die" closes the channel,
+ * "lie" is answered with what was not asked for. */
+static void say_counted(struct ipc *c, uint64_t id, uint64_t n)
+{
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ENGINE_COUNTED, id);
+	ipc_put_u64(&out, n);
+	CHECK(ipc_send(c, &out) == OK);
+}
+
+static bool play_count(struct ipc *c, struct ipc_in *m)
+{
+	struct gen_request g;
+	CHECK(gen_request_get(m, &g) == OK);
+	if (str_eq(g.input, STR("die")))
+		return false;
+	say_counted(c, m->id, g.input.len);
+	return true;
+}
+
+static bool play_tokens(struct ipc *c, struct ipc_in *m)
+{
+	struct tokens_request q;
+	int32_t ids[16], lens[16];
+	char bytes[16];
+	CHECK(tokens_request_get(m, &q) == OK && q.text.len + q.n_tokens <= 16);
+	if (str_eq(q.text, STR("die")))
+		return false;
+	if (str_eq(q.text, STR("lie"))) {
+		say_counted(c, m->id, 3);
+		return true;
+	}
+	size_t n = q.to_text ? q.n_tokens : q.text.len;
+	for (size_t i = 0; i < n; i++) {
+		ids[i] = q.to_text ? q.tokens[i] : q.text.ptr[i];
+		lens[i] = 1;
+		bytes[i] = (char)ids[i];
+	}
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ENGINE_TOKENED, m->id);
+	tokens_done_put(&out,
+		&(struct tokens_done){
+			.tokens = ids, .lens = lens, .n = n, .bytes = { bytes, n } });
+	CHECK(ipc_send(c, &out) == OK);
+	return true;
+}
+
+static bool play_any(struct played *p, struct ipc *c, struct ipc_in *m)
+{
+	switch (m->type) {
+	case ENGINE_EMBED:
+		return play_embed(p, c, m);
+	case ENGINE_COUNT:
+		return play_count(c, m);
+	case ENGINE_TOKENS:
+		return play_tokens(c, m);
+	default:
+		return play(p, c, m);
+	}
+}
+
 static void *engine_main(void *arg)
 {
 	struct played *p = arg;
@@ -119,7 +180,7 @@ static void *engine_main(void *arg)
 		} else if (m.type == ENGINE_PURGE) {
 			if (p->w->cancels) /* what is purged was cancelled before */
 				p->w->purges++;
-		} else if (!(m.type == ENGINE_EMBED ? play_embed : play)(p, c, &m)) {
+		} else if (!play_any(p, c, &m)) {
 			died = true;
 			break;
 		}
@@ -346,6 +407,13 @@ void see(const struct fleet_event *e, void *arg)
 		s->n_values = e->embedded.n_values;
 		CHECK(s->n_values <= 8);
 		memcpy(s->values, e->embedded.values, s->n_values * sizeof *s->values);
+	} else if (e->kind == FLEET_COUNTED) {
+		s->done++;
+		s->tokens = (unsigned)e->counted;
+	} else if (e->kind == FLEET_TOKENED) {
+		s->done++;
+		s->tokens = (unsigned)e->tokened.n;
+		CHECK_OK(str_copy(e->tokened.bytes, s->text, sizeof s->text));
 	} else if (e->kind == FLEET_FAILED) {
 		s->failed++;
 		s->code = e->failed.code;

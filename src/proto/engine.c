@@ -347,6 +347,9 @@ void gen_request_put(struct ipc_out *m, const struct gen_request *v)
 	ipc_put_bool(m, v->logprobs);
 	ipc_put_u64(m, v->top_logprobs);
 	ipc_put_i32s(m, v->bias, 2 * v->n_bias);
+	ipc_put_str(m, v->suffix);
+	ipc_put_str(m, v->lead);
+	ipc_put_str(m, v->extra);
 	pictures_put(m, v);
 }
 
@@ -373,7 +376,7 @@ static void get_bias(struct ipc_in *m, struct gen_request *v)
 enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
 {
 	struct gen_request got = { 0 };
-	got.kind = (enum gen_kind)get_u32(m, GEN_PROMPT);
+	got.kind = (enum gen_kind)get_u32(m, GEN_INFILL);
 	got.input = ipc_get_str(m);
 	got.tools = ipc_get_str(m);
 	got.schema = ipc_get_str(m);
@@ -404,6 +407,9 @@ enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
 	got.logprobs = ipc_get_bool(m);
 	got.top_logprobs = (uint8_t)get_u32(m, GEN_TOP_LOGPROBS_MAX);
 	get_bias(m, &got);
+	got.suffix = ipc_get_str(m);
+	got.lead = ipc_get_str(m);
+	got.extra = ipc_get_str(m);
 	pictures_get(m, &got);
 	enum err e = ipc_end(m);
 	if (e) {
@@ -495,6 +501,7 @@ void gen_done_put(struct ipc_out *m, const struct gen_done *v)
 	ipc_put_u64(m, v->prompt_tokens);
 	ipc_put_u64(m, v->cached_tokens);
 	ipc_put_u64(m, v->answer_tokens);
+	ipc_put_u64(m, v->stop);
 	ipc_put_i64(m, v->queue_ns);
 	ipc_put_i64(m, v->prompt_ns);
 	ipc_put_i64(m, v->answer_ns);
@@ -509,6 +516,7 @@ enum err gen_done_get(struct ipc_in *m, struct gen_done *v)
 	got.prompt_tokens = get_u32(m, UINT32_MAX);
 	got.cached_tokens = get_u32(m, UINT32_MAX);
 	got.answer_tokens = get_u32(m, UINT32_MAX);
+	got.stop = (uint8_t)get_u32(m, STOP_MAX);
 	got.queue_ns = get_duration(m);
 	got.prompt_ns = get_duration(m);
 	got.answer_ns = get_duration(m);

@@ -5,7 +5,8 @@
  * engine -> keeper   ENGINE_READY or ENGINE_REFUSED, once.
  * server -> engine   GEN_START, GEN_CANCEL, ENGINE_COUNT
  * engine -> server   GEN_BEGUN, GEN_DELTA.., then exactly one of GEN_DONE or GEN_FAILED;
- *                    ENGINE_COUNTED; ENGINE_STATS every second while busy and once when idle;
+ *                    ENGINE_COUNTED or GEN_FAILED for a count; ENGINE_STATS every second while
+ *                    busy and once when idle;
  *                    GEN_QUEUED while a request waits and its place changes; ENGINE_TUNED (one str:
  *                    engine_info.tuned) when it measured what suits the model here.
  * server -> engine   ENGINE_PURGE: what a person or a conversation left in the prefix cache goes.
@@ -33,6 +34,8 @@ enum engine_msg {
 	ENGINE_TUNED,
 	ENGINE_EMBED,
 	ENGINE_EMBEDDED, /* proto/embed.h */
+	ENGINE_TOKENS,
+	ENGINE_TOKENED, /* proto/tokens.h */
 };
 
 enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
@@ -81,7 +84,8 @@ struct engine_info {    /* borrowed strings: valid while the message is */
 	struct str tuned;
 };
 
-enum gen_kind { GEN_CHAT, GEN_PROMPT }; /* messages through the template | raw text */
+/* Messages through the template | raw text | what stands between two texts. */
+enum gen_kind { GEN_CHAT, GEN_PROMPT, GEN_INFILL };
 /* Default: what the template does. The last three switch it on and say how long. */
 enum gen_think {
 	THINK_DEFAULT,
@@ -111,8 +115,12 @@ struct gen_request { /* strings are borrowed */
 	/* GEN_CHAT: JSON array of {role, content}; "share": "group" or "company" beside them says
 	 * who may start from what was read for this message (default: the person alone; the
 	 * server has checked the right). Content is text, or a list of {"text": ..} and
-	 * {"picture": index}. GEN_PROMPT: text. */
+	 * {"picture": index}. GEN_PROMPT: text. GEN_INFILL: the text before the gap. */
 	struct str input;
+	/* GEN_INFILL, for models that have tokens for it: the text behind the gap; what the answer
+	 * begins with already; other files, a JSON array of {filename, text} or empty, of which the
+	 * first are left out where they do not fit. */
+	struct str suffix, lead, extra;
 	struct gen_picture picture[GEN_PICTURES_MAX];
 	unsigned n_pictures;
 	struct str tools;   /* JSON array or empty */
@@ -173,6 +181,7 @@ enum gen_reason { GEN_STOP, GEN_LENGTH, GEN_CANCELLED };
 struct gen_done {
 	enum gen_reason reason;
 	uint32_t prompt_tokens, cached_tokens, answer_tokens;
+	uint8_t stop; /* 1 + the place in gen_request.stop of the string that ended it; 0: none */
 	int64_t queue_ns, prompt_ns, answer_ns;
 	struct str calls;    /* JSON array of {id, name, arguments: object}, or empty */
 	struct str warnings; /* lines for whoever asked; empty: none */

@@ -176,7 +176,10 @@ static struct gen_request request(void)
 		.logprobs = true,
 		.top_logprobs = 20,
 		.bias = bias,
-		.n_bias = 2 };
+		.n_bias = 2,
+		.suffix = STR("}"),
+		.lead = STR("\t"),
+		.extra = STR("[{}]") };
 	r.stop[0] = STR("END");
 	r.stop[1] = STR("\n\n");
 	gen_sampling_defaults(&r.sampling);
@@ -211,6 +214,9 @@ TEST(request_comes_through)
 	CHECK(got.n_resume == 3 && memcmp(got.resume, resume, sizeof resume) == 0);
 	CHECK(got.person == 1234567890123 && got.priority == 2);
 	CHECK_EQ_STR(got.grammar, r.grammar);
+	CHECK_EQ_STR(got.suffix, r.suffix);
+	CHECK_EQ_STR(got.lead, r.lead);
+	CHECK_EQ_STR(got.extra, r.extra);
 	CHECK_EQ_STR(got.tool_choice, r.tool_choice);
 	CHECK(got.one_call && got.think == THINK_HIGH && got.think_required &&
 		got.has_think_budget);
@@ -299,7 +305,7 @@ TEST(requests_out_of_range_are_refused)
 			r.stop[0] = STR("");
 			break;
 		case 6:
-			r.kind = (enum gen_kind)2;
+			r.kind = (enum gen_kind)3;
 			break;
 		case 7:
 			r.priority = 3;
@@ -384,14 +390,16 @@ TEST(answers_come_through)
 		CHECK_EQ_STR(got.logprobs, v.logprobs);
 	}
 	{
-		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 4, 5, 6, STR("[]"), STR("w\nx") }, got;
+		struct gen_done v = { GEN_LENGTH, 1, 2, 3, 16, 4, 5, 6, STR("[]"), STR("w\nx") },
+				got;
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		ipc_out_init(&o, GEN_DONE, 1);
 		gen_done_put(&o, &v);
 		pass(&o, &i);
 		CHECK_OK(gen_done_get(&i, &got));
 		CHECK(got.reason == GEN_LENGTH && got.prompt_tokens == 1 &&
-			got.cached_tokens == 2 && got.answer_tokens == 3 && got.queue_ns == 4 &&
+			got.cached_tokens == 2 && got.answer_tokens == 3 && got.stop == 16 &&
+			got.queue_ns == 4 &&
 			got.prompt_ns == 5 && got.answer_ns == 6);
 		CHECK_EQ_STR(got.calls, v.calls);
 		CHECK_EQ_STR(got.warnings, v.warnings);
@@ -460,7 +468,7 @@ TEST(bad_answers_are_refused)
 		AUTO_IPC_IN struct ipc_in i = { 0 };
 		struct gen_delta delta = { NULL, 0, k == 0 ? STR("\xc3") : STR("\xed\xa0\x80"),
 			false, STR_NONE };
-		struct gen_done done = { k == 2 ? (enum gen_reason)3 : GEN_STOP, 1, 1, 1,
+		struct gen_done done = { k == 2 ? (enum gen_reason)3 : GEN_STOP, 1, 1, 1, 0,
 			k == 3 ? -1 : 1, 1, 1, STR_NONE, STR_NONE };
 		struct gen_failed failed = { k == 4 ? OK : (enum err)ERR_COUNT_, STR("x"), 0, 0 };
 		struct gen_delta got_delta;

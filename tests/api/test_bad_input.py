@@ -37,12 +37,18 @@ def openai(reply):
     assert isinstance(reply["error"]["message"], str) and reply["error"]["type"] == "invalid_request_error"
 
 
+def anthropic(reply):
+    assert reply["type"] == "error" and isinstance(reply["error"]["message"], str) and reply["request_id"]
+    assert reply["error"]["type"] in ("invalid_request_error", "request_too_large")
+
+
 def team(reply):
     assert isinstance(reply["error"]["message"], str) and reply["error"]["slug"]
 
 
 ROUTES = [("/api/chat", ollama), ("/api/generate", ollama), ("/api/show", ollama), ("/v1/chat/completions", openai),
-          ("/team/v1/conversations", team)]
+          ("/v1/completions", openai), ("/infill", openai), ("/v1/messages", anthropic),
+          ("/v1/messages/count_tokens", anthropic), ("/api/tokenize", ollama), ("/team/v1/conversations", team)]
 
 
 def post(i, path, body):

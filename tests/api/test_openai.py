@@ -93,7 +93,7 @@ def test_a_seed_repeats(client):
 
 
 @pytest.mark.parametrize("more,param", [
-    ({"n": 2}, "n"), ({"top_p": 3}, "top_p"), ({"max_tokens": 0}, "max_tokens"),
+    ({"n": 9}, "n"), ({"top_p": 3}, "top_p"), ({"max_tokens": 0}, "max_tokens"),
     ({"stop": ["a"] * 20}, "stop")])
 def test_what_is_not_done_is_said(client, more, param):
     with pytest.raises(openai.BadRequestError) as e:

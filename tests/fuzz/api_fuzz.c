@@ -1,7 +1,6 @@
-/* Bodies of the Ollama, OpenAI and team APIs through the real translators. The first byte picks the
- * handler. Whatever comes: an answer is given exactly once, errors have a text, and what reaches
- * the
- * engine is well formed. http/ is played here, the rest by src/api/test_fakes.c. */
+/* Bodies of the Ollama, OpenAI, Anthropic and team APIs through the real translators. The first
+ * byte picks the handler. Whatever comes: an answer is given exactly once, errors have a text, and
+ * what reaches the engine is well formed. http/ is played here, the rest is fakes. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -209,18 +208,24 @@ static void check_answer(struct http_req *q)
 FUZZ
 {
 	static const struct {
-		const char *handler;
-		api_fn fn;
+		const char *path;
+		api_fn fn; /* NULL: only the fields are checked */
 	} all[] = {
-		{ "ollama_chat", ollama_chat },
-		{ "ollama_generate", ollama_generate },
-		{ "openai_chat", openai_chat },
-		{ "ollama_pull", ollama_pull },
-		{ "ollama_show", ollama_show },
-		{ "ollama_create", ollama_create },
+		{ "/api/chat", ollama_chat },
+		{ "/api/generate", ollama_generate },
+		{ "/v1/chat/completions", openai_chat },
+		{ "/api/pull", ollama_pull },
+		{ "/api/show", ollama_show },
+		{ "/api/create", ollama_create },
+		{ "/team/v1/login", NULL },
+		{ "/v1/messages", anthropic_messages },
+		{ "/v1/messages/count_tokens", anthropic_count },
+		{ "/v1/completions", openai_completions },
+		{ "/infill", llamacpp_infill },
+		{ "/api/tokenize", ollama_tokenize },
+		{ "/detokenize", llamacpp_detokenize },
+		{ "/api/copy", ollama_copy },
 	};
-	static const char *const paths[] = { "/api/chat", "/api/generate", "/v1/chat/completions",
-		"/api/pull", "/api/show", "/api/create" };
 	struct api_state state = { .start_ms = 1 };
 	struct app app = { .state = &state,
 		.keep_alive_ms = 1000,
@@ -228,20 +233,19 @@ FUZZ
 	struct http_req q = { .out = BUF(1 << 22) };
 	if (!size || size > 65536 || arena_new(1 << 24, &q.arena))
 		return;
-	unsigned pick = data[0] % 7;
+	unsigned pick = data[0] % (sizeof all / sizeof *all);
 	q.body = (struct str){ (const char *)data + 1, size - 1 };
 	fakes_reset();
 	fakes.run_nothing = true;
-	const char *path = pick == 6 ? "/team/v1/login" : paths[pick];
 	for (size_t i = 0; i < route_count; i++)
-		if (strcmp(route_table[i].path, path) == 0)
+		if (strcmp(route_table[i].path, all[pick].path) == 0)
 			q.route = &route_table[i];
 	struct call *c = arena_take(q.arena, 1, sizeof *c);
 	*c = (struct call){
 		.q = &q, .app = &app, .arena = q.arena, .route = q.route, .warnings = BUF(4096)
 	};
 	q.ctx = c;
-	if (pick == 6) {
+	if (!all[pick].fn) {
 		AUTO_JSON json_t *doc = NULL;
 		if (!json_read(q.body, 65536, 64, &doc, NULL) && json_is_object(doc))
 			(void)!!fields_check(fields_of(q.route), doc, &c->info);

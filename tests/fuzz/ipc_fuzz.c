@@ -10,6 +10,7 @@
 #include "proto/embed.h"
 #include "proto/engine.h"
 #include "proto/keeper.h"
+#include "proto/tokens.h"
 #include "tests/fuzz/fuzz.h"
 
 static void close_if_open(int fd)
@@ -80,6 +81,30 @@ static void read_embedded(struct ipc_in *m)
 	for (size_t i = 0; i < v.n * v.dim; i++)
 		if (!(v.values[i] >= -FLT_MAX && v.values[i] <= FLT_MAX))
 			DIE("a value that is no number was taken");
+}
+
+static void read_tokens(struct ipc_in *m)
+{
+	struct tokens_request v;
+	if (tokens_request_get(m, &v) != OK)
+		return;
+	if (v.text.len > TOKENS_TEXT_MAX || (v.text.len && v.n_tokens))
+		DIE("a question out of range was taken");
+	for (size_t i = 0; i < v.n_tokens; i++)
+		if (v.tokens[i] < 0)
+			DIE("a negative token was taken");
+}
+
+static void read_tokened(struct ipc_in *m)
+{
+	struct tokens_done v;
+	size_t sum = 0;
+	if (tokens_done_get(m, &v) != OK)
+		return;
+	for (size_t i = 0; i < v.n; i++)
+		sum += (size_t)v.lens[i];
+	if (sum != v.bytes.len)
+		DIE("pieces that do not add up were taken");
 }
 
 static void read_stats(struct ipc_in *m) { (void)engine_stats_get(m, &(struct engine_stats){ 0 }); }
@@ -195,6 +220,8 @@ static void (*const readers[])(struct ipc_in *) = {
 	read_not_fetched,
 	read_embed,
 	read_embedded,
+	read_tokens,
+	read_tokened,
 };
 
 FUZZ

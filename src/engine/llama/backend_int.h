@@ -50,8 +50,15 @@ enum err llama_op_prompt(void *backend, const struct gen_request *g,
  * ERR_NOMEM. */
 enum err llama_tokens(
 	const struct llama_backend *b, struct str s, bool special, struct tokens *out);
+/* The same with the marks that the model has at a text's beginning and end. */
+enum err llama_tokens_marked(const struct llama_backend *b, struct str s, bool add, bool special,
+	struct tokens *out);
 enum err llama_op_piece(void *backend, int32_t token, struct buf *out);
 enum err llama_op_piece_all(void *backend, int32_t token, struct buf *out);
+/* infill.c: the prompt of a GEN_INFILL. Errors: ERR_UNSUPPORTED (the model has no tokens for it),
+ * ERR_INVALID (extra), ERR_LIMIT, ERR_NOMEM. */
+enum err llama_infill(struct llama_backend *b, const struct gen_request *g,
+	struct engine_prompt *ret, struct err_info *info);
 /* grammar.c */
 enum err llama_op_grammar_new(
 	void *backend, struct str schema, struct engine_grammar **ret, struct err_info *info);

@@ -48,14 +48,16 @@ static void add_part(void *arg, const char *text, size_t len, bool input)
 	r->err = buf_add(&r->text, (struct str){ text, len });
 }
 
-enum err llama_tokens(const struct llama_backend *b, struct str s, bool special, struct tokens *out)
+enum err llama_tokens_marked(const struct llama_backend *b, struct str s, bool add, bool special,
+	struct tokens *out)
 {
 	size_t guess = s.len / 2 + 16;
 	for (int round = 0; round < 2; round++) {
 		TRY(tokens_reserve(out, guess));
 		size_t room = out->cap - out->n;
-		int32_t n = shim_tokenize(b->vocab, s.ptr, s.len, out->v + out->n,
-			room > INT32_MAX ? INT32_MAX : (int32_t)room, special);
+		int32_t n = shim_tokenize(b->vocab, (struct shim_text){ s.ptr, s.len },
+			out->v + out->n, room > INT32_MAX ? INT32_MAX : (int32_t)room, add,
+			special);
 		if (n >= 0) {
 			out->n += (size_t)n;
 			return OK;
@@ -65,6 +67,11 @@ enum err llama_tokens(const struct llama_backend *b, struct str s, bool special,
 		guess = (size_t) - (int64_t)n;
 	}
 	return ERR_LIMIT;
+}
+
+enum err llama_tokens(const struct llama_backend *b, struct str s, bool special, struct tokens *out)
+{
+	return llama_tokens_marked(b, s, false, special, out);
 }
 
 /* Would this text of a person become control tokens, if they were looked for? */
@@ -295,9 +302,11 @@ enum err llama_op_prompt(void *backend, const struct gen_request *g,
 	AUTO_JSON json_t *all = NULL;
 	struct picture_marks marks;
 	struct str input = g->input;
+	if (g->kind != GEN_CHAT && g->n_pictures)
+		return err_set(info, ERR_INVALID, "a raw prompt takes no pictures");
+	if (g->kind == GEN_INFILL)
+		return llama_infill(b, g, ret, info);
 	if (g->kind == GEN_PROMPT) {
-		if (g->n_pictures)
-			return err_set(info, ERR_INVALID, "a raw prompt takes no pictures");
 		TRY(start_of_prompt(b, g, &ret->tokens));
 		return llama_tokens(b, g->input, true, &ret->tokens);
 	}

@@ -245,14 +245,14 @@ ggml_threadpool_t shim_threadpool_new(int n_threads, uint32_t poll)
 	return pool;
 }
 
-int32_t shim_tokenize(const llama_vocab *v, const char *text, size_t len, int32_t *tokens,
-	int32_t max, bool special)
+int32_t shim_tokenize(const llama_vocab *v, shim_text text, int32_t *tokens, int32_t max, bool add,
+	bool special)
 {
 	int32_t n = INT32_MIN;
-	if (len > INT32_MAX)
+	if (text.len > INT32_MAX)
 		return n;
 	(void)guarded(nullptr, SHIM_FAILED, [&] {
-		n = llama_tokenize(v, text, (int32_t)len, tokens, max, false, special);
+		n = llama_tokenize(v, text.ptr, (int32_t)text.len, tokens, max, add, special);
 		return SHIM_OK;
 	});
 	return n;

@@ -57,9 +57,14 @@ struct shim_bytes {
 enum shim_result shim_state_get(struct llama_context *c, int32_t seq, struct shim_bytes *to);
 /* A pool of the CPU backend, however that was loaded; NULL if it has none. */
 ggml_threadpool_t shim_threadpool_new(int n_threads, uint32_t poll);
-/* Token count, or less than 0: minus the room needed; INT32_MIN: failed. */
-int32_t shim_tokenize(const struct llama_vocab *v, const char *text, size_t len, int32_t *tokens,
-	int32_t max, bool special);
+struct shim_text {
+	const char *ptr;
+	size_t len;
+};
+/* Token count, or less than 0: minus the room needed; INT32_MIN: failed. `add`: with the marks that
+ * the model has at a text's beginning and end; `special`: control tokens may be named in it. */
+int32_t shim_tokenize(const struct llama_vocab *v, struct shim_text text, int32_t *tokens,
+	int32_t max, bool add, bool special);
 int32_t shim_piece(
 	const struct llama_vocab *v, int32_t token, char *buf, int32_t size, bool special);
 

@@ -1,0 +1,99 @@
+/* What OpenAI's requests for text have in common. */
+#include "api/openai.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+void openai_fingerprint(const struct gen *g, char dst[96])
+{
+	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest,
+		g->build[0] ? g->build : "unknown");
+	for (char *p = dst; *p; p++)
+		if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_')
+			*p = '-';
+}
+
+/* The prompt counts once, however many answers it has. */
+void openai_usage(const struct gen *g, const struct gen_done *d, struct jw *w)
+{
+	int64_t answers = d->answer_tokens;
+	for (unsigned i = 0; g->group && i < g->group->n; i++) {
+		d = &g->group->done[0];
+		answers = (i ? answers : 0) + g->group->done[i].answer_tokens;
+	}
+	jw_key(w, "usage");
+	jw_obj(w);
+	jw_ki64(w, "prompt_tokens", d->prompt_tokens);
+	jw_ki64(w, "completion_tokens", answers);
+	jw_ki64(w, "total_tokens", d->prompt_tokens + answers);
+	jw_key(w, "prompt_tokens_details");
+	jw_obj(w);
+	jw_ki64(w, "cached_tokens", d->cached_tokens);
+	jw_end(w);
+	jw_end(w);
+}
+
+enum err openai_bias(struct call *c, const json_t *body, struct gen_request *r)
+{
+	json_t *map = NULL, *v;
+	const char *key;
+	size_t n = 0;
+	c->param = "logit_bias";
+	TRY(json_want_obj(body, "logit_bias", false, &map, &c->info));
+	if (json_object_size(map) > GEN_BIAS_MAX)
+		return err_set(&c->info, ERR_INVALID, "logit_bias may name 1024 tokens");
+	int32_t *pairs = map ? ARENA_ARRAY(c->arena, int32_t, 2 * json_object_size(map) + 1) : NULL;
+	if (map && !pairs)
+		return ERR_NOMEM;
+	json_object_foreach(map, key, v)
+	{
+		uint64_t id = 0;
+		double bias = json_number_value(v);
+		if (str_to_u64(str_from(key), &id) || id > INT32_MAX)
+			return err_set(&c->info, ERR_INVALID, "logit_bias: keys are token ids");
+		if (!json_is_number(v) || !(bias >= -100 && bias <= 100))
+			return err_set(&c->info, ERR_INVALID,
+				"logit_bias: values must be from -100 to 100");
+		pairs[2 * n] = (int32_t)id;
+		pairs[2 * n++ + 1] = (int32_t)(bias * 1000);
+	}
+	r->bias = pairs;
+	r->n_bias = n;
+	c->param = NULL;
+	return OK;
+}
+
+enum err openai_stream(struct gen *g, const json_t *body, bool *ret_usage)
+{
+	struct call *c = g->c;
+	json_t *options = NULL;
+	c->param = "stream";
+	TRY(json_want_bool(body, "stream", false, &g->stream, &c->info));
+	c->param = "stream_options";
+	TRY(json_want_obj(body, "stream_options", false, &options, &c->info));
+	if (options && !g->stream)
+		return err_set(&c->info, ERR_INVALID, "stream_options is only allowed with stream");
+	if (options)
+		TRY(json_want_bool(options, "include_usage", false, ret_usage, &c->info));
+	c->param = NULL;
+	return OK;
+}
+
+enum err openai_run(struct gen *g, const json_t *body)
+{
+	struct call *c = g->c;
+	struct str tier = STR_NONE;
+	c->param = "service_tier";
+	TRY(json_want_str(body, "service_tier", false, &tier, &c->info));
+	if (str_eq(tier, STR("flex")))
+		g->options.priority = 2;
+	else if (str_eq(tier, STR("priority")))
+		call_warn(c, "\"service_tier\": requests without it are first already");
+	else if (tier.len && !str_eq(tier, STR("auto")) && !str_eq(tier, STR("default")))
+		return err_set(&c->info, ERR_INVALID,
+			"service_tier must be auto, default, flex or priority");
+	c->param = "temporary";
+	TRY(options_run(c, body, &g->options));
+	c->param = NULL;
+	return OK;
+}
