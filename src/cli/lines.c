@@ -1,7 +1,6 @@
 #include "cli/lines.h"
 
 #include <signal.h>
-#include <stdlib.h>
 
 #include "base/fault.h"
 #include "os/fd.h"
@@ -17,12 +16,6 @@ struct lines {
 	bool show_prompt;
 };
 
-static bool may_edit(void)
-{
-	const char *term = getenv("TERM");
-	return isatty(0) && isatty(1) && term && *term && strcmp(term, "dumb") != 0;
-}
-
 enum err lines_new(struct history *h, struct lines **ret)
 {
 	AUTO(lines) struct lines *l = mem_zalloc(1, sizeof *l);
@@ -30,7 +23,7 @@ enum err lines_new(struct history *h, struct lines **ret)
 		return ERR_NOMEM;
 	l->in = BUF(2 * EDIT_MAX);
 	l->show_prompt = isatty(0);
-	if (may_edit()) {
+	if (isatty(0) && tty_moves(1)) {
 		enum err e = tty_new(0, &l->tty);
 		if (e == ERR_NOMEM)
 			return e;

@@ -1,7 +1,6 @@
 #include "cli/progress.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/time.h"
 #include "cli/human.h"
@@ -11,7 +10,7 @@ enum { BAR_MAX = 60, TEXT_COLUMNS = 62, WHEEL_MS = 100, SPEED_MAX = 128 };
 
 void progress_init(struct progress *p)
 {
-	*p = (struct progress){ .terminal = isatty(2) };
+	*p = (struct progress){ .terminal = tty_moves(2) };
 }
 
 void progress_end(struct progress *p)
@@ -105,7 +104,7 @@ enum err progress_line(const json_t *line, void *arg)
 
 void wheel_init(struct wheel *w)
 {
-	*w = (struct wheel){ .on = isatty(2) };
+	*w = (struct wheel){ .on = tty_moves(2), .last_ms = time_mono_ms() };
 }
 
 void wheel_turn(struct wheel *w)

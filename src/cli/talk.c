@@ -168,7 +168,8 @@ struct answer {
 	struct wrap wrap;
 	struct buf text;
 	struct wheel wheel;
-	bool terminal, thinking, newline; /* newline: thinking ended with one */
+	bool terminal, moves; /* of standard output; moves: it knows escape sequences */
+	bool thinking, newline; /* newline: thinking ended with one */
 	json_t *done; /* owned: the last line, with its counts */
 };
 
@@ -180,7 +181,7 @@ static enum err put(struct answer *a, const char *text)
 	wheel_end(&a->wheel);
 	if (a->terminal) { /* elsewhere the bytes are the answer */
 		(void)tty_size(1, &columns, &rows);
-		TRY(wrap_add(&a->wrap, s, a->t->wrap ? columns : 0, &out));
+		TRY(wrap_add(&a->wrap, s, a->moves && a->t->wrap ? columns : 0, &out));
 		s = buf_str(&out);
 	}
 	return fwrite(s.ptr ? s.ptr : "", 1, s.len, stdout) < s.len || fflush(stdout) ? ERR_IO : OK;
@@ -192,7 +193,7 @@ static enum err show_thinking(struct answer *a, const char *text)
 		return OK;
 	if (!a->thinking) {
 		wheel_end(&a->wheel);
-		fputs(a->terminal ? GREY BOLD "Thinking...\n" PLAIN GREY : "Thinking...\n", stdout);
+		fputs(a->moves ? GREY BOLD "Thinking...\n" PLAIN GREY : "Thinking...\n", stdout);
 	}
 	a->thinking = true;
 	a->newline = text[strlen(text) - 1] == '\n';
@@ -205,7 +206,7 @@ static void end_thinking(struct answer *a)
 		return;
 	a->thinking = false;
 	fputs(a->newline ? "" : "\n", stdout);
-	fputs(a->terminal ? GREY BOLD "...done thinking.\n\n" PLAIN : "...done thinking.\n\n",
+	fputs(a->moves ? GREY BOLD "...done thinking.\n\n" PLAIN : "...done thinking.\n\n",
 		stdout);
 	wrap_done(&a->wrap);
 	wrap_init(&a->wrap);
@@ -280,7 +281,7 @@ static void summary(const json_t *done)
 
 static json_t *message(const char *role, struct str text)
 {
-	return json_pack("{sss%}", "role", role, "content", text.ptr ? text.ptr : "", text.len);
+	return json_pack("{s:s,s:s%}", "role", role, "content", text.ptr ? text.ptr : "", text.len);
 }
 
 /* The request; NULL: out of memory, or the system text is no UTF-8. */
@@ -319,7 +320,7 @@ static enum err answer(struct talk *t, struct answer *a, struct err_info *info)
 {
 	enum err e = send_question(t, a, info);
 	wheel_end(&a->wheel);
-	if (a->thinking && a->terminal)
+	if (a->thinking && a->moves)
 		fputs(PLAIN, stdout); /* it ended in the middle of a thought */
 	size_t n = json_array_size(t->messages);
 	if ((!e || e == ERR_CANCELLED) && a->text.len) {
@@ -340,7 +341,8 @@ static enum err answer(struct talk *t, struct answer *a, struct err_info *info)
 enum err talk_ask(struct talk *t, struct str question, json_t *images, struct err_info *info)
 {
 	AUTO_JSON json_t *pictures = images;
-	struct answer a = { .t = t, .text = BUF(LIMIT_ANSWER), .terminal = isatty(1) };
+	struct answer a = { .t = t, .text = BUF(LIMIT_ANSWER), .terminal = isatty(1),
+		.moves = tty_moves(1) };
 	json_t *m = message("user", question);
 	if (m && json_array_size(pictures))
 		add_value(m, "images", pictures);
@@ -357,7 +359,7 @@ enum err talk_ask(struct talk *t, struct str question, json_t *images, struct er
 
 enum err talk_show(const struct talk *t, const char *text)
 {
-	struct answer a = { .t = t, .terminal = isatty(1) };
+	struct answer a = { .t = t, .terminal = isatty(1), .moves = tty_moves(1) };
 	wrap_init(&a.wrap);
 	enum err e = put(&a, text);
 	wrap_done(&a.wrap);

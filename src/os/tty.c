@@ -97,6 +97,12 @@ bool tty_size(int fd, unsigned *ret_columns, unsigned *ret_rows)
 	return true;
 }
 
+bool tty_moves(int fd)
+{
+	const char *term = getenv("TERM");
+	return isatty(fd) && term && *term && strcmp(term, "dumb") != 0;
+}
+
 void tty_give(pid_t group)
 {
 	AUTO_FD int fd = -1;

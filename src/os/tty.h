@@ -23,6 +23,8 @@ DEFINE_AUTO(tty)
 enum err tty_set(struct tty *t, enum tty_mode m); /* errors: from errno */
 /* Cells of the window; false, and 0 for both, when fd is no terminal or does not say. */
 bool tty_size(int fd, unsigned *ret_columns, unsigned *ret_rows);
+/* A terminal that knows the sequences of ECMA-48: $TERM is not "dumb". */
+bool tty_moves(int fd);
 /* Gives the terminal (its Ctrl+C, its input) to a process group, if it is ours to give.
  * 0: takes it back. */
 void tty_give(pid_t group);

@@ -14,7 +14,8 @@ SEQUENCE = re.compile(r"\x1b\[([0-9;?]*)([@-~])")
 
 
 def plain(text):
-    """Without escape sequences and carriage returns."""
+    """Without escape sequences, carriage returns, and the wheel that turns while one waits."""
+    text = re.sub("\r[\u2800-\u28ff] ", "", text)
     return SEQUENCE.sub("", text).replace("\r", "")
 
 
@@ -125,7 +126,7 @@ class Terminal:
         self.text = self.raw.decode(errors="replace")
         return bool(some)
 
-    def wait_for(self, what, seconds=60):
+    def wait_for(self, what, seconds=30):
         """Waits until the text shows after what was waited for before; returns what came up to its end."""
         end = time.monotonic() + seconds
         while True:

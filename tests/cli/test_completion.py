@@ -58,8 +58,7 @@ def test_zsh(desk):
         pytest.skip("no zsh here")
     with Terminal(["zsh", "-f", "-i"], desk.env, columns=200, cwd=desk.home) as t:
         t.send("autoload -U compinit; compinit -u -D; source <(tresor completion zsh); PS1=ready'> '\n")
-        t.wait_for("ready> ")
-        t.wait_for("ready> ")
+        t.wait_for("ready> ")  # as typed it has a quote in it
         t.send("tresor unp\t")
         t.wait_for("tresor unpin")
         t.send("\x15tresor run ot\t")

@@ -127,13 +127,6 @@ def test_pictures_in_the_prompt_go_along(desk):
     assert chat(desk)["messages"][0]["content"] == "what is ./a.png"
 
 
-def test_what_the_server_warns_of_is_said(desk):
-    desk.fake.say = []
-    desk.run("run", "small", "q")
-    code, _, err = desk.run("run", "small", stdin="\xff".encode("latin-1").decode("latin-1"))
-    assert code == 0 and err == ""
-
-
 def test_a_question_that_is_no_utf8_is_refused(desk):
     code, _, err = desk.run("run", "small", "\udcff")
     assert code == 1 and "UTF-8" in err
