@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/width.h"
+#include "cli/wrap.h"
 
 int cli_fail(const struct args *a, const char *what, enum err e, const struct err_info *why)
 {
@@ -26,9 +27,13 @@ int cli_fail(const struct args *a, const char *what, enum err e, const struct er
 		fprintf(stderr, "%.*s\n", STR_ARG(buf_str(&out)));
 		return 1;
 	}
-	fprintf(stderr, "tresor: %s: %s", what, text);
-	if (why && why->hint[0])
-		fprintf(stderr, " (%s)", why->hint);
+	fprintf(stderr, "tresor: %s: ", what);
+	wrap_print(text, stderr);
+	if (why && why->hint[0]) {
+		fputs(" (", stderr);
+		wrap_print(why->hint, stderr);
+		fputc(')', stderr);
+	}
 	fputc('\n', stderr);
 	return 1;
 }

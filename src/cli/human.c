@@ -130,9 +130,12 @@ enum err grid_add(struct grid *g, struct str text)
 {
 	size_t start = g->cells.len, column = g->n % g->columns;
 	TRY(buf_add(&g->cells, text));
-	for (size_t i = start; i < g->cells.len; i++)
-		if ((unsigned char)g->cells.ptr[i] < 0x20 || g->cells.ptr[i] == 0x7f)
-			g->cells.ptr[i] = ' ';
+	for (size_t i = start, n; i < g->cells.len; i += n) {
+		int wide;
+		n = width_char(str_sub(buf_str(&g->cells), i, g->cells.len), &wide);
+		if (wide < 0)
+			memset(g->cells.ptr + i, ' ', n);
+	}
 	size_t wide = width_text(buf_from(&g->cells, start));
 	if (wide > g->width[column])
 		g->width[column] = wide;

@@ -100,8 +100,10 @@ TEST(a_table_counts_columns_and_lets_no_control_byte_out)
 	grid_init(&g, 2, false);
 	CHECK_OK(grid_row(&g, (const char *const[]){ "\xe4\xbd\xa0", "x" }));
 	CHECK_OK(grid_row(&g, (const char *const[]){ "\033[2J", "y" }));
+	CHECK_OK(grid_row(&g, (const char *const[]){ "\xc2\x9b", "z" })); /* C1: CSI */
 	FILE *out = fmemopen(text, sizeof text, "w");
 	grid_print(&g, out);
 	fclose(out);
-	CHECK_EQ_Z(text, "\xe4\xbd\xa0      x    \n [2J    y    \n");
+	CHECK_EQ_Z(text, "\xe4\xbd\xa0      x    \n [2J    y    \n"
+			 "        z    \n");
 }

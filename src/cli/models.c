@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/human.h"
 #include "cli/show.h"
+#include "cli/wrap.h"
 
 static enum err add_row(struct grid *g, const json_t *m)
 {
@@ -75,7 +76,8 @@ static enum err print_part(const json_t *doc, const char *part, struct err_info 
 			part);
 	const char *text = json_string_value(v);
 	bool whole = !strcmp(part, "system") || !strcmp(part, "template");
-	printf("%s%s", text, whole ? "" : "\n"); /* those two are printed byte for byte */
+	wrap_print(text, stdout);
+	fputs(whole ? "" : "\n", stdout); /* those two are printed byte for byte */
 	return OK;
 }
 

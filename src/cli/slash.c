@@ -8,6 +8,7 @@
 #include "cli/progress.h"
 #include "cli/repl.h"
 #include "cli/show.h"
+#include "cli/wrap.h"
 
 enum { WORDS_MAX = 64, WORD_MAX = 512 };
 
@@ -291,7 +292,8 @@ static void set(struct repl *r, const struct words *w)
 
 static void print_or(const char *text, const char *none)
 {
-	puts(text && *text ? text : none);
+	wrap_print(text && *text ? text : none, stdout);
+	putchar('\n');
 }
 
 static void show_parameters(const struct repl *r, const char *text)
@@ -302,8 +304,13 @@ static void show_parameters(const struct repl *r, const char *text)
 	puts("Model defined parameters:");
 	if (!rest.len)
 		puts("  No additional parameters were specified for this model.");
-	while (rest.len && str_next(&rest, '\n', &line))
-		printf("  %.*s\n", STR_ARG(line));
+	while (rest.len && str_next(&rest, '\n', &line)) {
+		AUTO_BUF struct buf one = BUF(SIZE_MAX);
+		const char *z;
+		if (buf_addf(&one, "  %.*s\n", STR_ARG(line)) || buf_cstr(&one, &z))
+			return;
+		wrap_print(z, stdout);
+	}
 	putchar('\n');
 	if (json_object_size(r->talk->options))
 		puts("User defined parameters:");

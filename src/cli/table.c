@@ -42,9 +42,7 @@ const struct environment_row environment[] = {
 		{ "--key", "auto|file|passphrase|tpm", "where the master key comes from" },      \
 		{ "--key-file", "FILE", "the key file" },                                        \
 		{ "--passphrase-file", "FILE", "file with the passphrase" },                     \
-	{                                                                                        \
-		"--local-only", NULL, "only the socket in the data directory"                    \
-	}
+		{ "--local-only", NULL, "only the socket in the data directory" }
 
 const struct command_row command_table[] = {
 	{ "serve", "", 0, 0, "start Tresor and stay in the foreground", true,

@@ -217,8 +217,10 @@ static void show_warnings(const json_t *line)
 	const json_t *w = json_object_get(line, "warnings");
 	for (size_t i = 0; i < json_array_size(w); i++) {
 		const char *text = json_string_value(json_array_get(w, i));
-		if (text)
-			fprintf(stderr, "\ntresor: %s", text);
+		if (!text)
+			continue;
+		fputs("\ntresor: ", stderr);
+		wrap_print(text, stderr);
 	}
 }
 

@@ -1,5 +1,7 @@
 #include "cli/wrap.h"
 
+#include <unistd.h>
+
 #include "base/limits.h"
 #include "cli/width.h"
 
@@ -77,4 +79,15 @@ enum err wrap_add(struct wrap *w, struct str text, unsigned columns, struct buf 
 			TRY(add_char(w, c, (unsigned)wide, columns, out));
 	}
 	return OK;
+}
+
+void wrap_print(const char *text, FILE *out)
+{
+	AUTO_WRAP struct wrap w;
+	AUTO_BUF struct buf safe = BUF(SIZE_MAX);
+	wrap_init(&w);
+	if (!isatty(fileno(out)))
+		fputs(text, out);
+	else if (!wrap_add(&w, str_from(text), 0, &safe))
+		fprintf(out, "%.*s", STR_ARG(buf_str(&safe)));
 }

@@ -6,6 +6,8 @@
  * not move the cursor or rename the window. Source: ECMA-48 (CUB, EL). */
 #pragma once
 
+#include <stdio.h>
+
 #include "base/buf.h"
 
 struct wrap { /* zero-initialise with wrap_init */
@@ -20,3 +22,5 @@ void wrap_done(struct wrap *w);
  * WRAP_MIN: no breaking. Errors: buf's. */
 enum { WRAP_MIN = 10 };
 enum err wrap_add(struct wrap *w, struct str text, unsigned columns, struct buf *out);
+/* Prints a text that others wrote: as it is, but on a terminal without control bytes. */
+void wrap_print(const char *text, FILE *out);

@@ -167,6 +167,18 @@ def test_an_answer_cannot_steer_the_terminal(desk):
     Screen(80).feed(t.text.replace("\x1b[K", ""))
 
 
+def test_a_models_texts_cannot_steer_the_terminal(desk):
+    desk.fake.models["small"].update(license="\x1b]0;owned\x07free\n", system="\x1b[2Jsay", template="\x9btemplate")
+    for part in ("--license", "--system", "--template"):
+        with desk.terminal("show", "small", part) as t:
+            assert t.wait() == 0
+        assert not set(t.text) & set("\x1b\x07\x9b"), t.text
+    with desk.terminal("show", "small") as t:
+        assert t.wait() == 0
+    assert not set(t.text) & set("\x1b\x07\x9b"), t.text
+    assert desk.run("show", "small", "--system")[1] == "\x1b[2Jsay"  # in a pipe the bytes are the text
+
+
 def test_thinking_is_grey(desk):
     desk.fake.say = [("so", ""), "Yes."]
     with desk.terminal("run", "small", "q") as t:
