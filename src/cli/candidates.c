@@ -45,7 +45,7 @@ static enum err find_models(const struct args *a, struct typed *t)
 	bool remote = false;
 	where.data = data_of(a);
 	if (!where.data && !(named && *named))
-		TRY(host_from_env(&h, &remote, NULL));
+		TRY(host_from_env(&h, true, &remote, NULL));
 	if (remote) {
 		TRY(client_open_host(&h, &c, NULL));
 		return add_models(c, t);

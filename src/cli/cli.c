@@ -38,6 +38,16 @@ int cli_fail(const struct args *a, const char *what, enum err e, const struct er
 	return 1;
 }
 
+static bool is_ollamas(const struct args *a)
+{
+	static const char *const names[] = { "run", "pull", "push", "create", "list", "ls", "ps",
+		"show", "stop", "cp", "rm" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(names[i], a->command->name))
+			return true;
+	return false;
+}
+
 /* A data directory that is named goes before a host in the environment. */
 static enum err open_client(const struct args *a, struct client **ret, struct err_info *info)
 {
@@ -46,7 +56,7 @@ static enum err open_client(const struct args *a, struct client **ret, struct er
 	const char *named = getenv("TRESOR_DATA");
 	bool remote = false;
 	if (!a->data && !(named && *named))
-		TRY(host_from_env(&h, &remote, info));
+		TRY(host_from_env(&h, is_ollamas(a), &remote, info));
 	if (remote)
 		return client_open_host(&h, ret, info);
 	TRY(data_dir(a, dir, sizeof dir));

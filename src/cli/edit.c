@@ -64,7 +64,6 @@ static void delete_between(struct edit *e, size_t from, size_t to)
 static void set_text(struct edit *e, struct str text)
 {
 	splice(e, 0, e->text.len, text);
-	e->at = e->text.len;
 }
 
 /* ---- where ---- */

@@ -193,6 +193,22 @@ TEST(long_text_wraps_at_the_window_and_the_cursor_is_where_it_belongs)
 	close_desk(&d);
 }
 
+TEST(what_stands_above_stays)
+{
+	struct desk d;
+	open_desk(&d, 12, 10);
+	screen_write(&d.screen, STR("\r\nold 1\r\nold 2\r\n"));
+	begin(&d);
+	type_in(&d, "abcdefghij\nk", false);
+	type_in(&d, UP LEFT LEFT "\001\005" DOWN LEFT UP "!", false);
+	CHECK_EQ_Z(screen_text(&d.screen), ">>>\nold 1\nold 2\n>>> !abcdefg\nhij\n... k");
+	check_cursor(&d, 3, 5);
+	type_in(&d, "\r", false);
+	CHECK_EQ_Z(screen_text(&d.screen), ">>>\nold 1\nold 2\n>>> !abcdefg\nhij\n... k");
+	check_cursor(&d, 6, 0);
+	close_desk(&d);
+}
+
 TEST(a_paste_keeps_its_lines_and_sends_nothing)
 {
 	expect(PASTE("one\rtwo\r\nthree\nfour") "!", "one\ntwo\nthree\nfour!");
@@ -214,6 +230,7 @@ TEST(ctrl_j_begins_a_line_and_the_arrows_move_between_them)
 	expect("one\ntwo" UP "X", "oneX\ntwo");
 	expect("one\nt" UP UP UP "X", "oX" "ne\nt"); /* no history: it stays */
 	expect("a\nlong\nb" UP UP DOWN "X", "a\nlXong\nb");
+	expect("a\nlong" UP "X", "aX\nlong"); /* a shorter line has no such place */
 	expect("one\ntwo\001X\025", "one\ntwo");
 	expect("one\ntwo" UP "\005\013", "one\ntwo");
 }

@@ -87,9 +87,9 @@ enum err host_parse(
 	return e;
 }
 
-enum err host_from_env(struct host *ret, bool *ret_set, struct err_info *info)
+enum err host_from_env(struct host *ret, bool ollamas, bool *ret_set, struct err_info *info)
 {
-	const char *ours = getenv("TRESOR_HOST"), *theirs = getenv("OLLAMA_HOST");
+	const char *ours = getenv("TRESOR_HOST"), *theirs = ollamas ? getenv("OLLAMA_HOST") : NULL;
 	const char *key = getenv("TRESOR_API_KEY"), *key2 = getenv("OLLAMA_API_KEY");
 	bool first = ours && *ours;
 	*ret = (struct host){ .base = BUF(URL_MAX) };
@@ -104,12 +104,12 @@ enum err host_from_env(struct host *ret, bool *ret_set, struct err_info *info)
 	}
 	if (!key || !*key)
 		key = key2;
-	if (!key || !*key)
+	bool with_key = key && *key;
+	if ((with_key || !ollamas) && !ret->https && !ret->loopback)
+		return err_set(info, ERR_INVALID, "%s would travel in the clear to %.*s: use https",
+			with_key ? "the API key" : "it", STR_ARG(buf_str(&ret->base)));
+	if (!with_key)
 		return OK;
-	if (!ret->https && !ret->loopback)
-		return err_set(info, ERR_INVALID,
-			"the API key would travel in the clear to %.*s: use https",
-			STR_ARG(buf_str(&ret->base)));
 	struct str k = str_trim(str_from(key));
 	if (str_has_control(k) || str_copy(k, ret->key, sizeof ret->key))
 		return err_set(info, ERR_INVALID, "the API key is not one line of text");

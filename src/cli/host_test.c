@@ -69,15 +69,15 @@ TEST(our_variable_goes_before_theirs_and_each_has_its_port)
 	struct host h;
 	bool set;
 	with_env("", "", "");
-	CHECK_OK(host_from_env(&h, &set, NULL));
+	CHECK_OK(host_from_env(&h, true, &set, NULL));
 	CHECK(!set);
 	with_env("one", "two", "");
-	CHECK_OK(host_from_env(&h, &set, NULL));
+	CHECK_OK(host_from_env(&h, true, &set, NULL));
 	CHECK(set && !h.key[0]);
 	CHECK_EQ_STR(buf_str(&h.base), STR("http://one:7070"));
 	host_done(&h);
 	with_env("", "two", "");
-	CHECK_OK(host_from_env(&h, &set, NULL));
+	CHECK_OK(host_from_env(&h, true, &set, NULL));
 	CHECK_EQ_STR(buf_str(&h.base), STR("http://two:11434"));
 	host_done(&h);
 }
@@ -88,14 +88,30 @@ TEST(a_key_does_not_travel_in_the_clear)
 	bool set;
 	struct err_info why = { 0 };
 	with_env("ki.example.org", "", "tsr_x");
-	CHECK_ERR(host_from_env(&h, &set, &why), ERR_INVALID);
+	CHECK_ERR(host_from_env(&h, true, &set, &why), ERR_INVALID);
 	CHECK(strstr(why.detail, "clear"));
 	host_done(&h);
 	with_env("https://ki.example.org", "", " tsr_x\n");
-	CHECK_OK(host_from_env(&h, &set, NULL));
+	CHECK_OK(host_from_env(&h, true, &set, NULL));
 	CHECK_EQ_Z(h.key, "tsr_x");
 	host_done(&h);
 	with_env("127.0.0.1", "", "a\nb");
-	CHECK_ERR(host_from_env(&h, &set, NULL), ERR_INVALID);
+	CHECK_ERR(host_from_env(&h, true, &set, NULL), ERR_INVALID);
+	host_done(&h);
+}
+
+TEST(commands_that_ollama_has_not_do_not_go_to_its_server_nor_in_the_clear)
+{
+	struct host h;
+	bool set;
+	struct err_info why = { 0 };
+	with_env("", "two", "");
+	CHECK_OK(host_from_env(&h, false, &set, NULL));
+	CHECK(!set);
+	with_env("ki.example.org", "", "");
+	CHECK_OK(host_from_env(&h, true, &set, NULL));
+	host_done(&h);
+	CHECK_ERR(host_from_env(&h, false, &set, &why), ERR_INVALID);
+	CHECK(strstr(why.detail, "clear"));
 	host_done(&h);
 }

@@ -87,6 +87,19 @@ TEST(everything_when_it_is_asked_for) /* whole numbers stay whole: Ollama has 8e
 		"\n");
 }
 
+/* A list takes ten columns, each item after the first two more than it has (showInfo). */
+TEST(lists_of_metadata_are_cut)
+{
+	expect("{" DETAILS ",\"model_info\":{\"a.list\":[1,2,3,4,5],"
+	       "\"b.list\":[\"long text here\",2],\"c.list\":[]}}",
+		true,
+		MODEL "  Metadata\n"
+		      "    a.list    [1 2 3 ...+2 more]             \n"
+		      "    b.list    [long text here ...+1 more]    \n"
+		      "    c.list    []                             \n"
+		      "\n");
+}
+
 TEST(parameters)
 {
 	expect("{" DETAILS ",\"parameters\":\"stop never\\nstop gonna\\nstop give\\nstop you\\n"

@@ -20,7 +20,9 @@ const struct environment_row environment[] = {
 		"another server to talk to: HOST[:PORT], :PORT, [IPV6]:PORT or "
 		"http(s)://HOST[:PORT]; port 7070 unless named; --data and TRESOR_DATA go "
 		"before it" },
-	{ "OLLAMA_HOST", "the same when TRESOR_HOST is not set; port 11434 unless named" },
+	{ "OLLAMA_HOST",
+		"the same when TRESOR_HOST is not set, for the commands that Ollama has; port "
+		"11434 unless named" },
 	{ "TRESOR_API_KEY",
 		"the key for that server; else OLLAMA_API_KEY; only sent by https, or to this "
 		"machine" },

@@ -25,7 +25,7 @@ static void forget_word(struct wrap *w)
  */
 static enum err break_line(struct wrap *w, unsigned wide, unsigned columns, struct buf *out)
 {
-	if (w->word_columns && w->word_columns < w->column && w->word_columns + wide <= columns) {
+	if (w->word_columns && w->word_columns + wide <= columns) {
 		TRY(buf_addf(out, "\033[%uD\033[K\n", w->word_columns));
 		TRY(buf_add(out, buf_str(&w->word)));
 		w->column = w->word_columns;

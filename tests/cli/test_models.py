@@ -123,6 +123,12 @@ def test_a_host_that_is_none_or_not_there(desk):
     assert code == 1 and "clear" in err
 
 
+def test_accounts_are_not_asked_for_at_ollamas_host(desk):
+    env = {"TRESOR_HOST": "", "OLLAMA_HOST": f"127.0.0.1:{desk.fake.port}"}
+    code, _, err = desk.run("user", "list", env=env)
+    assert code == 1 and "no data directory" in err and not desk.fake.asked
+
+
 def test_a_data_directory_that_is_named_goes_first(desk):
     code, _, err = desk.run("list", "--data", os.path.join(desk.home, "nothing"))
     assert code == 1 and "no data directory" in err
