@@ -7,15 +7,16 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "cli/commands.h"
+#include "cli/human.h"
 #include "cli/offline.h"
 #include "os/fd.h"
 #include "store/backup.h"
 
 static void print_result(const struct args *a, const char *what, const struct backup_result *r)
 {
-	char all[16], fresh[16];
-	cli_bytes(r->bytes, all);
-	cli_bytes(r->new_bytes, fresh);
+	char all[HUMAN_MAX], fresh[HUMAN_MAX];
+	human_bytes(r->bytes, all);
+	human_bytes(r->new_bytes, fresh);
 	if (a->json)
 		printf("{\"manifest\":\"%s\",\"files\":%llu,\"bytes\":%llu,\"new_objects\":%llu,"
 			"\"new_bytes\":%llu}\n",

@@ -1,9 +1,12 @@
 /* Entry of cli.so: finds the command, and what the commands share. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/width.h"
+#include "cli/wrap.h"
 
 int cli_fail(const struct args *a, const char *what, enum err e, const struct err_info *why)
 {
@@ -24,21 +27,47 @@ int cli_fail(const struct args *a, const char *what, enum err e, const struct er
 		fprintf(stderr, "%.*s\n", STR_ARG(buf_str(&out)));
 		return 1;
 	}
-	fprintf(stderr, "tresor: %s: %s", what, text);
-	if (why && why->hint[0])
-		fprintf(stderr, " (%s)", why->hint);
+	fprintf(stderr, "tresor: %s: ", what);
+	wrap_print(text, stderr);
+	if (why && why->hint[0]) {
+		fputs(" (", stderr);
+		wrap_print(why->hint, stderr);
+		fputc(')', stderr);
+	}
 	fputc('\n', stderr);
 	return 1;
+}
+
+static bool is_ollamas(const struct args *a)
+{
+	static const char *const names[] = { "run", "pull", "push", "create", "list", "ls", "ps",
+		"show", "stop", "cp", "rm" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(names[i], a->command->name))
+			return true;
+	return false;
+}
+
+/* A data directory that is named goes before a host in the environment. */
+static enum err open_client(const struct args *a, struct client **ret, struct err_info *info)
+{
+	AUTO_HOST struct host h = { 0 };
+	char dir[4096];
+	const char *named = getenv("TRESOR_DATA");
+	bool remote = false;
+	if (!a->data && !(named && *named))
+		TRY(host_from_env(&h, is_ollamas(a), &remote, info));
+	if (remote)
+		return client_open_host(&h, ret, info);
+	TRY(data_dir(a, dir, sizeof dir));
+	return client_open(dir, a->command->makes_instance, ret, info);
 }
 
 int cli_with_client(const struct args *a, cli_fn fn)
 {
 	AUTO(client) struct client *c = NULL;
-	char dir[4096];
 	struct err_info why = { 0 };
-	enum err e = data_dir(a, dir, sizeof dir);
-	if (!e)
-		e = client_open(dir, a->command->makes_instance, &c, &why);
+	enum err e = open_client(a, &c, &why);
 	if (!e)
 		e = fn(c, a, &why);
 	if (!e && fflush(stdout))
@@ -56,16 +85,6 @@ bool cli_confirm(const char *question)
 	       (answer[0] == 'y' || answer[0] == 'Y' || answer[0] == 'j');
 }
 
-void cli_bytes(uint64_t n, char ret[16])
-{
-	static const char *const units[] = { "B", "KB", "MB", "GB", "TB" };
-	double v = (double)n;
-	size_t u = 0;
-	for (; v >= 1000 && u < 4; u++)
-		v /= 1000;
-	snprintf(ret, 16, v < 10 && u ? "%.1f %s" : "%.0f %s", v, units[u]);
-}
-
 enum err cli_path(struct buf *out, const char *prefix, const char *segment)
 {
 	TRY(buf_add(out, str_from(prefix)));
@@ -77,12 +96,45 @@ enum err cli_path(struct buf *out, const char *prefix, const char *segment)
 	return out->err;
 }
 
+enum err cli_print_json(struct client *c, const char *method, const char *path, struct str body,
+	struct err_info *info)
+{
+	AUTO_BUF struct buf out = BUF(64 * 1024 * 1024);
+	TRY(client_call(c, method, path, body, &out, info));
+	printf("%.*s\n", STR_ARG(str_trim(buf_str(&out))));
+	return OK;
+}
+
+enum err cli_model_body(const char *model, const char *more, struct buf *out)
+{
+	TRY(buf_add(out, STR("{\"model\":")));
+	TRY(json_add_str(out, str_from(model)));
+	return buf_addf(out, "%s}", more);
+}
+
+const char *cli_text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s ? s : "";
+}
+
+enum err cli_no_route(
+	const struct client *c, enum err e, const char *what, struct err_info *info)
+{
+	long status = client_status(c);
+	bool none = status == 405 || status == 501 ||
+		    (status == 404 && !strstr(info->detail, "model"));
+	return e && none ? err_set(info, ERR_UNSUPPORTED, "this server cannot %s", what) : e;
+}
+
 static const struct {
 	const char *name;
 	int (*fn)(const struct args *a);
 } commands[] = {
 	{ "run", cmd_run },
 	{ "pull", cmd_pull },
+	{ "push", cmd_push },
+	{ "create", cmd_create },
 	{ "list", cmd_models },
 	{ "ls", cmd_models },
 	{ "ps", cmd_ps },
@@ -91,6 +143,7 @@ static const struct {
 	{ "show", cmd_models },
 	{ "stop", cmd_models },
 	{ "rm", cmd_models },
+	{ "cp", cmd_models },
 	{ "advise", cmd_models },
 	{ "user add", cmd_people },
 	{ "user invite", cmd_people },
@@ -111,11 +164,13 @@ static const struct {
 	{ "vault tpm", cmd_vault },
 	{ "tls ca", cmd_vault },
 	{ "tls csr", cmd_vault },
+	{ "complete", cmd_complete },
 };
 
 int cli_main(const struct args *a);
 int cli_main(const struct args *a)
 {
+	width_init();
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		if (!strcmp(commands[i].name, a->command->name))
 			return commands[i].fn(a);

@@ -4,54 +4,35 @@
 
 #include "base/time.h"
 #include "cli/commands.h"
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	return s ? s : "";
-}
+#include "cli/human.h"
 
 static json_int_t number(const json_t *o, const char *key)
 {
 	return json_integer_value(json_object_get(o, key));
 }
 
-/* "4 minutes from now", as Ollama writes it. */
-static void until_text(const json_t *m, char ret[40])
+static void until_text(const json_t *m, char ret[HUMAN_MAX])
 {
-	int64_t at = 0, left;
-	const char *expires = text_of(m, "expires_at");
-	static const struct {
-		int64_t s;
-		const char *unit;
-	} units[] = { { 86400, "days" }, { 3600, "hours" }, { 60, "minutes" }, { 1, "seconds" } };
-	if (!strncmp(expires, "2318", 4)) {
-		snprintf(ret, 40, "Forever");
-		return;
-	}
-	if (time_parse_rfc3339(str_from(expires), &at)) {
-		snprintf(ret, 40, "%.19s", expires);
-		return;
-	}
-	left = (at - time_now_ms() + 500) / 1000;
-	if (left <= 0) {
-		snprintf(ret, 40, "Stopping...");
-		return;
-	}
-	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-		if (left >= units[i].s * 2 || units[i].s == 1) {
-			snprintf(ret, 40, "%lld %s from now", (long long)(left / units[i].s),
-				units[i].unit);
-			return;
-		}
+	int64_t at = 0, now = time_now_ms();
+	if (time_parse_rfc3339(str_from(cli_text(m, "expires_at")), &at))
+		snprintf(ret, HUMAN_MAX, "?");
+	else if (at < now)
+		snprintf(ret, HUMAN_MAX, "Stopping...");
+	else
+		human_time(at, now, ret);
 }
 
-static enum err print_json(struct client *c, const char *path, struct err_info *info)
+static void processor_text(const json_t *m, char ret[HUMAN_MAX])
 {
-	AUTO_BUF struct buf out = BUF(4 * 1024 * 1024);
-	TRY(client_call(c, "GET", path, STR_NONE, &out, info));
-	printf("%.*s\n", STR_ARG(str_trim(buf_str(&out))));
-	return OK;
+	json_int_t size = number(m, "size"), gpu = number(m, "size_vram");
+	if (gpu > size || gpu < 0)
+		snprintf(ret, HUMAN_MAX, "Unknown");
+	else if (!gpu || gpu == size)
+		snprintf(ret, HUMAN_MAX, "100%% %s", gpu ? "GPU" : "CPU");
+	else {
+		long long cpu = (long long)((double)(size - gpu) / (double)size * 100 + 0.5);
+		snprintf(ret, HUMAN_MAX, "%lld%%/%lld%% CPU/GPU", cpu, 100 - cpu);
+	}
 }
 
 static json_int_t all_classes(const json_t *m, const char *key)
@@ -72,15 +53,16 @@ static void print_times(const json_t *m)
 
 static void print_model(const json_t *m)
 {
-	char resident[16], weights[16], kv[16], cache[16], disk[16];
+	char resident[HUMAN_MAX], weights[HUMAN_MAX], kv[HUMAN_MAX], cache[HUMAN_MAX],
+		disk[HUMAN_MAX];
 	json_int_t in = number(m, "tokens_in"), cached = number(m, "tokens_cached"),
 		   drafted = number(m, "drafted");
-	cli_bytes((uint64_t)number(m, "resident_bytes"), resident);
-	cli_bytes((uint64_t)number(m, "model_bytes"), weights);
-	cli_bytes((uint64_t)number(m, "kv_bytes"), kv);
-	cli_bytes((uint64_t)number(m, "cache_bytes"), cache);
-	cli_bytes((uint64_t)number(m, "disk_bytes"), disk);
-	printf("\n%s (%s%s)\n", text_of(m, "name"), text_of(m, "state"),
+	human_bytes((uint64_t)number(m, "resident_bytes"), resident);
+	human_bytes((uint64_t)number(m, "model_bytes"), weights);
+	human_bytes((uint64_t)number(m, "kv_bytes"), kv);
+	human_bytes((uint64_t)number(m, "cache_bytes"), cache);
+	human_bytes((uint64_t)number(m, "disk_bytes"), disk);
+	printf("\n%s (%s%s)\n", cli_text(m, "name"), cli_text(m, "state"),
 		json_is_true(json_object_get(m, "pinned")) ? ", pinned" : "");
 	printf("  running, waiting         %lld, %lld\n", (long long)all_classes(m, "running"),
 		(long long)all_classes(m, "waiting"));
@@ -96,9 +78,9 @@ static void print_model(const json_t *m)
 	printf("  loads, crashes           %lld, %lld (last load %lld ms)\n",
 		(long long)number(m, "loads"), (long long)number(m, "crashes"),
 		(long long)number(m, "load_ms"));
-	printf("  settings                 %s\n", text_of(m, "settings"));
-	if (*text_of(m, "tuned"))
-		printf("  measured                 %s\n", text_of(m, "tuned"));
+	printf("  settings                 %s\n", cli_text(m, "settings"));
+	if (*cli_text(m, "tuned"))
+		printf("  measured                 %s\n", cli_text(m, "tuned"));
 	if (json_is_true(json_object_get(m, "gpu_missed")))
 		puts("  it runs on the processor: the GPU has no room for it");
 }
@@ -108,43 +90,50 @@ static enum err print_all(struct client *c, struct err_info *info)
 	AUTO_JSON json_t *doc = NULL;
 	size_t i;
 	json_t *m;
-	char have[16], free_now[16];
+	char have[HUMAN_MAX], free_now[HUMAN_MAX];
 	TRY(client_json(c, "GET", "/team/v1/fleet", STR_NONE, &doc, info));
 	json_array_foreach(json_object_get(doc, "models"), i, m) print_model(m);
 	const json_t *machine = json_object_get(doc, "machine"), *q = json_object_get(doc, "queue");
-	cli_bytes((uint64_t)number(machine, "memory"), have);
-	cli_bytes((uint64_t)number(machine, "memory_free"), free_now);
+	human_bytes((uint64_t)number(machine, "memory"), have);
+	human_bytes((uint64_t)number(machine, "memory_free"), free_now);
 	printf("\nMemory: %s of %s free. Queue: %lld running, %lld waiting, at most %lld; %lld "
 	       "refused.\n",
 		free_now, have, (long long)number(q, "running"), (long long)number(q, "waiting"),
 		(long long)number(q, "limit"), (long long)number(q, "refused"));
 	json_array_foreach(json_object_get(doc, "quarantine"), i, m)
 		printf("Quarantined: request %.16s.. to %s made the model's process fail\n",
-			text_of(m, "request"), text_of(m, "model"));
+			cli_text(m, "request"), cli_text(m, "model"));
 	return OK;
+}
+
+static enum err add_row(struct grid *g, const json_t *m)
+{
+	char size[HUMAN_MAX], processor[HUMAN_MAX], context[HUMAN_MAX], until[HUMAN_MAX], id[13];
+	human_bytes((uint64_t)number(m, "size"), size);
+	processor_text(m, processor);
+	snprintf(context, sizeof context, "%lld", (long long)number(m, "context_length"));
+	until_text(m, until);
+	snprintf(id, sizeof id, "%.12s", cli_text(m, "digest"));
+	return grid_row(g,
+		(const char *const[]){ cli_text(m, "name"), id, size, processor, context, until });
 }
 
 static enum err ps(struct client *c, const struct args *a, struct err_info *info)
 {
+	static const char *const head[] = { "NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL" };
 	AUTO_JSON json_t *doc = NULL;
+	AUTO_GRID struct grid g;
+	bool verbose = args_get(a, "--verbose") != NULL;
 	size_t i;
 	json_t *m;
-	bool verbose = args_get(a, "--verbose") != NULL;
+	grid_init(&g, 6, true);
 	if (a->json)
-		return print_json(c, verbose ? "/team/v1/fleet" : "/api/ps", info);
+		return cli_print_json(
+			c, "GET", verbose ? "/team/v1/fleet" : "/api/ps", STR_NONE, info);
 	TRY(client_json(c, "GET", "/api/ps", STR_NONE, &doc, info));
-	printf("%-30s %-14s %-9s %-12s %-9s %s\n", "NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT",
-		"UNTIL");
-	json_array_foreach(json_object_get(doc, "models"), i, m)
-	{
-		char size[16], until[40];
-		cli_bytes((uint64_t)number(m, "size"), size);
-		until_text(m, until);
-		printf("%-30s %-14.12s %-9s %-12s %-9lld %s\n", text_of(m, "name"),
-			text_of(m, "digest"), size,
-			number(m, "size_vram") ? "100% GPU" : "100% CPU",
-			(long long)number(m, "context_length"), until);
-	}
+	TRY(grid_row(&g, head));
+	json_array_foreach(json_object_get(doc, "models"), i, m) TRY(add_row(&g, m));
+	grid_print(&g, stdout);
 	return verbose ? print_all(c, info) : OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/crypto.h"
 #include "base/log.h"
+#include "cli/complete.h"
 #include "cli/table.h"
 #include "os/spawn.h"
 #include "roles/keeper.h"
@@ -91,7 +92,7 @@ int main(int argc, char **argv)
 	}
 	if (crypto_init())
 		return 1;
-	if (!strcmp(a.command->name, "serve"))
+	if (!strcmp(a.command->name, "serve") || !strcmp(a.command->name, "start"))
 		return serve(&a);
 	if (!strcmp(a.command->name, "help"))
 		return help(&a);
@@ -99,6 +100,8 @@ int main(int argc, char **argv)
 		man_print(stdout);
 		return 0;
 	}
+	if (!strcmp(a.command->name, "completion"))
+		return completion_print(stdout, a.operand[0]);
 	if (!strcmp(a.command->name, "version")) {
 		puts("tresor " TRESOR_VERSION);
 		return 0;

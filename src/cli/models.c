@@ -1,103 +1,164 @@
-/* list, show, stop, rm, advise, pull. */
-#include <fcntl.h>
+/* list, show, stop, rm, cp, advise. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/crypto.h"
-#include "base/hex.h"
+#include "base/time.h"
 #include "cli/commands.h"
-#include "os/fd.h"
+#include "cli/human.h"
+#include "cli/show.h"
+#include "cli/wrap.h"
 
-static const char *text_of(const json_t *o, const char *key)
+static enum err add_row(struct grid *g, const json_t *m)
 {
-	const char *s = json_string_value(json_object_get(o, key));
-	return s ? s : "";
-}
-
-static enum err print_json(struct client *c, const char *method, const char *path, struct str body,
-	struct err_info *info)
-{
-	AUTO_BUF struct buf out = BUF(64 * 1024 * 1024);
-	TRY(client_call(c, method, path, body, &out, info));
-	printf("%.*s\n", STR_ARG(str_trim(buf_str(&out))));
-	return OK;
+	char size[HUMAN_MAX], modified[HUMAN_MAX], id[13];
+	json_int_t bytes = json_integer_value(json_object_get(m, "size"));
+	int64_t at = 0;
+	human_bytes(bytes > 0 ? (uint64_t)bytes : 0, size);
+	if (time_parse_rfc3339(str_from(cli_text(m, "modified_at")), &at))
+		snprintf(modified, sizeof modified, "Never");
+	else
+		human_time(at, time_now_ms(), modified);
+	snprintf(id, sizeof id, "%.12s", cli_text(m, "digest"));
+	return grid_row(g, (const char *const[]){ cli_text(m, "name"), id, size, modified });
 }
 
 static enum err list(struct client *c, const struct args *a, struct err_info *info)
 {
+	static const char *const head[] = { "NAME", "ID", "SIZE", "MODIFIED" };
 	AUTO_JSON json_t *doc = NULL;
+	AUTO_GRID struct grid g;
+	struct str prefix = str_from(a->n_operands ? a->operand[0] : "");
 	size_t i;
 	json_t *m;
+	grid_init(&g, 4, true);
 	if (a->json)
-		return print_json(c, "GET", "/api/tags", STR_NONE, info);
+		return cli_print_json(c, "GET", "/api/tags", STR_NONE, info);
 	TRY(client_json(c, "GET", "/api/tags", STR_NONE, &doc, info));
-	printf("%-40s %-14s %-9s %s\n", "NAME", "ID", "SIZE", "MODIFIED");
+	TRY(grid_row(&g, head));
 	json_array_foreach(json_object_get(doc, "models"), i, m)
 	{
-		char size[16];
-		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "size")), size);
-		printf("%-40s %-14.12s %-9s %.19s\n", text_of(m, "name"), text_of(m, "digest"),
-			size, text_of(m, "modified_at"));
+		struct str name = str_from(cli_text(m, "name"));
+		if (str_eq_nocase(str_sub(name, 0, prefix.len), prefix))
+			TRY(add_row(&g, m));
+	}
+	grid_print(&g, stdout);
+	return OK;
+}
+
+/* ---- show ---- */
+
+static const char *const show_parts[] = { "license", "modelfile", "parameters", "template",
+	"system" };
+
+/* The one part that is asked for; NULL: all. */
+static enum err wanted_part(const struct args *a, const char **ret, struct err_info *info)
+{
+	*ret = NULL;
+	for (size_t i = 0; i < sizeof show_parts / sizeof *show_parts; i++) {
+		char option[32];
+		snprintf(option, sizeof option, "--%s", show_parts[i]);
+		if (!args_get(a, option))
+			continue;
+		if (*ret)
+			return err_set(info, ERR_INVALID,
+				"only one of --license, --modelfile, --parameters, --template and "
+				"--system can be asked for");
+		*ret = show_parts[i];
 	}
 	return OK;
 }
 
-static enum err model_body(const char *model, const char *more, struct buf *out)
+static enum err print_part(const json_t *doc, const char *part, struct err_info *info)
 {
-	TRY(buf_add(out, STR("{\"model\":")));
-	TRY(json_add_str(out, str_from(model)));
-	return buf_addf(out, "%s}", more);
+	const json_t *v = json_object_get(doc, part);
+	if (!json_is_string(v))
+		return err_set(info, ERR_UNSUPPORTED, "this server says nothing of a model's %s",
+			part);
+	const char *text = json_string_value(v);
+	bool whole = !strcmp(part, "system") || !strcmp(part, "template");
+	wrap_print(text, stdout);
+	fputs(whole ? "" : "\n", stdout); /* those two are printed byte for byte */
+	return OK;
 }
 
 static enum err show(struct client *c, const struct args *a, struct err_info *info)
 {
-	AUTO_BUF struct buf body = BUF(4096);
+	AUTO_BUF struct buf body = BUF(8192);
 	AUTO_JSON json_t *doc = NULL;
-	const char *key;
-	json_t *v;
-	TRY(model_body(a->operand[0], "", &body));
+	const char *part;
+	bool verbose = args_get(a, "--verbose") != NULL;
+	TRY(wanted_part(a, &part, info));
+	TRY(cli_model_body(a->operand[0], verbose ? ",\"verbose\":true" : "", &body));
 	if (a->json)
-		return print_json(c, "POST", "/api/show", buf_str(&body), info);
+		return cli_print_json(c, "POST", "/api/show", buf_str(&body), info);
 	TRY(client_json(c, "POST", "/api/show", buf_str(&body), &doc, info));
-	puts("Model");
-	json_object_foreach(json_object_get(doc, "details"), key,
-		v) if (json_is_string(v) && *json_string_value(v))
-		printf("  %-22s %s\n", key, json_string_value(v));
-	json_object_foreach(json_object_get(doc, "model_info"), key, v) if (json_is_integer(v))
-		printf("  %-22s %lld\n", key, (long long)json_integer_value(v));
-	else if (json_is_string(v)) printf("  %-22s %.100s\n", key, json_string_value(v));
-	if (*text_of(doc, "tuned"))
-		printf("  %-22s %s\n", "measured here", text_of(doc, "tuned"));
-	if (json_is_true(json_object_get(doc, "pinned")))
-		puts("  always loaded");
-	static const char *const parts[] = { "parameters", "system", "license" };
-	for (size_t i = 0; i < 3; i++)
-		if (*text_of(doc, parts[i]))
-			printf("\n%s\n  %.400s\n", parts[i], text_of(doc, parts[i]));
-	return OK;
+	return part ? print_part(doc, part, info) : show_info(doc, verbose, stdout);
+}
+
+/* ---- stop, rm, cp ---- */
+
+static enum err unload(struct client *c, const char *model, struct err_info *info)
+{
+	AUTO_BUF struct buf body = BUF(8192), out = BUF(65536);
+	TRY(cli_model_body(model, ",\"keep_alive\":0,\"stream\":false", &body));
+	return client_call(c, "POST", "/api/generate", buf_str(&body), &out, info);
 }
 
 static enum err stop(struct client *c, const struct args *a, struct err_info *info)
 {
-	AUTO_BUF struct buf body = BUF(4096);
-	AUTO_BUF struct buf out = BUF(65536);
-	TRY(model_body(a->operand[0], ",\"keep_alive\":0,\"stream\":false", &body));
-	return client_call(c, "POST", "/api/generate", buf_str(&body), &out, info);
+	enum err e = unload(c, a->operand[0], info);
+	if (e == ERR_NOT_FOUND)
+		return err_set(info, e, "couldn't find model \"%s\" to stop", a->operand[0]);
+	return e;
 }
 
 static enum err rm(struct client *c, const struct args *a, struct err_info *info)
 {
 	for (unsigned i = 0; i < a->n_operands; i++) {
-		AUTO_BUF struct buf body = BUF(4096);
-		AUTO_BUF struct buf out = BUF(65536);
-		TRY(model_body(a->operand[i], "", &body));
+		AUTO_BUF struct buf body = BUF(8192), out = BUF(65536);
+		TRY(cli_model_body(a->operand[i], "", &body));
 		TRY(client_call(c, "DELETE", "/api/delete", buf_str(&body), &out, info));
 		if (!a->json)
-			printf("deleted %s\n", a->operand[i]);
+			printf("deleted '%s'\n", a->operand[i]);
+		(void)fflush(stdout); /* what is gone is said, also when the next one fails */
 	}
 	return OK;
+}
+
+static enum err cp(struct client *c, const struct args *a, struct err_info *info)
+{
+	AUTO_BUF struct buf body = BUF(16 * 1024), out = BUF(65536);
+	struct jw w;
+	jw_init(&w, &body);
+	jw_obj(&w);
+	jw_kstr(&w, "source", str_from(a->operand[0]));
+	jw_kstr(&w, "destination", str_from(a->operand[1]));
+	jw_end(&w);
+	TRY(body.err);
+	TRY(cli_no_route(c, client_call(c, "POST", "/api/copy", buf_str(&body), &out, info),
+		"copy models (it has no POST /api/copy)", info));
+	if (!a->json)
+		printf("copied '%s' to '%s'\n", a->operand[0], a->operand[1]);
+	return OK;
+}
+
+/* ---- advise ---- */
+
+static void bytes_text(const json_t *o, const char *key, char ret[HUMAN_MAX])
+{
+	human_bytes((uint64_t)json_integer_value(json_object_get(o, key)), ret);
+}
+
+static void print_advice(const json_t *m)
+{
+	char size[HUMAN_MAX], m8[HUMAN_MAX], m32[HUMAN_MAX];
+	bytes_text(m, "size", size);
+	bytes_text(m, "memory_8k", m8);
+	bytes_text(m, "memory_32k", m32);
+	printf("%-2s %-30s %-9s %-9s %-9s ~%-7.1f %s\n",
+		json_is_true(json_object_get(m, "fits")) ? "+" : "-", cli_text(m, "source"), size,
+		m8, m32, json_number_value(json_object_get(m, "tokens_per_s")),
+		cli_text(m, "licence"));
 }
 
 static enum err advise(struct client *c, const struct args *a, struct err_info *info)
@@ -105,8 +166,9 @@ static enum err advise(struct client *c, const struct args *a, struct err_info *
 	AUTO_JSON json_t *doc = NULL;
 	size_t i;
 	json_t *m;
+	char memory[HUMAN_MAX];
 	if (a->json)
-		return print_json(c, "GET", "/team/v1/advise", STR_NONE, info);
+		return cli_print_json(c, "GET", "/team/v1/advise", STR_NONE, info);
 	TRY(client_json(c, "GET", "/team/v1/advise", STR_NONE, &doc, info));
 	const json_t *machine = json_object_get(doc, "machine"),
 		     *all = json_object_get(doc, "advice");
@@ -115,142 +177,18 @@ static enum err advise(struct client *c, const struct args *a, struct err_info *
 		if (!json_is_true(json_object_get(best, "fits")))
 			return err_set(
 				info, ERR_NOT_FOUND, "no model of the table fits this machine");
-		puts(text_of(best, "source"));
+		puts(cli_text(best, "source"));
 		return OK;
 	}
-	char memory[16];
-	cli_bytes((uint64_t)json_integer_value(json_object_get(machine, "memory")), memory);
-	printf("This machine: %s, %lld cores, %s memory, %s\n\n", text_of(machine, "cpu"),
+	bytes_text(machine, "memory", memory);
+	printf("This machine: %s, %lld cores, %s memory, %s\n\n", cli_text(machine, "cpu"),
 		(long long)json_integer_value(json_object_get(machine, "cores")), memory,
-		*text_of(machine, "gpu") ? text_of(machine, "gpu") : "no GPU");
+		*cli_text(machine, "gpu") ? cli_text(machine, "gpu") : "no GPU");
 	printf("%-2s %-30s %-9s %-9s %-9s %-8s %s\n", "", "MODEL", "SIZE", "AT 8K", "AT 32K",
 		"TOK/S", "LICENCE");
-	json_array_foreach(all, i, m)
-	{
-		char size[16], m8[16], m32[16];
-		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "size")), size);
-		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "memory_8k")), m8);
-		cli_bytes((uint64_t)json_integer_value(json_object_get(m, "memory_32k")), m32);
-		printf("%-2s %-30s %-9s %-9s %-9s ~%-7.1f %s\n",
-			json_is_true(json_object_get(m, "fits")) ? "+" : "-", text_of(m, "source"),
-			size, m8, m32, json_number_value(json_object_get(m, "tokens_per_s")),
-			text_of(m, "licence"));
-	}
+	json_array_foreach(all, i, m) print_advice(m);
 	puts("\n+ fits, - does not. Speeds are estimates from this machine's memory bandwidth.");
 	return OK;
-}
-
-/* ---- pull ---- */
-
-struct progress {
-	bool tty;
-	char last[128];
-};
-
-static void show_bar(const char *status, uint64_t done, uint64_t total)
-{
-	char have[16], all[16], bar[31];
-	unsigned full = total ? (unsigned)(done * 30 / total) : 0;
-	for (unsigned i = 0; i < 30; i++)
-		bar[i] = i < full ? '#' : '.';
-	bar[30] = '\0';
-	cli_bytes(done, have);
-	cli_bytes(total, all);
-	fprintf(stderr, "\r\033[K%-28.28s [%s] %3u%%  %s / %s", status, bar,
-		total ? (unsigned)(done * 100 / total) : 0, have, all);
-}
-
-static enum err pull_line(const json_t *line, void *arg)
-{
-	struct progress *p = arg;
-	const char *status = text_of(line, "status");
-	json_int_t total = json_integer_value(json_object_get(line, "total"));
-	json_int_t done = json_integer_value(json_object_get(line, "completed"));
-	bool fresh = strcmp(status, p->last) != 0;
-	if (p->tty && fresh && p->last[0])
-		fputc('\n', stderr);
-	if (p->tty && total)
-		show_bar(status, (uint64_t)done, (uint64_t)total);
-	else if (fresh)
-		fprintf(stderr, p->tty ? "%s" : "%s\n", status);
-	snprintf(p->last, sizeof p->last, "%s", status);
-	return OK;
-}
-
-static enum err hash_file(int fd, char hex[65])
-{
-	static char piece[1 << 20];
-	struct sha256 h;
-	uint8_t digest[SHA256_LEN];
-	sha256_init(&h);
-	for (;;) {
-		size_t n = 0;
-		TRY(fd_read(fd, piece, sizeof piece, &n));
-		if (!n)
-			break;
-		sha256_add(&h, piece, n);
-	}
-	sha256_end(&h, digest);
-	hex_encode(digest, sizeof digest, hex);
-	return lseek(fd, 0, SEEK_SET) < 0 ? ERR_IO : OK;
-}
-
-static void show_upload(uint64_t done, uint64_t total)
-{
-	if (isatty(2))
-		show_bar("copying", done, total);
-}
-
-static enum err pull_file(struct client *c, const char *path, const char *as, struct err_info *info)
-{
-	AUTO_FD int fd = -1;
-	struct stat st;
-	char hex[65];
-	AUTO_BUF struct buf url = BUF(256);
-	AUTO_BUF struct buf body = BUF(8192);
-	const char *z, *base = strrchr(path, '/');
-	struct progress p = { .tty = isatty(2) };
-	if (!as)
-		return err_set(
-			info, ERR_INVALID, "say what the model is to be called with --as NAME");
-	enum err e = fd_open(path, O_RDONLY, 0, &fd);
-	if (e || fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return err_set(info, e ? e : ERR_INVALID, "cannot read the file %s", path);
-	TRY(hash_file(fd, hex));
-	TRY(buf_addf(&url, "/api/blobs/sha256:%s", hex));
-	TRY(buf_cstr(&url, &z));
-	TRY(client_upload(c, z, fd, (uint64_t)st.st_size, show_upload, info));
-	TRY(model_body(as, "", &body));
-	buf_cut(&body, body.len - 1);
-	TRY(buf_add(&body, STR(",\"files\":{")));
-	TRY(json_add_str(&body, str_from(base ? base + 1 : path)));
-	TRY(buf_addf(&body, ":\"sha256:%s\"}}", hex));
-	return client_stream(c, "/api/create", buf_str(&body), pull_line, &p, info);
-}
-
-static enum err pull(struct client *c, const struct args *a, struct err_info *info)
-{
-	AUTO_BUF struct buf body = BUF(8192);
-	struct progress p = { .tty = isatty(2) };
-	const char *as = args_get(a, "--as");
-	if (!strncmp(a->operand[0], "file:", 5))
-		return pull_file(c, a->operand[0] + 5, as, info);
-	TRY(model_body(a->operand[0], "", &body));
-	if (as) {
-		buf_cut(&body, body.len - 1);
-		TRY(buf_add(&body, STR(",\"as\":")));
-		TRY(json_add_str(&body, str_from(as)));
-		TRY(buf_add_byte(&body, '}'));
-	}
-	enum err e = client_stream(c, "/api/pull", buf_str(&body), pull_line, &p, info);
-	if (p.tty)
-		fputc('\n', stderr);
-	return e;
-}
-
-int cmd_pull(const struct args *a)
-{
-	return cli_with_client(a, pull);
 }
 
 int cmd_models(const struct args *a)
@@ -264,6 +202,7 @@ int cmd_models(const struct args *a)
 		{ "show", show },
 		{ "stop", stop },
 		{ "rm", rm },
+		{ "cp", cp },
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (!strcmp(table[i].name, a->command->name))

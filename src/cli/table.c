@@ -14,29 +14,73 @@ const struct option_row common_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+const struct environment_row environment[] = {
+	{ "TRESOR_DATA", "the data directory" },
+	{ "TRESOR_HOST",
+		"another server to talk to: HOST[:PORT], :PORT, [IPV6]:PORT or "
+		"http(s)://HOST[:PORT]; port 7070 unless named; --data and TRESOR_DATA go "
+		"before it" },
+	{ "OLLAMA_HOST",
+		"the same when TRESOR_HOST is not set, for the commands that Ollama has; port "
+		"11434 unless named" },
+	{ "TRESOR_API_KEY",
+		"the key for that server; else OLLAMA_API_KEY; only sent by https, or to this "
+		"machine" },
+	{ "TRESOR_CA_FILE", "PEM file by which that server's certificate is checked" },
+	{ "TRESOR_NOHISTORY", "1: run keeps no history; also OLLAMA_NOHISTORY" },
+	{ "TRESOR_EDITOR", "what Ctrl+G opens; else OLLAMA_EDITOR, VISUAL, EDITOR" },
+	{ "XDG_STATE_HOME", "holds tresor/history; else ~/.local/state" },
+	{ NULL, NULL },
+};
+
+#define SERVE_OPTIONS                                                                            \
+	{ "--listen", "ADDRESS:PORT",                                                            \
+		"listen here (may be repeated); default 127.0.0.1:7070; any other than "         \
+		"loopback is served by TLS 1.3 only" },                                          \
+		{ "--hosts", "NAMES", "names and addresses people type, for the certificate" },  \
+		{ "--behind-proxy", "CIDRS", "networks whose X-Forwarded-For counts" },          \
+		{ "--tls-cert", "FILE", "certificate chain (PEM) instead of the own CA" },       \
+		{ "--tls-key", "FILE", "its private key (PEM)" },                                \
+		{ "--key", "auto|file|passphrase|tpm", "where the master key comes from" },      \
+		{ "--key-file", "FILE", "the key file" },                                        \
+		{ "--passphrase-file", "FILE", "file with the passphrase" },                     \
+		{ "--local-only", NULL, "only the socket in the data directory" }
+
 const struct command_row command_table[] = {
 	{ "serve", "", 0, 0, "start Tresor and stay in the foreground", true,
-		{ { "--listen", "ADDRESS:PORT",
-			  "listen here (may be repeated); default 127.0.0.1:7070; "
-			  "any other than loopback is served by TLS 1.3 only" },
-			{ "--hosts", "NAMES",
-				"names and addresses people type, for the certificate" },
-			{ "--behind-proxy", "CIDRS", "networks whose X-Forwarded-For counts" },
-			{ "--tls-cert", "FILE", "certificate chain (PEM) instead of the own CA" },
-			{ "--tls-key", "FILE", "its private key (PEM)" },
-			{ "--key", "auto|file|passphrase|tpm", "where the master key comes from" },
-			{ "--key-file", "FILE", "the key file" },
-			{ "--passphrase-file", "FILE", "file with the passphrase" },
-			{ "--local-only", NULL, "only the socket in the data directory" } } },
-	{ "run", "MODEL [QUESTION...]", 1, ARGS_MAX, "ask a question, or talk line by line", true,
+		{ SERVE_OPTIONS } },
+	{ "start", "", 0, 0, "the same as serve", true, { SERVE_OPTIONS } },
+	{ "run", "MODEL [QUESTION...]", 1, ARGS_MAX,
+		"ask a question, or talk; a model that is not there is pulled first", true,
 		{ { "--verbose", NULL, "print counts and times after the answer" },
-			{ "--system", "TEXT", "system prompt" } } },
+			{ "--system", "TEXT", "system prompt" },
+			{ "--format", "json|SCHEMA", "the answer is JSON, or by a JSON schema" },
+			{ "--think", "[=true|false|high|medium|low]",
+				"let the model think before it answers, or not" },
+			{ "--hidethinking", NULL, "do not show what it thinks" },
+			{ "--keepalive", "DURATION", "how long the model stays loaded (5m, 1h)" },
+			{ "--nowordwrap", NULL, "do not break lines between words" },
+			{ "--insecure", NULL,
+				"when it is pulled: by http, where the list of allowed addresses "
+				"says so" },
+			{ "--truncate", "[=true|false]",
+				"embedding models: cut a text that is too long, or fail" },
+			{ "--dimensions", "N", "embedding models: the vector's length" } } },
 	{ "pull", "SOURCE", 1, 1,
 		"bring a model into the house: NAME[:TAG], HOST/NAME:TAG, "
 		"hf.co/USER/REPO:QUANT, starter:NAME, file:PATH",
-		true, { { "--as", "NAME", "what it is called here" } } },
-	{ "list", "", 0, 0, "the models that are there", false, { { NULL, NULL, NULL } } },
-	{ "ls", "", 0, 0, "the same as list", false, { { NULL, NULL, NULL } } },
+		true,
+		{ { "--as", "NAME", "what it is called here" },
+			{ "--insecure", NULL,
+				"by http, where the list of allowed addresses says so" } } },
+	{ "push", "MODEL", 1, 1, "send a model to a registry", false,
+		{ { "--insecure", NULL, "by http" } } },
+	{ "create", "MODEL", 1, 1, "make a model of GGUF files", true,
+		{ { "-f --file", "FILE", "the model's GGUF file" },
+			{ "--projector", "FILE", "its projector (mmproj), for pictures" },
+			{ "-q --quantize", "TYPE", "quantise it (q4_K_M)" } } },
+	{ "list", "[PREFIX]", 0, 1, "the models that are there", false, { { NULL, NULL, NULL } } },
+	{ "ls", "[PREFIX]", 0, 1, "the same as list", false, { { NULL, NULL, NULL } } },
 	{ "ps", "", 0, 0, "the models that are loaded", false,
 		{ { "--verbose", NULL,
 			"also memory, queue, times, cache and crashes of each; with --json all of "
@@ -45,8 +89,16 @@ const struct command_row command_table[] = {
 		{ { NULL, NULL, NULL } } },
 	{ "unpin", "MODEL", 1, 1, "let a pinned model be unloaded again", false,
 		{ { NULL, NULL, NULL } } },
-	{ "show", "MODEL", 1, 1, "what is known of a model", false, { { NULL, NULL, NULL } } },
+	{ "show", "MODEL", 1, 1, "what is known of a model", false,
+		{ { "--license", NULL, "only its license" },
+			{ "--modelfile", NULL, "only its Modelfile" },
+			{ "--parameters", NULL, "only its parameters" },
+			{ "--template", NULL, "only its template" },
+			{ "--system", NULL, "only its system message" },
+			{ "-v --verbose", NULL, "also all metadata and tensors" } } },
 	{ "stop", "MODEL", 1, 1, "unload a model", false, { { NULL, NULL, NULL } } },
+	{ "cp", "MODEL NAME", 2, 2, "give a model another name, too", false,
+		{ { NULL, NULL, NULL } } },
 	{ "rm", "MODEL...", 1, ARGS_MAX, "remove models", false, { { NULL, NULL, NULL } } },
 	{ "advise", "", 0, 0, "which models fit this machine", true,
 		{ { "--best", NULL, "print only the source of the best one" } } },
@@ -100,6 +152,11 @@ const struct command_row command_table[] = {
 		{ { NULL, NULL, NULL } } },
 	{ "tls csr", "", 0, 0, "print a certificate request for the company's CA", false,
 		{ { "--hosts", "NAMES", "names and addresses people type" } } },
+	{ "completion", "bash|zsh|fish", 1, 1, "print the script for a shell's completion", false,
+		{ { NULL, NULL, NULL } } },
+	{ "complete", "[WORD...]", 0, ARGS_MAX,
+		"print what the last word may become (after --): for those scripts", false,
+		{ { NULL, NULL, NULL } } },
 	{ "version", "", 0, 0, "print the version", false, { { NULL, NULL, NULL } } },
 	{ "help", "[COMMAND]", 0, 2, "say how a command is used", false, { { NULL, NULL, NULL } } },
 	{ "man", "", 0, 0, "print the man page's source", false, { { NULL, NULL, NULL } } },
@@ -126,11 +183,23 @@ static const struct command_row *find_command(int argc, char **argv, int *ret_us
 	return NULL;
 }
 
+char option_letter(const struct option_row *row)
+{
+	return row->name[1] == '-' ? '\0' : row->name[1];
+}
+
+const char *option_long(const struct option_row *row)
+{
+	return option_letter(row) ? row->name + strlen("-x ") : row->name;
+}
+
 static const struct option_row *find_option(
 	const struct option_row *rows, struct str name, size_t *ret_at)
 {
+	bool letter = name.len == 2;
 	for (size_t i = 0; i < COMMAND_OPTIONS_MAX && rows[i].name; i++)
-		if (str_eq(name, str_from(rows[i].name))) {
+		if (letter ? option_letter(&rows[i]) == name.ptr[1]
+			   : str_eq(name, str_from(option_long(&rows[i])))) {
 			*ret_at = i;
 			return &rows[i];
 		}
@@ -157,7 +226,7 @@ static int set_common(struct args *a, size_t at, const char *value)
 static int set_option(struct args *a, size_t at, const char *value)
 {
 	size_t used = strlen(a->listen_text);
-	if (strcmp(a->command->options[at].name, "--listen")) {
+	if (strcmp(option_long(&a->command->options[at]), "--listen")) {
 		a->value[at] = value;
 		return 0;
 	}
@@ -180,14 +249,26 @@ static int parse_option(struct args *a, int argc, char **argv, int *i)
 	const char *value = "";
 	if (!row)
 		return wrong("unknown option", argv[*i]);
+	bool may = row->arg && row->arg[0] == '['; /* only after =, or none */
 	if (row->arg && eq != SIZE_MAX)
 		value = argv[*i] + eq + 1;
-	else if (row->arg && *i + 1 < argc)
+	else if (row->arg && !may && *i + 1 < argc)
 		value = argv[++*i];
-	else if (row->arg || eq != SIZE_MAX)
+	else if ((row->arg && !may) || eq != SIZE_MAX)
 		return wrong(
 			row->arg ? "a value is missing after" : "no value belongs to", argv[*i]);
 	return common ? set_common(a, at, value) : set_option(a, at, value);
+}
+
+/* "-f" is an option where one has that letter; elsewhere one dash and a letter is a mistake, but in
+ * a question. */
+static bool is_option(const struct args *a, const char *word)
+{
+	if (!strncmp(word, "--", 2))
+		return true;
+	bool letter = word[0] == '-' && word[1] && !word[2] &&
+		      ((word[1] | 0x20) >= 'a' && (word[1] | 0x20) <= 'z');
+	return letter && !(a->n_operands && !strcmp(a->command->name, "run"));
 }
 
 int args_parse(int argc, char **argv, struct args *ret)
@@ -209,7 +290,7 @@ int args_parse(int argc, char **argv, struct args *ret)
 	for (int i = used; i < argc; i++) {
 		if (!only_operands && !strcmp(argv[i], "--")) {
 			only_operands = true;
-		} else if (!only_operands && !strncmp(argv[i], "--", 2)) {
+		} else if (!only_operands && is_option(ret, argv[i])) {
 			int bad = parse_option(ret, argc, argv, &i);
 			if (bad)
 				return bad;
@@ -254,9 +335,11 @@ enum err data_dir(const struct args *a, char *ret, size_t size)
 static void print_options(FILE *out, const struct option_row *rows)
 {
 	for (size_t i = 0; i < COMMAND_OPTIONS_MAX && rows[i].name; i++) {
-		char left[64];
-		snprintf(left, sizeof left, "%s%s%s", rows[i].name, rows[i].arg ? " " : "",
-			rows[i].arg ? rows[i].arg : "");
+		char left[96], letter = option_letter(&rows[i]);
+		const char *arg = rows[i].arg ? rows[i].arg : "";
+		snprintf(left, sizeof left, "%s%.1s%s%s%s%s", letter ? "-" : "",
+			letter ? &rows[i].name[1] : "", letter ? ", " : "", option_long(&rows[i]),
+			*arg && *arg != '[' ? " " : "", arg);
 		fprintf(out, "    %-30s %s\n", left, rows[i].doc);
 	}
 }
@@ -279,18 +362,26 @@ void help_print(FILE *out, const struct command_row *only)
 	}
 	if (only)
 		print_options(out, common_options);
-	else
-		fputs("\n`tresor help COMMAND` lists its options. Exit codes: 0 done, 1 failed, "
-			"2 wrong use.\n",
-			out);
+	if (only)
+		return;
+	fputs("\nEnvironment:\n", out);
+	for (const struct environment_row *e = environment; e->name; e++)
+		fprintf(out, "  %-28s %s\n", e->name, e->doc);
+	fputs("\n`tresor help COMMAND` lists its options. Exit codes: 0 done, 1 failed, "
+	      "2 wrong use.\n",
+		out);
 }
 
 static void man_options(FILE *out, const struct option_row *rows)
 {
 	fputs(".Bl -tag -width Ds\n", out);
-	for (size_t i = 0; i < COMMAND_OPTIONS_MAX && rows[i].name; i++)
-		fprintf(out, ".It Fl Fl %s%s%s\n%s.\n", rows[i].name + 2, rows[i].arg ? " Ar " : "",
-			rows[i].arg ? rows[i].arg : "", rows[i].doc);
+	for (size_t i = 0; i < COMMAND_OPTIONS_MAX && rows[i].name; i++) {
+		fputs(".It ", out);
+		if (option_letter(&rows[i]))
+			fprintf(out, "Fl %c , ", option_letter(&rows[i]));
+		fprintf(out, "Fl Fl %s%s%s\n%s.\n", option_long(&rows[i]) + 2,
+			rows[i].arg ? " Ar " : "", rows[i].arg ? rows[i].arg : "", rows[i].doc);
+	}
 	fputs(".El\n", out);
 }
 
@@ -313,6 +404,9 @@ void man_print(FILE *out)
 		if (c->options[0].name)
 			man_options(out, c->options);
 	}
+	fputs(".El\n.Sh ENVIRONMENT\n.Bl -tag -width Ds\n", out);
+	for (const struct environment_row *e = environment; e->name; e++)
+		fprintf(out, ".It Ev %s\n%s.\n", e->name, e->doc);
 	fputs(".El\n.Sh FILES\n.Pa DIR/tresor.conf\n(strict\n.Ql key = value\n):\n.Bl -tag "
 		"-width Ds\n",
 		out);

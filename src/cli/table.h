@@ -5,11 +5,11 @@
 
 #include "base/str.h"
 
-enum { ARGS_MAX = 16, COMMAND_OPTIONS_MAX = 16 };
+enum { ARGS_MAX = 1024, COMMAND_OPTIONS_MAX = 16 };
 
 struct option_row {
-	const char *name; /* "--role" */
-	const char *arg;  /* "owner|admin|member"; NULL: a switch */
+	const char *name; /* "--role", or with its letter "-f --file" */
+	const char *arg;  /* "owner|admin|member"; "[=true|false]": only after =; NULL: a switch */
 	const char *doc;
 };
 struct command_row {
@@ -39,5 +39,12 @@ int args_parse(int argc, char **argv, struct args *ret);
 const char *args_get(const struct args *a, const char *option);
 void help_print(FILE *out, const struct command_row *only); /* NULL: all commands */
 void man_print(FILE *out);                                  /* mdoc */
+/* Environment variables that commands read; ends with a NULL name. */
+struct environment_row {
+	const char *name, *doc;
+};
+extern const struct environment_row environment[];
+const char *option_long(const struct option_row *row); /* "--file" */
+char option_letter(const struct option_row *row);      /* 'f'; 0: none */
 /* --data, $TRESOR_DATA, else ${XDG_DATA_HOME:-~/.local/share}/tresor. Absolute. */
 enum err data_dir(const struct args *a, char *ret, size_t size);

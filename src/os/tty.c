@@ -1,10 +1,13 @@
 #include "os/tty.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
-#include "base/auto.h"
+#include "base/fault.h"
 #include "os/fd.h"
 
 static enum err read_line(int fd, struct buf *out)
@@ -36,4 +39,81 @@ enum err tty_ask_secret(const char *prompt, struct buf *out)
 	(void)tcsetattr(fd, TCSAFLUSH, &before);
 	enum err nl = fd_write_full(fd, "\n", 1);
 	return e ? e : nl;
+}
+
+/* ---- modes ---- */
+
+struct tty {
+	int fd;
+	struct termios before;
+};
+
+enum err tty_new(int fd, struct tty **ret)
+{
+	struct termios before;
+	if (tcgetattr(fd, &before))
+		return ERR_NOT_FOUND;
+	struct tty *t = mem_zalloc(1, sizeof *t);
+	if (!t)
+		return ERR_NOMEM;
+	t->fd = fd;
+	t->before = before;
+	*ret = t;
+	return OK;
+}
+
+struct tty *tty_free(struct tty *t)
+{
+	if (t)
+		(void)!!tty_set(t, TTY_PLAIN);
+	mem_free(t);
+	return NULL;
+}
+
+enum err tty_set(struct tty *t, enum tty_mode m)
+{
+	struct termios now = t->before;
+	if (m != TTY_PLAIN) {
+		now.c_lflag &= ~(tcflag_t)(ECHO | ICANON);
+		now.c_iflag &= ~(tcflag_t)(ICRNL | INLCR | IGNCR);
+		now.c_cc[VMIN] = 1;
+		now.c_cc[VTIME] = 0;
+	}
+	if (m == TTY_KEYS) {
+		now.c_lflag &= ~(tcflag_t)(ISIG | IEXTEN);
+		now.c_iflag &= ~(tcflag_t)IXON;
+	}
+	return tcsetattr(t->fd, TCSADRAIN, &now) ? err_from_errno(errno) : OK;
+}
+
+bool tty_size(int fd, unsigned *ret_columns, unsigned *ret_rows)
+{
+	struct winsize w;
+	*ret_columns = *ret_rows = 0;
+	if (ioctl(fd, TIOCGWINSZ, &w) || !w.ws_col || !w.ws_row)
+		return false;
+	*ret_columns = w.ws_col;
+	*ret_rows = w.ws_row;
+	return true;
+}
+
+bool tty_moves(int fd)
+{
+	const char *term = getenv("TERM");
+	return isatty(fd) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+void tty_give(pid_t group)
+{
+	AUTO_FD int fd = -1;
+	static pid_t given; /* to whom */
+	if ((!group && !given) || fd_open("/dev/tty", O_RDWR, 0, &fd))
+		return;
+	if (group && tcgetpgrp(fd) != getpgrp())
+		return;
+	/* From the background this call stops the caller, unless it says that it means it. */
+	void (*before)(int) = signal(SIGTTOU, SIG_IGN);
+	(void)tcsetpgrp(fd, group ? group : getpgrp());
+	(void)signal(SIGTTOU, before);
+	given = group;
 }

@@ -150,6 +150,17 @@ def test_man_page_is_there_and_parses(root):
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("shell, path", [("bash", "bash-completion/completions/tresor"),
+                                         ("zsh", "zsh/vendor-completions/_tresor"),
+                                         ("fish", "fish/vendor_completions.d/tresor.fish")])
+def test_completion_is_where_the_shells_look(root, shell, path):
+    script = root / "usr/share" / path
+    assert "tresor" in script.read_text()
+    if shutil.which(shell):
+        done = run(shell, "-n", script)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("how", ["-r", "-P"])
 def test_removing_keeps_the_data(debs, tmp_path, how):
     for sub in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/tresor"):

@@ -110,6 +110,21 @@ def test_plain_http_is_refused(instance):
         assert "200" not in r.stdout.split("\n")[0] and "\nok" not in r.stdout
 
 
+def test_the_command_talks_to_a_server_elsewhere(instance, tmp_path):
+    instance.add_user("cli@example.org", "owner")
+    key, ca = instance.key("cli@example.org"), tmp_path / "ca.pem"
+    ca.write_text(instance.must("tls", "ca") + "\n")
+
+    def command(*env):
+        return from_desk("env", f"TRESOR_HOST=https://{HOST}:{instance.port}", *env, instance.binary, "list")
+    r = command(f"TRESOR_API_KEY={key}", f"TRESOR_CA_FILE={ca}")
+    assert r.returncode == 0 and r.stdout.startswith("NAME"), r.stderr
+    r = command(f"TRESOR_CA_FILE={ca}")
+    assert r.returncode == 1 and "TRESOR_API_KEY" in r.stderr
+    r = command(f"TRESOR_API_KEY={key}")  # a certificate that nobody vouches for
+    assert r.returncode == 1 and "does not answer" in r.stderr
+
+
 def test_nothing_older_than_tls_1_3(instance):
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
