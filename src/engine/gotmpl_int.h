@@ -155,6 +155,10 @@ struct gotmpl {
 	struct glist *root; /* of the template without a name */
 	struct gname *uses;
 };
+/* A constant's value, a string's without its quotes. Errors: ERR_INVALID, ERR_NOMEM. */
+enum err gotmpl_unquote(struct gotmpl *g, struct tok t, struct str *ret, struct err_info *info);
+enum err gotmpl_rune(struct gotmpl *g, struct tok t, struct garg *a, struct err_info *info);
+enum err gotmpl_number(struct gotmpl *g, struct tok t, struct garg *a, struct err_info *info);
 const struct gdef *gotmpl_find_def(const struct gotmpl *t, struct str name);
 /* What Ollama does with a parsed template: gathers names, appends {{ .Response }} where nothing
  * asks for an answer, marks what is cut. Errors: ERR_INVALID, ERR_NOMEM. */
