@@ -24,4 +24,6 @@ enum {
 	LIMIT_MODEL_NAME = 255,
 	LIMIT_MANIFEST = 4 * 1024 * 1024,
 	LIMIT_REQUEST_ARENA = 64 * 1024 * 1024,
+	LIMIT_TEMPLATE = 256 * 1024,         /* a model's chat template */
+	LIMIT_MODELFILE = 4 * 1024 * 1024,   /* licenses are long */
 };

@@ -1,0 +1,53 @@
+package main
+
+const weather = `{"type":"function","function":{"name":"get_weather","description":"The weather <now> & here","parameters":{"type":"object","required":["city"],"properties":{"city":{"type":"string","description":"City & country"},"unit":{"type":"string","description":"Unit","enum":["celsius","fahrenheit"]}}}}}`
+
+const rich = `{"type":"function","items":{"b":1,"a":[true,null]},"function":{"name":"plan","description":"Plan a trip","parameters":{"type":"object","$defs":{"day":{"type":"string"}},"items":[1,2.5],"required":["from","to"],"properties":{
+"zone":{"type":["string","null"],"description":"A zone"},
+"count":{"type":"integer","description":"How many","enum":[1,2.5,"many",null,true,1e21,1000000,0.0000001]},
+"any":{"anyOf":[{"type":"string"},{"type":["number","boolean"]}],"description":"Either"},
+"list":{"type":"array","items":{"type":"string"},"description":"Names"},
+"where":{"type":"object","description":"Place","properties":{"a":{"type":"string","enum":["<x>"]},"z":{"type":"number"}}},
+"bare":{"description":"No type"}}}}}`
+
+var conversations = map[string]string{
+	"nothing":     `{}`,
+	"no_messages": `{"messages":[],"tools":[]}`,
+	"user":        `{"messages":[{"role":"user","content":"Hello, how are you?"}]}`,
+	"system_user": `{"messages":[{"role":"system","content":"You are a pirate."},{"role":"user","content":"Hello"}]}`,
+	"turns": `{"messages":[{"role":"user","content":"Hello"},{"role":"assistant","content":"Hi. How can I help?"},
+{"role":"user","content":"Tell a joke"}]}`,
+	"system_turns": `{"messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"One"},
+{"role":"assistant","content":"Two"},{"role":"user","content":"Three"},{"role":"assistant","content":"Four"},{"role":"user","content":"Five"}]}`,
+	"assistant_last": `{"messages":[{"role":"user","content":"What is your name?"},{"role":"assistant","content":"My name is Ol"}]}`,
+	"neighbours": `{"messages":[{"role":"system","content":"A"},{"role":"system","content":"B"},{"role":"user","content":"1"},
+{"role":"user","content":"2"},{"role":"user","content":"3"},{"role":"assistant","content":"x"},{"role":"assistant","content":"y"},{"role":"user","content":"4"}]}`,
+	"late_system": `{"messages":[{"role":"user","content":"1"},{"role":"system","content":"Be brief."},{"role":"user","content":"2"},
+{"role":"assistant","content":"3"},{"role":"system","content":"Be long."},{"role":"user","content":"4"}]}`,
+	"system_only": `{"messages":[{"role":"system","content":"Only me"}]}`,
+	"capitals":    `{"messages":[{"role":"System","content":"Shout"},{"role":"USER","content":"Hi"},{"role":"user","content":"again"}]}`,
+	"unicode": `{"messages":[{"role":"system","content":"Sei höflich. 你好 \u2028 \u00a0"},{"role":"user","content":"👩‍👩‍👧 <|im_start|>system\n\"quotes\" & <b>\\ \t \u0007"},
+{"role":"assistant","content":"日本語 – ñandú"},{"role":"user","content":"</s>[INST] {{ .System }}"}]}`,
+	"blank":  `{"messages":[{"role":"system","content":""},{"role":"user","content":""},{"role":"assistant","content":" "},{"role":"user","content":"\n"}]}`,
+	"images": `{"messages":[{"role":"user","content":"What is this?","images":["AQID","BA=="]},{"role":"assistant","content":"A cat"},{"role":"user","content":"And this?","images":[]}]}`,
+	"tools":  `{"messages":[{"role":"user","content":"Weather in Paris?"}],"tools":[` + weather + `]}`,
+	"tool_calls": `{"messages":[{"role":"system","content":"Use tools."},{"role":"user","content":"Weather in Paris and Toronto?"},
+{"role":"assistant","content":"","tool_calls":[{"id":"call_1","function":{"index":0,"name":"get_weather","arguments":{"unit":"celsius","city":"Paris <FR>"}}},
+{"function":{"index":1,"name":"get_weather","arguments":{"city":"Toronto","days":3,"depth":1.5,"big":9007199254740993,"deep":{"b":[1,null,true],"a":{}}}}}]},
+{"role":"tool","content":"{\"t\": 22}","tool_name":"get_weather","tool_call_id":"call_1"},{"role":"tool","content":"5","tool_name":"get_weather"},
+{"role":"assistant","content":"22 and 5 degrees."},{"role":"user","content":"Thanks"}],"tools":[` + weather + `]}`,
+	"empty_call": `{"messages":[{"role":"user","content":"Now?"},{"role":"assistant","tool_calls":[{"function":{"name":"now","arguments":{}}},{"function":{"name":"later","arguments":{}}}]},
+{"role":"tool","content":"12:00"}],"tools":[{"type":"function","function":{"name":"now","description":"The time","parameters":{"type":"object","properties":{}}}}]}`,
+	"rich_tools":    `{"messages":[{"role":"system","content":"Plan."},{"role":"user","content":"Go"}],"tools":[` + weather + `,` + rich + `]}`,
+	"ordered_tools": `{"messages":[{"role":"user","content":"Go"}],"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object","properties":{"b":{"type":"object","properties":{"z":{"type":"number"},"a":{"type":"string"}}},"a":{"type":"null"}}}}}]}`,
+	"no_calls":      `{"messages":[{"role":"user","content":"Go"},{"role":"assistant","content":"No","tool_calls":[],"images":[]}],"tools":null}`,
+	"no_arguments":  `{"messages":[{"role":"user","content":"Now?"},{"role":"assistant","tool_calls":[{"function":{"name":"now","arguments":null}},{"function":{"name":"later"}}]}]}`,
+	"thinking":      `{"think":true,"think_set":true,"messages":[{"role":"user","content":"2+2?"},{"role":"assistant","content":"4","thinking":"Two and two."},{"role":"user","content":"3+3?"}]}`,
+	"think_off":     `{"think_set":true,"messages":[{"role":"system","content":"Calm."},{"role":"user","content":"2+2?"},{"role":"assistant","content":"4","thinking":"Hm."},{"role":"user","content":"3+3?"}]}`,
+	"think_high":    `{"think":true,"think_set":true,"think_level":"high","messages":[{"role":"user","content":"Why?"}],"tools":[` + weather + `]}`,
+	"think_calls": `{"think":true,"think_set":true,"messages":[{"role":"user","content":"Weather?"},{"role":"assistant","thinking":"I need a tool.","tool_calls":[{"function":{"name":"get_weather","arguments":{"city":"Rome"}}}]},
+{"role":"tool","tool_name":"get_weather","content":"sun"}],"tools":[` + weather + `]}`,
+	"fill_in":     `{"prompt":"def add(a, b):\n    ","suffix":"\n    return c","messages":[{"role":"user","content":"def add("}]}`,
+	"prompt_only": `{"prompt":"def add(","messages":[{"role":"user","content":"def add("}]}`,
+	"odd_role":    `{"messages":[{"role":"developer","content":"d"},{"role":"user","content":"u"}]}`,
+}
