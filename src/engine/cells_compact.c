@@ -4,7 +4,7 @@
 #include "base/fault.h"
 
 enum {
-	HOLES_MIN = 256,   /* below that moving costs more than it saves: the library rounds up to it */
+	HOLES_MIN = 256,   /* below that moving does not pay: the library rounds up to it */
 	QUICK_CELLS = 4096 /* so many move within a gap between two tokens */
 };
 

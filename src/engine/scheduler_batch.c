@@ -210,7 +210,8 @@ void sched_share_prompts(struct sched *s)
 			together += sched_left(l);
 		}
 	}
-	size_t room = prompt_share(s, answering, soon, together), kept = lower ? room / LOWER_SHARE : 0;
+	size_t room = prompt_share(s, answering, soon, together);
+	size_t kept = lower ? room / LOWER_SHARE : 0;
 	room = share_out(s, 0, room - kept) + kept;
 	room = share_out(s, 1, room);
 	(void)share_out(s, 2, room);

@@ -557,7 +557,8 @@ static enum err op_state_get(
 	if (r != SHIM_OK)
 		return r == SHIM_NOMEM ? ERR_NOMEM : ERR_UNSUPPORTED;
 	if (is_kept_form(b, p)) {
-		uint8_t *fit = mem_realloc(bytes, got.n); /* kept for long: without the room to grow */
+		/* kept for long: without the room to grow */
+		uint8_t *fit = mem_realloc(bytes, got.n);
 		*ret = fit ? fit : bytes;
 		*ret_size = got.n;
 		bytes = NULL;
