@@ -1,5 +1,6 @@
 /* Ollama's API about models: version, tags, ps, show, delete, and blobs. */
 #include "api/call.h"
+#include "api/show_modelfile.h"
 
 #include <stdio.h>
 
@@ -222,14 +223,32 @@ static void tuned(struct call *c, const struct model_entry *m, struct jw *w)
 	jw_kstr(w, "tuned_build", str_from(known.tuned_build));
 }
 
+/* The Modelfile, and what of it is a list. */
+static void made_of(
+	struct call *c, const struct model_entry *m, const struct model_texts *t, struct jw *w)
+{
+	AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
+	AUTO_JSON json_t *messages = NULL;
+	struct err_info why = { 0 };
+	if (show_modelfile(m->name, t, &text, &why))
+		call_warn(c, "%s", why.detail[0] ? why.detail : "the Modelfile cannot be shown");
+	else
+		text_field(w, "modelfile", &text);
+	struct str list = buf_str(t->messages);
+	if (!list.len || json_read(list, list.len, 8, &messages, NULL))
+		return;
+	jw_key(w, "messages");
+	jw_json(w, messages);
+}
+
 enum err ollama_show(struct call *c)
 {
 	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY), tmpl = BUF(LIMIT_MANIFEST),
 			    sys = BUF(LIMIT_MANIFEST), params = BUF(LIMIT_MANIFEST),
-			    lic = BUF(LIMIT_MANIFEST), lines = BUF(LIMIT_MANIFEST);
-	struct model_texts t = {
-		.template_ = &tmpl, .system = &sys, .params = &params, .licence = &lic
-	};
+			    lic = BUF(LIMIT_MANIFEST), messages = BUF(LIMIT_MANIFEST),
+			    lines = BUF(LIMIT_MANIFEST);
+	struct model_texts t = { .template_ = &tmpl, .system = &sys, .params = &params,
+		.licence = &lic, .messages = &messages };
 	struct model_entry m;
 	struct str name;
 	struct jw w;
@@ -240,6 +259,7 @@ enum err ollama_show(struct call *c)
 	jw_init(&w, &out);
 	jw_obj(&w);
 	text_field(&w, "license", &lic);
+	made_of(c, &m, &t, &w);
 	text_field(&w, "parameters", &lines);
 	text_field(&w, "template", &tmpl);
 	text_field(&w, "system", &sys);

@@ -393,6 +393,15 @@ TEST(lists_and_details_have_ollamas_fields)
 	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\",\"tools\"]"), 0) !=
 		SIZE_MAX);
 	CHECK(str_find(buf_str(&show), STR("\"llama.context_length\":8192"), 0) != SIZE_MAX);
+	buf_clear(&show);
+	CHECK_OK(str_copy(STR("{\"temperature\":0.5,\"stop\":[\"a\",\"b\"]}"), fakes.params,
+		sizeof fakes.params));
+	CHECK_OK(str_copy(STR("Be brief."), fakes.system, sizeof fakes.system));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", "{\"name\":\"tiny\"}", NULL, &show), 200);
+	CHECK(str_find(buf_str(&show),
+		      STR("FROM tiny:latest\\nSYSTEM Be brief.\\nPARAMETER temperature 0.5\\n"
+			  "PARAMETER stop a\\nPARAMETER stop b\\n"),
+		      0) != SIZE_MAX);
 	CHECK_EQ_INT(call_raw(&t, "GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n", NULL,
 			     &version),
 		200);

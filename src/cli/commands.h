@@ -26,6 +26,12 @@ const char *cli_text(const json_t *o, const char *key);
 enum err cli_no_route(
 	const struct client *c, enum err e, const char *what, struct err_info *info);
 
+/* A request that answers with lines of progress, shown on stderr. */
+enum err cli_with_progress(
+	struct client *c, const char *path, struct buf *body, struct err_info *info);
+/* Makes a model of one file, whatever that is: the server looks at it. */
+enum err create_from_gguf(
+	struct client *c, const char *name, const char *path, struct err_info *info);
 /* Pulls with progress on stderr. `as` may be NULL. */
 enum err pull_model(struct client *c, const char *source, const char *as, bool insecure,
 	struct err_info *info);

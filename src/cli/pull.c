@@ -1,4 +1,4 @@
-/* pull, push, create: models that come, go, and are made. */
+/* pull, push: models that come and go. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,8 +11,7 @@
 #include "cli/progress.h"
 #include "os/fd.h"
 
-/* A request that answers with lines of progress. */
-static enum err with_progress(
+enum err cli_with_progress(
 	struct client *c, const char *path, struct buf *body, struct err_info *info)
 {
 	struct progress p;
@@ -36,7 +35,7 @@ enum err pull_model(struct client *c, const char *source, const char *as, bool i
 	if (insecure)
 		jw_kbool(&w, "insecure", true);
 	jw_end(&w);
-	return with_progress(c, "/api/pull", &body, info);
+	return cli_with_progress(c, "/api/pull", &body, info);
 }
 
 /* ---- files ---- */
@@ -85,66 +84,6 @@ enum err upload_model_file(
 	return e;
 }
 
-/* ---- create ---- */
-
-struct creation {
-	const char *name, *quantize; /* quantize may be NULL */
-	const char *file[2];         /* GGUF: the model, its projector; NULL: none */
-};
-
-static enum err create_from_files(
-	struct client *c, const struct creation *m, struct err_info *info)
-{
-	AUTO_BUF struct buf body = BUF(16 * 1024);
-	struct jw w;
-	jw_init(&w, &body);
-	jw_obj(&w);
-	jw_kstr(&w, "model", str_from(m->name));
-	if (m->quantize)
-		jw_kstr(&w, "quantize", str_from(m->quantize));
-	jw_key(&w, "files");
-	jw_obj(&w);
-	for (size_t i = 0; i < 2 && m->file[i]; i++) {
-		char digest[80], hex[65], name[32];
-		TRY(upload_model_file(c, m->file[i], hex, info));
-		snprintf(digest, sizeof digest, "sha256:%s", hex);
-		snprintf(name, sizeof name, "%s.gguf", i ? "projector" : "model");
-		jw_kstr(&w, name, str_from(digest));
-	}
-	jw_end(&w);
-	jw_end(&w);
-	return with_progress(c, "/api/create", &body, info);
-}
-
-static enum err is_gguf(const char *path, struct err_info *info)
-{
-	AUTO_FD int fd = -1;
-	char magic[4] = "";
-	enum err e = fd_open(path, O_RDONLY, 0, &fd);
-	if (e)
-		return err_set(info, e, "cannot read the file %s", path);
-	if (!fd_read_full(fd, magic, sizeof magic) && !memcmp(magic, "GGUF", 4))
-		return OK;
-	return err_set(info, ERR_UNSUPPORTED, "%s is not a GGUF file", path);
-}
-
-static enum err create(struct client *c, const struct args *a, struct err_info *info)
-{
-	struct creation m = { .name = a->operand[0],
-		.quantize = args_get(a, "--quantize"),
-		.file = { args_get(a, "--file"), args_get(a, "--projector") } };
-	if (!m.file[0])
-		return err_set(info, ERR_INVALID, "name the model's GGUF file with --file");
-	for (size_t i = 0; i < 2 && m.file[i]; i++)
-		TRY(is_gguf(m.file[i], info));
-	return create_from_files(c, &m, info);
-}
-
-int cmd_create(const struct args *a)
-{
-	return cli_with_client(a, create);
-}
-
 /* ---- pull, push ---- */
 
 static enum err pull(struct client *c, const struct args *a, struct err_info *info)
@@ -156,8 +95,7 @@ static enum err pull(struct client *c, const struct args *a, struct err_info *in
 	if (!as)
 		return err_set(
 			info, ERR_INVALID, "say what the model is to be called with --as NAME");
-	struct creation m = { .name = as, .file = { source + 5 } };
-	return create_from_files(c, &m, info);
+	return create_from_gguf(c, as, source + 5, info);
 }
 
 int cmd_pull(const struct args *a)
@@ -170,7 +108,7 @@ static enum err push(struct client *c, const struct args *a, struct err_info *in
 	AUTO_BUF struct buf body = BUF(8192);
 	bool insecure = args_get(a, "--insecure") != NULL;
 	TRY(cli_model_body(a->operand[0], insecure ? ",\"insecure\":true" : "", &body));
-	return cli_no_route(c, with_progress(c, "/api/push", &body, info),
+	return cli_no_route(c, cli_with_progress(c, "/api/push", &body, info),
 		"push models (it has no POST /api/push)", info);
 }
 

@@ -87,11 +87,62 @@ def test_create_sends_the_files_and_names_them(desk):
     assert err == "copying file\ncopying file\nwriting manifest\nsuccess\n"
 
 
-def test_create_refuses_what_is_no_gguf(desk):
-    path = os.path.join(desk.home, "Modelfile")
+def modelfile(desk, text, name="Modelfile"):
+    path = os.path.join(desk.home, name)
     with open(path, "w", encoding="utf-8") as f:
-        f.write("FROM small\n")
-    for args, why in ((["-f", path], "not a GGUF file"), ([], "--file"), (["-f", "/none"], "cannot read")):
+        f.write(text)
+    return path
+
+
+def test_create_of_a_modelfile(desk):
+    path = modelfile(desk, """# ours
+FROM small
+PARAMETER temperature 0.5
+PARAMETER stop "<end>"
+PARAMETER stop STOP
+PARAMETER mirostat 1
+SYSTEM \"\"\"You are
+brief.\"\"\"
+TEMPLATE {{ .Prompt }}
+MESSAGE user Hi
+MESSAGE assistant Ho
+LICENSE MIT
+LICENSE \"\"\"and more\"\"\"
+REQUIRES 0.14.0
+""")
+    code, _, err = desk.run("create", "mine", "-f", path)
+    assert code == 0, err
+    assert desk.fake.bodies("/api/create") == [{
+        "model": "mine", "from": "small", "template": "{{ .Prompt }}", "system": "You are\nbrief.",
+        "license": ["MIT", "and more"], "parameters": {"temperature": 0.5, "stop": ["<end>", "STOP"]},
+        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}]
+    assert "line 6: the parameter mirostat has no effect" in err and "line 14: REQUIRES" in err
+
+
+def test_create_takes_files_from_beside_the_modelfile(desk):
+    folder = os.path.join(desk.home, "made")
+    os.mkdir(folder)
+    for name, byte in (("m.gguf", b"m"), ("p.gguf", b"p")):
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(b"GGUF" + byte * 100)
+    path = modelfile(desk, "FROM ./m.gguf\nFROM p.gguf\nRENDERER x\n", "made/Modelfile")
+    assert desk.run("create", "mine", "-f", path)[0] == 0
+    digests = ["sha256:" + hashlib.sha256(b"GGUF" + b * 100).hexdigest() for b in (b"m", b"p")]
+    assert desk.fake.bodies("/api/create") == [{"model": "mine", "renderer": "x", "files": dict(
+        zip(("model.gguf", "projector.gguf"), digests))}]
+
+
+@pytest.mark.parametrize("text, why", [
+    ("FROM small\nTEMPERATURE 1\n", "line 2, column 1"), ("SYSTEM x\n", "FROM"), ("FROM small\nADAPTER a\n", "line 2: adapters"),
+    ("FROM .\n", "line 1: "), ("FROM Modelfile\n", "is not a GGUF file"),
+    ("FROM small\nPARAMETER temperature hot\n", "line 2, column 23"), ("FROM small\nSYSTEM \"\"\"x\n", "line 2")])
+def test_create_says_where_a_modelfile_is_wrong(desk, text, why):
+    code, _, err = desk.run("create", "mine", "-f", modelfile(desk, text))
+    assert code == 1 and why in err and not desk.fake.asked, err
+
+
+def test_create_without_a_file(desk):
+    for args, why in (([], "cannot read the file Modelfile"), (["-f", "/none"], "cannot read the file /none")):
         code, _, err = desk.run("create", "mine", *args)
         assert code == 1 and why in err
     assert not desk.fake.asked

@@ -1,0 +1,11 @@
+/* api/show_modelfile.h - the Modelfile a model could be made of again, as `ollama show --modelfile`
+ * prints it. Pure. */
+#pragma once
+
+#include "base/buf.h"
+#include "models/store.h"
+
+/* `t` holds the model's texts (manifest and NULL ones are not looked at). Errors: ERR_INVALID (a
+ * text of the model is none that a Modelfile can hold), ERR_LIMIT, ERR_NOMEM. */
+enum err show_modelfile(
+	const char *name, const struct model_texts *t, struct buf *out, struct err_info *info);

@@ -1,0 +1,264 @@
+/* create: a model made of a Modelfile, or of GGUF files. */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/commands.h"
+#include "models/modelfile.h"
+#include "os/fd.h"
+
+enum { FILES_MAX = 3 };
+
+struct creation {
+	const char *name, *quantize; /* quantize may be NULL */
+	char file[FILES_MAX][PATH_MAX];
+	size_t n_files;
+	struct modelfile *text; /* borrowed; NULL: only files */
+};
+
+static enum err add_file(struct creation *m, const char *path, struct err_info *info)
+{
+	if (m->n_files == FILES_MAX)
+		return err_set(info, ERR_LIMIT, "a model of more than %d files", FILES_MAX);
+	if (strlen(path) >= PATH_MAX)
+		return err_set(info, ERR_LIMIT, "the path is too long");
+	memcpy(m->file[m->n_files++], path, strlen(path) + 1);
+	return OK;
+}
+
+/* ---- what the Modelfile says ---- */
+
+static struct str value_of(const struct modelfile *m, enum modelfile_kind kind)
+{
+	const struct modelfile_cmd *c = modelfile_find(m, kind);
+	return c ? c->value : STR_NONE;
+}
+
+static void put_texts(const struct modelfile *m, struct jw *w)
+{
+	static const struct {
+		enum modelfile_kind kind;
+		const char *key;
+	} texts[] = { { MODELFILE_TEMPLATE, "template" }, { MODELFILE_SYSTEM, "system" },
+		{ MODELFILE_RENDERER, "renderer" }, { MODELFILE_PARSER, "parser" } };
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct str v = value_of(m, texts[i].kind);
+		if (v.len)
+			jw_kstr(w, texts[i].key, v);
+	}
+}
+
+static void put_licences(const struct modelfile *m, struct jw *w)
+{
+	if (!modelfile_find(m, MODELFILE_LICENSE))
+		return;
+	jw_key(w, "license");
+	jw_arr(w);
+	for (size_t i = 0; i < modelfile_count(m); i++)
+		if (modelfile_get(m, i)->kind == MODELFILE_LICENSE)
+			jw_str(w, modelfile_get(m, i)->value);
+	jw_end(w);
+}
+
+static void put_messages(const struct modelfile *m, struct jw *w)
+{
+	if (!modelfile_find(m, MODELFILE_MESSAGE))
+		return;
+	jw_key(w, "messages");
+	jw_arr(w);
+	for (size_t i = 0; i < modelfile_count(m); i++) {
+		const struct modelfile_cmd *c = modelfile_get(m, i);
+		if (c->kind != MODELFILE_MESSAGE)
+			continue;
+		jw_obj(w);
+		jw_kstr(w, "role", c->name);
+		jw_kstr(w, "content", c->value);
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+static enum err put_parameters(const struct modelfile *m, struct jw *w)
+{
+	AUTO_JSON json_t *params = NULL;
+	TRY(modelfile_params(m, &params));
+	if (json_object_size(params)) {
+		jw_key(w, "parameters");
+		jw_json(w, params);
+	}
+	return OK;
+}
+
+static void tell_what_has_no_effect(const struct modelfile *m)
+{
+	for (size_t i = 0; i < modelfile_count(m); i++) {
+		const struct modelfile_cmd *c = modelfile_get(m, i);
+		if (c->kind == MODELFILE_PARAMETER && c->deprecated)
+			fprintf(stderr, "tresor: line %u: the parameter %.*s has no effect\n",
+				c->line, (int)c->name.len, c->name.ptr);
+		if (c->kind == MODELFILE_REQUIRES)
+			fprintf(stderr, "tresor: line %u: REQUIRES, a version of Ollama, has no "
+					"effect here\n",
+				c->line);
+	}
+}
+
+/* ---- the request ---- */
+
+static enum err put_files(
+	struct client *c, const struct creation *m, struct jw *w, struct err_info *info)
+{
+	if (!m->n_files)
+		return OK;
+	jw_key(w, "files");
+	jw_obj(w);
+	for (size_t i = 0; i < m->n_files; i++) {
+		char digest[80], hex[65], name[32];
+		TRY(upload_model_file(c, m->file[i], hex, info));
+		snprintf(digest, sizeof digest, "sha256:%s", hex);
+		snprintf(name, sizeof name, "%s.gguf", i ? "projector" : "model");
+		jw_kstr(w, name, str_from(digest));
+	}
+	jw_end(w);
+	return OK;
+}
+
+/* FROM what is no file: a model that is there. */
+static void put_from(const struct creation *m, struct jw *w)
+{
+	struct str from = m->text && !m->n_files ? value_of(m->text, MODELFILE_FROM) : STR_NONE;
+	if (from.len)
+		jw_kstr(w, "from", from);
+}
+
+static enum err send(struct client *c, const struct creation *m, struct err_info *info)
+{
+	AUTO_BUF struct buf body = BUF(2 * LIMIT_MODELFILE);
+	struct jw w;
+	jw_init(&w, &body);
+	jw_obj(&w);
+	jw_kstr(&w, "model", str_from(m->name));
+	if (m->quantize)
+		jw_kstr(&w, "quantize", str_from(m->quantize));
+	put_from(m, &w);
+	TRY(put_files(c, m, &w, info));
+	if (m->text) {
+		put_texts(m->text, &w);
+		put_licences(m->text, &w);
+		put_messages(m->text, &w);
+		TRY(put_parameters(m->text, &w));
+		tell_what_has_no_effect(m->text);
+	}
+	jw_end(&w);
+	return cli_with_progress(c, "/api/create", &body, info);
+}
+
+enum err create_from_gguf(
+	struct client *c, const char *name, const char *path, struct err_info *info)
+{
+	struct creation m = { .name = name };
+	TRY(add_file(&m, path, info));
+	return send(c, &m, info);
+}
+
+/* ---- which files ---- */
+
+static enum err is_gguf(const char *path, bool *ret, struct err_info *info)
+{
+	AUTO_FD int fd = -1;
+	char magic[4] = "";
+	enum err e = fd_open(path, O_RDONLY, 0, &fd);
+	if (e)
+		return err_set(info, e, "cannot read the file %s", path);
+	*ret = !fd_read_full(fd, magic, sizeof magic) && !memcmp(magic, "GGUF", 4);
+	return OK;
+}
+
+/* The path a FROM or ADAPTER names, seen from the Modelfile's folder; "~/" is the home. */
+static enum err path_of(const char *modelfile, struct str value, char ret[PATH_MAX])
+{
+	const char *slash = strrchr(modelfile, '/'), *home = getenv("HOME");
+	int n, len = (int)value.len;
+	if (value.len >= PATH_MAX || memchr(value.ptr, 0, value.len))
+		return ERR_LIMIT;
+	if (str_starts(value, STR("~/")) && home)
+		n = snprintf(ret, PATH_MAX, "%s%.*s", home, len - 1, value.ptr + 1);
+	else if (value.ptr[0] == '/' || !slash)
+		n = snprintf(ret, PATH_MAX, "%.*s", len, value.ptr);
+	else
+		n = snprintf(ret, PATH_MAX, "%.*s/%.*s", (int)(slash - modelfile), modelfile, len,
+			value.ptr);
+	return n < PATH_MAX ? OK : ERR_LIMIT;
+}
+
+/* A FROM is a file when there is one of that name, else a model's name. */
+static enum err take_from(struct creation *m, const char *modelfile, const struct modelfile_cmd *c,
+	struct err_info *info)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	bool gguf = false;
+	TRY(path_of(modelfile, c->value, path));
+	if (stat(path, &st))
+		return OK;
+	if (S_ISDIR(st.st_mode))
+		return err_set(info, ERR_UNSUPPORTED,
+			"line %u: %s is a folder; models are made of GGUF files", c->line, path);
+	TRY(is_gguf(path, &gguf, info));
+	if (!gguf)
+		return err_set(info, ERR_UNSUPPORTED, "line %u: %s is not a GGUF file", c->line,
+			path);
+	return add_file(m, path, info);
+}
+
+static enum err read_modelfile(
+	struct creation *m, const char *path, struct modelfile **ret, struct err_info *info)
+{
+	AUTO_BUF struct buf text = BUF(LIMIT_MODELFILE);
+	char piece[16384];
+	AUTO_FD int fd = -1;
+	enum err e = fd_open(path, O_RDONLY, 0, &fd);
+	if (e)
+		return err_set(info, e, "cannot read the file %s", path);
+	for (size_t n = 1; n;) {
+		TRY(fd_read(fd, piece, sizeof piece, &n));
+		if (buf_add(&text, (struct str){ piece, n }))
+			return err_set(info, ERR_LIMIT, "%s is too large for a Modelfile", path);
+	}
+	TRY(modelfile_parse(buf_str(&text), ret, info));
+	m->text = *ret;
+	for (size_t i = 0; i < modelfile_count(m->text); i++) {
+		const struct modelfile_cmd *c = modelfile_get(m->text, i);
+		if (c->kind == MODELFILE_ADAPTER)
+			return err_set(info, ERR_UNSUPPORTED,
+				"line %u: adapters are not supported yet", c->line);
+		if (c->kind == MODELFILE_FROM)
+			TRY(take_from(m, path, c, info));
+	}
+	return OK;
+}
+
+static enum err create(struct client *c, const struct args *a, struct err_info *info)
+{
+	AUTO(modelfile) struct modelfile *text = NULL;
+	const char *file = args_get(a, "--file"), *projector = args_get(a, "--projector");
+	bool gguf = false;
+	struct creation m = { .name = a->operand[0], .quantize = args_get(a, "--quantize") };
+	file = file ? file : "Modelfile";
+	TRY(is_gguf(file, &gguf, info));
+	TRY(gguf ? add_file(&m, file, info) : read_modelfile(&m, file, &text, info));
+	if (projector) {
+		TRY(is_gguf(projector, &gguf, info));
+		if (!gguf)
+			return err_set(info, ERR_UNSUPPORTED, "%s is not a GGUF file", projector);
+		TRY(add_file(&m, projector, info));
+	}
+	return send(c, &m, info);
+}
+
+int cmd_create(const struct args *a)
+{
+	return cli_with_client(a, create);
+}
