@@ -256,12 +256,44 @@ TEST(what_is_idle_takes_no_cells_from_those_who_run)
 {
 	struct world *w = world_new(&MACHINE, (struct sched_options){ 0 });
 	char a[1400];
-	for (unsigned i = 0; i < 12; i++) { /* twelve families, one after the other */
-		struct gen_request g = chat(with_prefix(a, 1400, 1000, i, COMPANY, i), i, 10);
+	for (unsigned i = 0; i < 13; i++) { /* twelve families, then the first again */
+		struct gen_request g =
+			chat(with_prefix(a, 1400, 1000, i % 12, COMPANY, i), i, 10);
 		add(w, i, &g);
-		run(w);
-		CHECK(fake_cells(w->fake, POOL_SHARED) <= 2 * 1100);
+		while (sched_busy(w->sched)) {
+			CHECK_OK(sched_step(w->sched));
+			CHECK(fake_cells(w->fake, POOL_SHARED) <= 1100);
+		}
+		CHECK(fake_cells(w->fake, POOL_SHARED) >= 1000); /* stays while nobody pays */
+		CHECK(i < 12 ? !w->s[i].cached : w->s[i].cached >= 1000);
 	}
+	world_free(w);
+}
+
+TEST(short_prompts_that_come_together_are_read_together_now_and_then)
+{
+	struct world *w = world_new(&MACHINE, (struct sched_options){ 0 });
+	char a[8][200];
+	struct gen_request g = chat(with_prefix(a[0], 200, 30, 0, "", 0), 0, 290);
+	add(w, 0, &g);
+	while (w->s[0].tokens < 10)
+		CHECK_OK(sched_step(w->sched));
+	for (int again = 0; again < 2; again++) {
+		w->s[0].longest_gap = 0;
+		for (unsigned i = 1; i < 6; i++) {
+			g = chat(with_prefix(a[i], 200, 30, i + 10 * (unsigned)again, "", i), i, 2);
+			add(w, i, &g);
+		}
+		while (w->ended < 5 * (unsigned)(again + 1))
+			CHECK_OK(sched_step(w->sched));
+		for (unsigned i = 1; i < 6; i++)
+			CHECK(w->s[i].done);
+		/* all five in one step; those who come right after them in steps of a gap */
+		CHECK(again ? w->s[0].longest_gap < 200 * MS
+			    : w->s[0].longest_gap > 400 * MS && w->s[0].longest_gap < 650 * MS);
+	}
+	CHECK(w->s[0].tokens < 140); /* the next long step was not due yet */
+	run(w);
 	world_free(w);
 }
 
