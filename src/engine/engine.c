@@ -311,7 +311,8 @@ static bool somebody_asks(void *arg)
 static enum err tune(struct engine *e)
 {
 	struct tuned t;
-	if (e->cores && cores_part(e->cores, 2) < 2) { /* beside others it would measure them */
+	uint32_t all = e->all_cores;
+	if (e->cores && cores_part(e->cores, all) < all - all / 4) { /* it would measure others */
 		e->idle_since_ms = time_mono_ms();
 		return OK;
 	}

@@ -10,7 +10,7 @@
 #include "os/fd.h"
 
 struct page {
-	atomic_uint at_work[CORES_PLACES];
+	atomic_uint at_work[CORES_PLACES], others;
 };
 _Static_assert(sizeof(struct page) <= CORES_PAGE, "one page");
 struct cores {
@@ -73,9 +73,24 @@ void cores_clear(struct cores *c, uint32_t place)
 		atomic_store_explicit(&c->page->at_work[place], 0, memory_order_relaxed);
 }
 
+bool cores_busy(const struct cores *c)
+{
+	for (uint32_t i = 0; i < CORES_PLACES; i++)
+		if (atomic_load_explicit(&c->page->at_work[i], memory_order_relaxed))
+			return true;
+	return false;
+}
+
+void cores_others(struct cores *c, uint32_t hundredths)
+{
+	atomic_store_explicit(&c->page->others, hundredths, memory_order_relaxed);
+}
+
 uint32_t cores_part(const struct cores *c, uint32_t all)
 {
-	uint32_t n = 1;
+	uint32_t n = 1, taken = atomic_load_explicit(&c->page->others, memory_order_relaxed);
+	taken = taken / 100 + (taken % 100 >= 50);
+	all = all > taken ? all - taken : 1;
 	for (uint32_t i = 0; i < CORES_PLACES; i++)
 		n += i != c->place &&
 		     atomic_load_explicit(&c->page->at_work[i], memory_order_relaxed) != 0;

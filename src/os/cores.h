@@ -23,5 +23,8 @@ struct cores *cores_free(struct cores *c); /* no longer at work */
 DEFINE_AUTO(cores)
 void cores_work(struct cores *c, bool at_work);
 void cores_clear(struct cores *c, uint32_t place); /* somebody's who has ended */
+bool cores_busy(const struct cores *c);            /* is anybody at work? */
+/* The keeper's: hundredths of a core that others use (os/others.h); engines leave them those. */
+void cores_others(struct cores *c, uint32_t hundredths);
 /* How many of `all` to use now: at least 1. */
 uint32_t cores_part(const struct cores *c, uint32_t all);

@@ -157,8 +157,9 @@ static void loop(struct keeper *k)
 		engines_sweep(k);
 		engines_measure(k);
 		keeper_tls_daily(k);
+		int wait = engines_leave_cores(k) ? KEEPER_OTHERS_MS : 5000;
 		size_t n = gather(k, fds, owners);
-		if (poll(fds, n, k->stopping ? 50 : 5000) < 0 && errno != EINTR)
+		if (poll(fds, n, k->stopping ? 50 : wait) < 0 && errno != EINTR)
 			DIE("poll");
 		if (fds[0].revents)
 			on_signal(k);

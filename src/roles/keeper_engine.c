@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/time.h"
@@ -83,6 +84,37 @@ void engines_share_cores(struct keeper *k)
 		log_warn("engines will not divide the cores among themselves", KV_ERR(e));
 	else
 		k->cores_fd = TAKE_FD(fd);
+	if (others_new(&k->others))
+		log_warn("engines will not leave cores to other programs");
+}
+
+static uint64_t cpu_ns(const struct child *c)
+{
+	clockid_t id;
+	struct timespec t;
+	if (c->dead || clock_getcpuclockid(c->pid, &id) || clock_gettime(id, &t))
+		return c->cpu_ns;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+bool engines_leave_cores(struct keeper *k)
+{
+	int64_t now = time_mono_ms();
+	if (!k->cores || !k->others || !cores_busy(k->cores))
+		return false;
+	if (now < k->next_others_ms)
+		return true;
+	k->next_others_ms = now + KEEPER_OTHERS_MS;
+	uint64_t spent = 0;
+	for (struct child *c = k->children; c; c = c->next) {
+		if (c->role != ROLE_ENGINE)
+			continue;
+		uint64_t ns = cpu_ns(c);
+		spent += ns - c->cpu_ns;
+		c->cpu_ns = ns;
+	}
+	cores_others(k->cores, others_measure(k->others, spent, time_mono_ns()));
+	return true;
 }
 
 static uint32_t free_place(const struct keeper *k)

@@ -13,6 +13,7 @@
 
 #include "models/blobdir.h"
 #include "os/cores.h"
+#include "os/others.h"
 #include "os/ipc.h"
 #include "proto/engine.h"
 #include "proto/keeper.h"
@@ -28,6 +29,7 @@ enum {
 	KEEPER_SAVE_MS = 10000,   /* then the engines' */
 	KEEPER_ORPHAN_MS = 60000, /* an engine nobody asked for after the server's restart */
 	KEEPER_USES_MS = 3000,    /* between two measurements of what engines use */
+	KEEPER_OTHERS_MS = 1000,  /* the same of what others use */
 	KEEPER_WHOLE_MAX = 16,
 	KEEPER_PURGED_MAX = 16,   /* purges during an engine's life before all it wrote goes */
 	KEEPER_TLS_EVERY_MS = 24 * 3600 * 1000,
@@ -50,6 +52,7 @@ struct child {
 	char projector[65];      /* an engine's second blob; empty: none */
 	bool told_to_end;
 	uint32_t cores_place;    /* in the keeper's page; CORES_PLACES: none */
+	uint64_t cpu_ns;         /* an engine's, when it was looked at last */
 	int server_end;          /* channel end to hand to the server once loaded; -1 */
 	int64_t orphan_since_ms; /* 0: a server uses it */
 	struct engine_info info; /* strings in the arrays below */
@@ -74,6 +77,8 @@ struct keeper {
 	struct child *children;
 	uint64_t next_engine;
 	struct cores *cores; /* which engines are at work; NULL: they are not told */
+	struct others *others;     /* NULL: not known */
+	int64_t next_others_ms;
 	int cores_fd;
 	int64_t next_tls_ms; /* monotonic */
 	int64_t stop_deadline_ms, save_deadline_ms, restarts_ms[KEEPER_RESTART_BURST];
@@ -124,6 +129,8 @@ void engines_sweep(struct keeper *k);
 void engines_measure(struct keeper *k); /* tells the server, when it is time */
 void engines_watch_oom(struct keeper *k); /* once, at the start */
 void engines_share_cores(struct keeper *k); /* once, at the start */
+/* What others use of the CPUs, now and then while engines work. Returns whether any does. */
+bool engines_leave_cores(struct keeper *k);
 
 /* keeper_ask.c */
 /* Handles one request of the server. Errors: ERR_PROTOCOL: the server must go. */

@@ -393,6 +393,7 @@ void keeper_close(struct keeper *k)
 	if (k->cores)
 		close(k->cores_fd);
 	cores_free(k->cores);
+	others_free(k->others);
 	keyring_free(k->keys);
 	tls_pair_done(&k->tls);
 	if (k->signal_fd >= 0)
