@@ -91,7 +91,9 @@ static size_t prompt_share(struct sched *s, bool answering, bool soon, size_t to
 	double answers = answering ? s->answer_ns : 0, gap = (double)s->gap_ns;
 	size_t room = tokens_in(s, (answering || soon ? gap : 2 * gap) - answers);
 	if (together > room && s->steps >= s->long_due && !s->squeeze) {
-		size_t most = tokens_in(s, LONG_GAPS * gap - answers);
+		/* with nobody answering only somebody newer waits for it */
+		size_t most = answering ? tokens_in(s, LONG_GAPS * gap - answers)
+					: s->caps->n_batch;
 		room = most < together ? most : together;
 		s->long_due = s->steps + LONG_EVERY;
 	}
