@@ -1,6 +1,8 @@
 /* What OpenAI's requests for text have in common. */
 #include "api/openai.h"
 
+#include "api/errors.h"
+
 #include <ctype.h>
 #include <stdio.h>
 
@@ -96,4 +98,12 @@ enum err openai_run(struct gen *g, const json_t *body)
 	TRY(options_run(c, body, &g->options));
 	c->param = NULL;
 	return OK;
+}
+
+void openai_failed(struct gen *g, const struct err_info *e, struct buf *out)
+{
+	(void)g;
+	(void)buf_add(out, STR("data: "));
+	error_openai(e, NULL, out);
+	(void)buf_add(out, STR("\n\n"));
 }

@@ -7,6 +7,8 @@
 void openai_fingerprint(const struct gen *g, char dst[96]);
 /* "usage" of all answers: into an open object. */
 void openai_usage(const struct gen *g, const struct gen_done *d, struct jw *w);
+/* A stream ends after an error, without [DONE]: so that nobody takes it for a whole answer. */
+void openai_failed(struct gen *g, const struct err_info *e, struct buf *out);
 /* logit_bias: {"token id": -100..100}. Errors: ERR_INVALID, ERR_NOMEM. */
 enum err openai_bias(struct call *c, const json_t *body, struct gen_request *r);
 /* stream, stream_options. Errors: ERR_INVALID. */

@@ -197,15 +197,6 @@ static void on_whole(struct gen *g, const struct gen_done *d, struct buf *out)
 	jw_end(&w);
 }
 
-/* The stream ends after an error, without [DONE]: so that nobody takes it for a whole answer. */
-static void on_failed(struct gen *g, const struct err_info *e, struct buf *out)
-{
-	(void)g;
-	(void)buf_add(out, STR("data: "));
-	error_openai(e, NULL, out);
-	(void)buf_add(out, STR("\n\n"));
-}
-
 static void explain(struct gen *g, struct err_info *e)
 {
 	if (e->code == ERR_CONTEXT)
@@ -221,7 +212,7 @@ static const struct gen_form form = { .stream_type = "text/event-stream",
 	.delta = on_delta,
 	.done = on_done,
 	.whole = on_whole,
-	.failed = on_failed,
+	.failed = openai_failed,
 	.explain = explain };
 
 /* ---- what comes in ---- */
