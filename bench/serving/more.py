@@ -4,6 +4,7 @@
 residents  three models are resident and answer in turn: no reload, no other process
 together   two models answer at the same time: tokens/s of each against alone
 drafts     a text to be repeated: tokens/s with guessed tokens and without (strict), and whether the answers differ
+crowded    eight people beside a program that wants a core for itself, and without it; llama-server by default likewise
 
 Writes bench/results/serving-more.md and .json.
 """
@@ -19,8 +20,9 @@ import sys
 import time
 
 from cases import Material, user
-from client import Ask, ask_all
+from client import Ask, Failed, ask_all
 from machine import Meter, facts, wait_quiet
+from sides import LlamaServer
 from stats import spread
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/lib"))
@@ -38,6 +40,7 @@ class World:
     """One Tresor with three models: the two starters, and the first once more in other bytes."""
 
     def __init__(self, prefix, tresor):
+        self.prefix = prefix
         self.i = Instance(binary=tresor)
         self.i.start()
         self.i.add_user("b@example.org", "owner")
@@ -115,6 +118,49 @@ def drafts(w, m, rounds):
             "equal_answers": equal, "of": rounds, **counts}
 
 
+NOTICED_S, CROWDED_MOST_S = 4, 60  # the keeper looks once a second; an answer that takes longer counts as that
+
+
+def crowded(w, m, rounds):
+    """tokens/s of eight people; a program that spins takes one core from the machine."""
+    server = LlamaServer(f"{w.prefix}/bench/llama-server", f"{w.prefix}/share/starter/smollm2.gguf", os.cpu_count())
+
+    def ours():
+        return [w.ask("text", m.question(), 32, logit_bias={"0": -100, "2": -100}) for _ in range(8)]
+
+    def theirs():
+        return [server.request(i, [user(m.question())], 32) for i in range(8)]
+
+    def rate(jobs):
+        start = time.perf_counter()
+        try:
+            answers = ask_all(jobs, timeout_s=CROWDED_MOST_S)
+        except Failed:
+            return 8 * 32 / CROWDED_MOST_S
+        return sum(a.tokens for a in answers) / (max(a.times[-1] for a in answers) - start)
+    sides = {"tresor": ours, "llama-server": theirs}
+    got = {name: {"quiet": [], "beside": []} for name in sides}
+    server.start()
+    try:
+        for k in range(rounds):
+            for name in list(sides)[::1 if k % 2 else -1]:
+                wait_quiet(time.time() + 5)
+                got[name]["quiet"].append(rate(sides[name]()))
+                with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinner:
+                    try:
+                        if name == "tresor":  # it is noticed while somebody asks
+                            ask_all([w.ask("text", m.question(), 400)], timeout_s=CROWDED_MOST_S)
+                        else:
+                            time.sleep(NOTICED_S)
+                        got[name]["beside"].append(rate(sides[name]()))
+                    finally:
+                        spinner.kill()
+    finally:
+        server.stop()
+    return {name: {"quiet": spread(g["quiet"]), "beside": spread(g["beside"]),
+                   "kept": statistics.median(b / q for q, b in zip(g["quiet"], g["beside"]))} for name, g in got.items()}
+
+
 def document(result):
     m, r = result["machine"], result["parts"]
     out = ["# Serving: several models, guessed tokens", "",
@@ -137,11 +183,15 @@ def document(result):
                 f"(strict): {p['ratio']:.2f} x; {p['equal_answers']} of {p['of']} answers are the same bytes; "
                 f"{p.get('tresor_model_accepted_tokens_total', 0):.0f} of {p.get('tresor_model_drafted_tokens_total', 0):.0f} "
                 "guesses were right."]
+    if "crowded" in r:
+        for name, p in r["crowded"].items():
+            out += [f"- Eight people beside a program that wants a core, {name}: {s(p['beside'])} tokens/s, {s(p['quiet'])} without "
+                    f"it: {p['kept']:.0%} are left."]
     return "\n".join(out) + "\n"
 
 
 def main():
-    parts = {"residents": residents, "together": together, "drafts": drafts}
+    parts = {"residents": residents, "together": together, "drafts": drafts, "crowded": crowded}
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--parts", default=",".join(parts))
     ap.add_argument("--rounds", type=int, default=5)

@@ -23,16 +23,15 @@ static const struct {
 	{ "mcp_servers", "servers of tools are not called from here" },
 	{ "container", "there are no containers here" },
 };
-static const char *const known[] = { "model", "messages", "max_tokens", "system", "stream",
-	"temperature", "top_p", "top_k", "stop_sequences", "tools", "tool_choice", "thinking",
-	"metadata", "service_tier", "output_config", "cache_control",
-	/* not Anthropic's: as in the other APIs */
-	"temporary", "strict", "deadline_ms", "num_ctx", "seed", "min_p" };
-static const struct {
-	const char *field, *option;
-} numbers[] = { { "max_tokens", "num_predict" }, { "temperature", "temperature" },
+static const struct options_number numbers[] = { { "max_tokens", "num_predict" }, { "temperature", "temperature" },
 	{ "top_p", "top_p" }, { "top_k", "top_k" }, { "min_p", "min_p" }, { "seed", "seed" },
 	{ "num_ctx", "num_ctx" } };
+static const char *const others[] = { "model", "messages", "system", "stream", "stop_sequences",
+	"tools", "tool_choice", "thinking", "metadata", "service_tier", "output_config",
+	"cache_control",
+	/* not Anthropic's: as in the other APIs */
+	"temporary", "strict", "deadline_ms" };
+static const struct options_fields fields = OPTIONS_FIELDS(numbers, others);
 
 static enum err check_fields(struct call *c, const json_t *body)
 {
@@ -44,10 +43,7 @@ static enum err check_fields(struct call *c, const json_t *body)
 				unsupported[i].text);
 	json_object_foreach((json_t *)(uintptr_t)body, field, v)
 	{
-		bool listed = !there(v);
-		for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-			listed |= strcmp(known[i], field) == 0;
-		if (!listed)
+		if (there(v) && !options_knows(&fields, field))
 			call_warn(c, "\"%.40s\" is ignored: it is not known", field);
 	}
 	return OK;
@@ -57,9 +53,7 @@ static enum err read_numbers(struct gen *g, const json_t *body, bool count)
 {
 	struct call *c = g->c;
 	int64_t max = 0;
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		TRY(options_number(c, numbers[i].field, numbers[i].option,
-			json_object_get(body, numbers[i].field), &g->options));
+	TRY(options_numbers(c, body, &fields, &g->options));
 	return json_want_i64(body, "max_tokens", !count, 0, INT32_MAX, &max, &c->info);
 }
 

@@ -1,7 +1,6 @@
 /* POST /infill, as llama-server has it (its README: "/infill"): what stands between two texts, for
  * models that have tokens for it. Editors' plugins use it. */
-#include "api/errors.h"
-#include "api/gen.h"
+#include "api/openai.h"
 
 #include "base/limits.h"
 
@@ -101,25 +100,15 @@ static void on_whole(struct gen *g, const struct gen_done *d, struct buf *out)
 	last(g, d, buf_str(&g->text), out);
 }
 
-static void on_failed(struct gen *g, const struct err_info *e, struct buf *out)
-{
-	(void)g;
-	(void)buf_add(out, STR("data: "));
-	error_openai(e, NULL, out);
-	(void)buf_add(out, STR("\n\n"));
-}
-
 static const struct gen_form form = { .stream_type = "text/event-stream",
 	.delta = on_delta,
 	.done = on_done,
 	.whole = on_whole,
-	.failed = on_failed };
+	.failed = openai_failed };
 
 /* ---- what comes in ---- */
 
-static const struct {
-	const char *field, *option;
-} numbers[] = {
+static const struct options_number numbers[] = {
 	{ "n_predict", "num_predict" },
 	{ "temperature", "temperature" },
 	{ "top_k", "top_k" },
@@ -135,6 +124,7 @@ static const struct {
 /* What is always so here, or has no meaning for whoever asks. */
 static const char *const others[] = { "model", "input_prefix", "input_suffix", "input_extra",
 	"prompt", "stream", "stop", "cache_prompt", "temporary", "strict", "deadline_ms" };
+static const struct options_fields fields = OPTIONS_FIELDS(numbers, others);
 
 static void warn_unknown(struct call *c, const json_t *body)
 {
@@ -142,12 +132,7 @@ static void warn_unknown(struct call *c, const json_t *body)
 	json_t *v;
 	json_object_foreach((json_t *)(uintptr_t)body, field, v)
 	{
-		bool known = json_is_null(v);
-		for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-			known |= strcmp(numbers[i].field, field) == 0;
-		for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-			known |= strcmp(others[i], field) == 0;
-		if (!known)
+		if (!json_is_null(v) && !options_knows(&fields, field))
 			call_warn(c, "\"%.40s\" is ignored", field);
 	}
 }
@@ -182,9 +167,7 @@ enum err llamacpp_infill(struct call *c)
 	c->param = NULL;
 	warn_unknown(c, body);
 	TRY(json_want_bool(body, "stream", false, &g->stream, &c->info));
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		TRY(options_number(c, numbers[i].field, numbers[i].option,
-			json_object_get(body, numbers[i].field), &g->options));
+	TRY(options_numbers(c, body, &fields, &g->options));
 	TRY(options_stop(c, json_object_get(body, "stop"), &g->options));
 	TRY(options_run(c, body, &g->options));
 	TRY(read_texts(c, body, &r));

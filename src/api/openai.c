@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-void openai_fingerprint(const struct gen *g, char dst[96])
+static void fingerprint(const struct gen *g, char dst[96])
 {
 	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest,
 		g->build[0] ? g->build : "unknown");
@@ -15,8 +15,8 @@ void openai_fingerprint(const struct gen *g, char dst[96])
 			*p = '-';
 }
 
-/* The prompt counts once, however many answers it has. */
-void openai_usage(const struct gen *g, const struct gen_done *d, struct jw *w)
+/* "usage" of all answers, into an open object: the prompt counts once, however many there are. */
+static void usage_of(const struct gen *g, const struct gen_done *d, struct jw *w)
 {
 	int64_t answers = d->answer_tokens;
 	for (unsigned i = 0; g->group && i < g->group->n; i++) {
@@ -33,6 +33,74 @@ void openai_usage(const struct gen *g, const struct gen_done *d, struct jw *w)
 	jw_ki64(w, "cached_tokens", d->cached_tokens);
 	jw_end(w);
 	jw_end(w);
+}
+
+static void head(struct gen *g, const struct openai_kind *k, const char *object, struct jw *w,
+	struct buf *out)
+{
+	char id[48], fp[96];
+	snprintf(id, sizeof id, "%s-%.*s", k->id, STR_ARG(http_request_id(g->c->q)));
+	fingerprint(g, fp);
+	jw_init(w, out);
+	jw_obj(w);
+	jw_kstr(w, "id", str_from(id));
+	jw_kstr(w, "object", str_from(object));
+	jw_ki64(w, "created", g->created_s);
+	jw_kstr(w, "model", str_from(g->shown_model));
+	jw_kstr(w, "system_fingerprint", str_from(fp));
+	jw_key(w, "choices");
+	jw_arr(w);
+}
+
+void openai_event(struct gen *g, const struct openai_kind *k, struct jw *w, struct buf *out)
+{
+	(void)buf_add(out, STR("data: "));
+	head(g, k, k->chunk, w, out);
+}
+
+void openai_event_end(struct gen *g, bool usage, bool last, struct jw *w, struct buf *out)
+{
+	jw_end(w);
+	if (usage) {
+		jw_key(w, "usage");
+		jw_null(w);
+	}
+	if (last) {
+		gen_origin_json(g, w);
+		call_warnings_json(g->c, w);
+	}
+	jw_end(w);
+	(void)buf_add(out, STR("\n\n"));
+}
+
+void openai_done(struct gen *g, const struct openai_kind *k, const struct gen_done *d, bool usage,
+	struct buf *out)
+{
+	struct jw w;
+	if (usage) {
+		openai_event(g, k, &w, out);
+		jw_end(&w);
+		usage_of(g, d, &w);
+		jw_end(&w);
+		(void)buf_add(out, STR("\n\n"));
+	}
+	(void)buf_add(out, STR("data: [DONE]\n\n"));
+}
+
+void openai_whole(struct gen *g, const struct openai_kind *k, const struct gen_done *d,
+	openai_choice choice, struct buf *out)
+{
+	struct jw w;
+	head(g, k, k->object, &w, out);
+	if (!g->group)
+		choice(g, d, &w);
+	for (unsigned i = 0; g->group && i < g->group->n; i++)
+		choice(g->group->of[i], &g->group->done[i], &w);
+	jw_end(&w);
+	usage_of(g, d, &w);
+	gen_origin_json(g, &w);
+	call_warnings_json(g->c, &w);
+	jw_end(&w);
 }
 
 enum err openai_bias(struct call *c, const json_t *body, struct gen_request *r)

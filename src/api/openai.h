@@ -4,9 +4,21 @@
 
 #include "api/gen.h"
 
-void openai_fingerprint(const struct gen *g, char dst[96]);
-/* "usage" of all answers: into an open object. */
-void openai_usage(const struct gen *g, const struct gen_done *d, struct jw *w);
+/* How an API's answers are called. */
+struct openai_kind {
+	const char *id, *object, *chunk; /* "chatcmpl", and "object" of a whole answer and a part */
+};
+/* "data: {..., "choices":[": the caller puts choices, then openai_event_end(). */
+void openai_event(struct gen *g, const struct openai_kind *k, struct jw *w, struct buf *out);
+/* `usage`: it comes in an event of its own. `last`: of this answer; tells what belongs to it. */
+void openai_event_end(struct gen *g, bool usage, bool last, struct jw *w, struct buf *out);
+/* After the last answer's last event: usage if wanted, and [DONE]. */
+void openai_done(struct gen *g, const struct openai_kind *k, const struct gen_done *d, bool usage,
+		 struct buf *out);
+/* All answers in one piece; `choice` puts each. */
+typedef void (*openai_choice)(struct gen *g, const struct gen_done *d, struct jw *w);
+void openai_whole(struct gen *g, const struct openai_kind *k, const struct gen_done *d,
+		  openai_choice choice, struct buf *out);
 /* A stream ends after an error, without [DONE]: so that nobody takes it for a whole answer. */
 void openai_failed(struct gen *g, const struct err_info *e, struct buf *out);
 /* logit_bias: {"token id": -100..100}. Errors: ERR_INVALID, ERR_NOMEM. */

@@ -15,31 +15,7 @@ struct chat {
 
 /* ---- what goes out ---- */
 
-static void head(struct gen *g, const char *object, struct jw *w, struct buf *out)
-{
-	char id[48], fp[96];
-	snprintf(id, sizeof id, "chatcmpl-%.*s", STR_ARG(http_request_id(g->c->q)));
-	openai_fingerprint(g, fp);
-	jw_init(w, out);
-	jw_obj(w);
-	jw_kstr(w, "id", str_from(id));
-	jw_kstr(w, "object", str_from(object));
-	jw_ki64(w, "created", g->created_s);
-	jw_kstr(w, "model", str_from(g->shown_model));
-	jw_kstr(w, "system_fingerprint", str_from(fp));
-}
-
-static void begin_event(struct gen *g, struct jw *w, struct buf *out)
-{
-	(void)buf_add(out, STR("data: "));
-	head(g, "chat.completion.chunk", w, out);
-}
-
-static void end_event(struct jw *w, struct buf *out)
-{
-	jw_end(w);
-	(void)buf_add(out, STR("\n\n"));
-}
+static const struct openai_kind kind = { "chatcmpl", "chat.completion", "chat.completion.chunk" };
 
 /* [{index, id, type, function{name, arguments}}]: arguments are text here. */
 static void put_calls(const struct gen *g, struct jw *w)
@@ -86,9 +62,7 @@ static void chunk(struct gen *g, const struct gen_delta *d, const char *reason, 
 {
 	struct chat *chat = g->of_form;
 	struct jw w;
-	begin_event(g, &w, out);
-	jw_key(&w, "choices");
-	jw_arr(&w);
+	openai_event(g, &kind, &w, out);
 	jw_obj(&w);
 	jw_ki64(&w, "index", g->index);
 	jw_key(&w, "delta");
@@ -104,16 +78,7 @@ static void chunk(struct gen *g, const struct gen_delta *d, const char *reason, 
 		put_logprobs(d->logprobs, &w);
 	jw_kstr(&w, "finish_reason", str_from(reason));
 	jw_end(&w);
-	jw_end(&w);
-	if (chat->include_usage) {
-		jw_key(&w, "usage");
-		jw_null(&w);
-	}
-	if (reason) {
-		gen_origin_json(g, &w);
-		call_warnings_json(g->c, &w);
-	}
-	end_event(&w, out);
+	openai_event_end(g, chat->include_usage, reason != NULL, &w, out);
 }
 
 static const char *finish_reason(const struct gen *g, const struct gen_done *d)
@@ -128,22 +93,12 @@ static void on_delta(struct gen *g, const struct gen_delta *d, struct buf *out)
 
 static void on_done(struct gen *g, const struct gen_done *d, struct buf *out)
 {
-	struct chat *chat = g->of_form;
-	struct jw w;
+	const struct chat *chat = g->of_form;
 	if (g->calls)
 		chunk(g, NULL, NULL, out);
 	chunk(g, NULL, finish_reason(g, d), out);
-	if (!gen_is_last(g))
-		return;
-	if (chat->include_usage) {
-		begin_event(g, &w, out);
-		jw_key(&w, "choices");
-		jw_arr(&w);
-		jw_end(&w);
-		openai_usage(g, d, &w);
-		end_event(&w, out);
-	}
-	(void)buf_add(out, STR("data: [DONE]\n\n"));
+	if (gen_is_last(g))
+		openai_done(g, &kind, d, chat->include_usage, out);
 }
 
 /* What was gathered of an answer in one piece; checked when it came. */
@@ -160,7 +115,7 @@ static void whole_logprobs(const struct gen *g, struct jw *w)
 	jw_end(w);
 }
 
-static void choice(const struct gen *g, const struct gen_done *d, struct jw *w)
+static void choice(struct gen *g, const struct gen_done *d, struct jw *w)
 {
 	struct str text = buf_str(&g->text), thinking = buf_str(&g->thinking);
 	jw_obj(w);
@@ -182,19 +137,7 @@ static void choice(const struct gen *g, const struct gen_done *d, struct jw *w)
 
 static void on_whole(struct gen *g, const struct gen_done *d, struct buf *out)
 {
-	struct jw w;
-	head(g, "chat.completion", &w, out);
-	jw_key(&w, "choices");
-	jw_arr(&w);
-	if (!g->group)
-		choice(g, d, &w);
-	for (unsigned i = 0; g->group && i < g->group->n; i++)
-		choice(g->group->of[i], &g->group->done[i], &w);
-	jw_end(&w);
-	openai_usage(g, d, &w);
-	gen_origin_json(g, &w);
-	call_warnings_json(g->c, &w);
-	jw_end(&w);
+	openai_whole(g, &kind, d, choice, out);
 }
 
 static void explain(struct gen *g, struct err_info *e)
@@ -260,9 +203,7 @@ static const char *const no_effect[] = {
 	"modalities",
 };
 /* Numbers, with the name of Ollama's option that they are. */
-static const struct {
-	const char *field, *option;
-} numbers[] = {
+static const struct options_number numbers[] = {
 	{ "temperature", "temperature" },
 	{ "top_p", "top_p" },
 	{ "seed", "seed" },
@@ -285,19 +226,14 @@ static const char *const others[] = { "model", "messages", "stream", "stream_opt
 	"response_format", "tools", "tool_choice", "parallel_tool_calls", "logprobs",
 	"top_logprobs", "logit_bias", "reasoning_effort", "reasoning", "grammar", "service_tier",
 	"temporary", "strict" };
+static const struct options_fields fields = OPTIONS_FIELDS(numbers, others);
 
 static bool known(const char *field)
 {
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-		if (strcmp(numbers[i].field, field) == 0)
-			return true;
-	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-		if (strcmp(others[i], field) == 0)
-			return true;
 	for (size_t i = 0; i < sizeof unsupported / sizeof unsupported[0]; i++)
 		if (strcmp(unsupported[i].field, field) == 0)
 			return true;
-	return false;
+	return options_knows(&fields, field);
 }
 
 static enum err check_fields(struct call *c, const json_t *body)
@@ -322,9 +258,7 @@ static enum err check_fields(struct call *c, const json_t *body)
 
 static enum err read_numbers(struct call *c, const json_t *body, struct gen *g)
 {
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-		TRY(options_number(c, numbers[i].field, numbers[i].option,
-			json_object_get(body, numbers[i].field), &g->options));
+	TRY(options_numbers(c, body, &fields, &g->options));
 	const json_t *max = json_object_get(body, "max_tokens");
 	const json_t *newer = json_object_get(body, "max_completion_tokens");
 	if ((json_is_number(max) && json_number_value(max) < 1) ||

@@ -18,19 +18,7 @@ struct completion {
 
 /* ---- what goes out ---- */
 
-static void head(struct gen *g, struct jw *w, struct buf *out)
-{
-	char id[48], fp[96];
-	snprintf(id, sizeof id, "cmpl-%.*s", STR_ARG(http_request_id(g->c->q)));
-	openai_fingerprint(g, fp);
-	jw_init(w, out);
-	jw_obj(w);
-	jw_kstr(w, "id", str_from(id));
-	jw_kstr(w, "object", STR("text_completion"));
-	jw_ki64(w, "created", g->created_s);
-	jw_kstr(w, "model", str_from(g->shown_model));
-	jw_kstr(w, "system_fingerprint", str_from(fp));
-}
+static const struct openai_kind kind = { "cmpl", "text_completion", "text_completion" };
 
 static int64_t characters(const char *s)
 {
@@ -111,32 +99,14 @@ static void put_choice(const struct gen *g, struct str text, struct str logprobs
 	jw_end(w);
 }
 
-static void begin_event(struct gen *g, struct jw *w, struct buf *out)
-{
-	(void)buf_add(out, STR("data: "));
-	head(g, w, out);
-	jw_key(w, "choices");
-	jw_arr(w);
-}
-
 static void chunk(
 	struct gen *g, struct str text, struct str logprobs, const char *reason, struct buf *out)
 {
 	const struct completion *p = g->of_form;
 	struct jw w;
-	begin_event(g, &w, out);
+	openai_event(g, &kind, &w, out);
 	put_choice(g, text, logprobs, reason, &w);
-	jw_end(&w);
-	if (p->include_usage) {
-		jw_key(&w, "usage");
-		jw_null(&w);
-	}
-	if (reason) {
-		gen_origin_json(g, &w);
-		call_warnings_json(g->c, &w);
-	}
-	jw_end(&w);
-	(void)buf_add(out, STR("\n\n"));
+	openai_event_end(g, p->include_usage, reason != NULL, &w, out);
 }
 
 static void on_begun(struct gen *g, struct buf *out)
@@ -154,18 +124,9 @@ static void on_delta(struct gen *g, const struct gen_delta *d, struct buf *out)
 static void on_done(struct gen *g, const struct gen_done *d, struct buf *out)
 {
 	const struct completion *p = g->of_form;
-	struct jw w;
 	chunk(g, STR_NONE, STR_NONE, gen_reason_text(d->reason), out);
-	if (!gen_is_last(g))
-		return;
-	if (p->include_usage) {
-		begin_event(g, &w, out);
-		jw_end(&w);
-		openai_usage(g, d, &w);
-		jw_end(&w);
-		(void)buf_add(out, STR("\n\n"));
-	}
-	(void)buf_add(out, STR("data: [DONE]\n\n"));
+	if (gen_is_last(g))
+		openai_done(g, &kind, d, p->include_usage, out);
 }
 
 static void whole_choice(struct gen *g, const struct gen_done *d, struct jw *w)
@@ -182,19 +143,7 @@ static void whole_choice(struct gen *g, const struct gen_done *d, struct jw *w)
 
 static void on_whole(struct gen *g, const struct gen_done *d, struct buf *out)
 {
-	struct jw w;
-	head(g, &w, out);
-	jw_key(&w, "choices");
-	jw_arr(&w);
-	if (!g->group)
-		whole_choice(g, d, &w);
-	for (unsigned i = 0; g->group && i < g->group->n; i++)
-		whole_choice(g->group->of[i], &g->group->done[i], &w);
-	jw_end(&w);
-	openai_usage(g, d, &w);
-	gen_origin_json(g, &w);
-	call_warnings_json(g->c, &w);
-	jw_end(&w);
+	openai_whole(g, &kind, d, whole_choice, out);
 }
 
 static void explain(struct gen *g, struct err_info *e)
@@ -217,9 +166,7 @@ static const struct gen_form form = { .stream_type = "text/event-stream",
 
 /* ---- what comes in ---- */
 
-static const struct {
-	const char *field, *option;
-} numbers[] = {
+static const struct options_number numbers[] = {
 	{ "max_tokens", "num_predict" },
 	{ "temperature", "temperature" },
 	{ "top_p", "top_p" },
@@ -238,6 +185,7 @@ static const struct {
 static const char *const others[] = { "model", "prompt", "suffix", "stream", "stream_options", "n",
 	"best_of", "echo", "logprobs", "stop", "logit_bias", "service_tier", "temporary",
 	"strict" };
+static const struct options_fields fields = OPTIONS_FIELDS(numbers, others);
 
 static void warn_unknown(struct call *c, const json_t *body)
 {
@@ -245,11 +193,7 @@ static void warn_unknown(struct call *c, const json_t *body)
 	json_t *v;
 	json_object_foreach((json_t *)(uintptr_t)body, field, v)
 	{
-		bool known = json_is_null(v);
-		for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-			known |= strcmp(numbers[i].field, field) == 0;
-		for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-			known |= strcmp(others[i], field) == 0;
+		bool known = json_is_null(v) || options_knows(&fields, field);
 		if (!known && strcmp(field, "user") == 0)
 			call_warn(c, "\"user\" has no effect here");
 		else if (!known)
@@ -283,9 +227,7 @@ static enum err read_numbers(struct gen *g, const json_t *body)
 {
 	struct call *c = g->c;
 	const json_t *max = json_object_get(body, "max_tokens");
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-		TRY(options_number(c, numbers[i].field, numbers[i].option,
-			json_object_get(body, numbers[i].field), &g->options));
+	TRY(options_numbers(c, body, &fields, &g->options));
 	c->param = "max_tokens";
 	if (json_is_number(max) && json_number_value(max) < 1)
 		return err_set(&c->info, ERR_INVALID, "\"max_tokens\" must be at least 1");

@@ -125,6 +125,26 @@ enum err options_number(
 	return OK;
 }
 
+bool options_knows(const struct options_fields *f, const char *field)
+{
+	for (size_t i = 0; i < f->n_numbers; i++)
+		if (strcmp(f->number[i].field, field) == 0)
+			return true;
+	for (size_t i = 0; i < f->n_others; i++)
+		if (strcmp(f->other[i], field) == 0)
+			return true;
+	return false;
+}
+
+enum err options_numbers(struct call *c, const json_t *body, const struct options_fields *f,
+	struct gen_options *o)
+{
+	for (size_t i = 0; i < f->n_numbers; i++)
+		TRY(options_number(c, f->number[i].field, f->number[i].option,
+			json_object_get(body, f->number[i].field), o));
+	return OK;
+}
+
 static enum err add_stop(struct call *c, const json_t *v, struct gen_options *o)
 {
 	if (!json_is_string(v))

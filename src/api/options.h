@@ -30,6 +30,25 @@ void options_model(struct call *c, struct str json, struct gen_options *o);
 /* One number by its name in Ollama's table. Errors: ERR_INVALID. */
 enum err options_number(struct call *c, const char *field, const char *name, const json_t *v,
 			struct gen_options *o);
+/* The fields of an API: numbers under its own names, and the others that it reads. */
+struct options_number {
+	const char *field, *option;
+};
+struct options_fields {
+	const struct options_number *number;
+	size_t n_numbers;
+	const char *const *other;
+	size_t n_others;
+};
+#define OPTIONS_FIELDS(numbers, others)                                                            \
+	{                                                                                          \
+		numbers, sizeof(numbers) / sizeof *(numbers), others,                              \
+			sizeof(others) / sizeof *(others)                                          \
+	}
+bool options_knows(const struct options_fields *f, const char *field);
+/* Its numbers out of a body. Errors: as options_number(). */
+enum err options_numbers(struct call *c, const json_t *body, const struct options_fields *f,
+			 struct gen_options *o);
 /* A string or an array of strings; replaces. Errors: ERR_INVALID. */
 enum err options_stop(struct call *c, const json_t *v, struct gen_options *o);
 /* "temporary", "strict" and "deadline_ms" of a body, in every API. Errors: ERR_INVALID. */

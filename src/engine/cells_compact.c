@@ -9,14 +9,16 @@ enum {
 };
 
 struct moved {
-	uint32_t from; /* positions before are its donor's */
-	void *bytes;   /* of the others; NULL: there are none */
+	bool out;       /* not back yet */
+	uint32_t from;  /* positions before are its donor's */
+	void *bytes;    /* of the others; NULL: there are none */
 	size_t size;
 };
 
 static bool take_out(struct cells *c, const struct slot *l, struct moved *ret)
 {
 	uint32_t n = (uint32_t)l->kv.n;
+	ret->out = true;
 	ret->from = l->donor && l->donor->kv.n >= l->shared ? l->shared : 0;
 	if (ret->from == n)
 		return true;
@@ -25,30 +27,24 @@ static bool take_out(struct cells *c, const struct slot *l, struct moved *ret)
 	return ret->bytes != NULL;
 }
 
-/* Puts a slot's own cells back, then shares its beginning again. */
-static bool put_back(struct cells *c, struct slot *l, const struct moved *m)
+/* Puts a slot's own cells back and shares its beginning again, after its donor. What does not come
+ * back, which cannot be for lack of cells, is read again; so is what shares with it. */
+static void put_back(struct cells *c, struct moved *all, struct slot *l)
 {
-	if (m->from && l->donor->kv.n < m->from)
-		return false; /* it did not come back */
-	if (m->bytes && !c->ops->state_set(c->b, POOL_SHARED, l->seq, m->bytes, m->size))
-		return false;
+	struct moved *m = &all[l - c->slot];
+	if (!m->out)
+		return;
+	m->out = false;
 	if (m->from)
+		put_back(c, all, l->donor);
+	if ((m->from && l->donor->kv.n < m->from) ||
+		(m->bytes &&
+			!c->ops->state_set(c->b, POOL_SHARED, l->seq, m->bytes, m->size))) {
+		l->kv.n = 0;
+		cells_part_from_donor(l);
+	} else if (m->from) {
 		c->ops->kv_cp(c->b, l->donor->seq, l->seq, 0, (int32_t)m->from);
-	return true;
-}
-
-/* Donors before those who share with them. */
-static unsigned depth(const struct slot *l)
-{
-	unsigned d = 0;
-	while ((l = l->donor) && d < CELLS_SLOTS)
-		d++;
-	return d;
-}
-
-static bool in_cells(const struct slot *l)
-{
-	return l->pool == POOL_SHARED && l->kv.n;
+	}
 }
 
 void cells_compact(struct cells *c)
@@ -61,29 +57,15 @@ void cells_compact(struct cells *c)
 	struct moved *v = mem_zalloc(c->n, sizeof *v);
 	bool whole = v != NULL;
 	for (size_t i = 0; i < c->n && whole; i++)
-		if (in_cells(&c->slot[i]))
+		if (c->slot[i].pool == POOL_SHARED && c->slot[i].kv.n)
 			whole = take_out(c, &c->slot[i], &v[i]);
-	if (whole)
+	if (whole) {
 		c->ops->kv_clear(c->b, POOL_SHARED);
-	for (unsigned d = 0; whole && d < CELLS_SLOTS; d++) {
-		bool any = false;
-		for (size_t i = 0; i < c->n; i++) {
-			struct slot *l = &c->slot[i];
-			if (!in_cells(l) || depth(l) < d)
-				continue;
-			any = true;
-			if (depth(l) == d && !put_back(c, l, &v[i])) {
-				/* cannot be for lack of cells; then it is read again */
-				l->kv.n = 0;
-				cells_part_from_donor(l);
-			}
-		}
-		if (!any)
-			break;
+		for (size_t i = 0; i < c->n; i++)
+			put_back(c, v, &c->slot[i]);
+		c->top = cells_used(c, POOL_SHARED);
 	}
 	for (size_t i = 0; v && i < c->n; i++)
 		mem_free(v[i].bytes);
 	mem_free(v);
-	if (whole)
-		c->top = cells_used(c, POOL_SHARED);
 }

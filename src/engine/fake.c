@@ -38,7 +38,7 @@ struct fake {
 	size_t n_last;
 	const struct engine_picture *busy; /* whose rows are being made */
 	int64_t now;
-	uint64_t decodes, tokens;
+	uint64_t decodes, tokens, sets;
 };
 struct engine_grammar {
 	int depth;
@@ -581,6 +581,8 @@ static bool fake_state_set(
 	const struct saved *s = from;
 	if (r->end != r->first || size % sizeof *s)
 		DIE("fake: a state goes into an empty sequence");
+	if (f->o.set_every && ++f->sets % f->o.set_every == 0)
+		return false;
 	for (size_t i = 0; i < size / sizeof *s; i++) {
 		uint32_t pos = (uint32_t)s[i].pos;
 		if (!i)

@@ -29,6 +29,7 @@ struct fake_options {
 	int64_t step_ns, token_ns; /* what a decode costs in virtual time, and a token in it */
 	int64_t cell_ns;           /* and each cell in use, for each token */
 	unsigned again_every;      /* every n-th decode says ERR_AGAIN; 0: never */
+	unsigned set_every;        /* every n-th state does not go back into cells; 0: never */
 	unsigned broken_at;        /* the n-th decode says ERR_ENGINE; 0: never */
 	struct str think_start, think_end; /* borrowed */
 };

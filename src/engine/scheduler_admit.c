@@ -81,9 +81,9 @@ static struct slot *take_shared(
 	struct sched *s, const struct request *r, const struct cells_family *f)
 {
 	uint32_t all = request_cells(r), less = f->leader && f->want > f->n ? f->want : f->n;
-	cells_let_go(s->cells, f->donor);
 	if (!cells_make_room(s->cells, all > less ? all - less : 1, f->donor))
 		return NULL;
+	cells_let_go(s->cells, f->donor);
 	return cells_take(s->cells, POOL_SHARED, r, f->donor);
 }
 

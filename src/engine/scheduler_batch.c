@@ -85,7 +85,7 @@ static size_t tokens_in(const struct sched *s, double ns)
 
 /* Tokens of prompt a step may carry: as many as fit into the gap; twice as many while nobody
  * answers or is about to, so that somebody new does not wait for long either. `together`: tokens of
- * short prompts, for which a long step is made now and then. */
+ * short prompts of persons, for which a long step is made now and then. */
 static size_t prompt_share(struct sched *s, bool answering, bool soon, size_t together)
 {
 	double answers = answering ? s->answer_ns : 0, gap = (double)s->gap_ns;
@@ -209,7 +209,7 @@ void sched_share_prompts(struct sched *s)
 		lower |= reads(l) && l->req->priority > 0;
 		if (reads(l) && sched_left(l) <= CHUNK_FIRST) {
 			soon = true;
-			together += sched_left(l);
+			together += l->req->priority ? 0 : sched_left(l);
 		}
 	}
 	size_t room = prompt_share(s, answering, soon, together);

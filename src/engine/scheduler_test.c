@@ -709,6 +709,7 @@ static struct fake_options random_backend(uint64_t *x)
 		.no_state = dice(x, 6) == 0,
 		.swa_window = dice(x, 3) ? 0 : 5 + dice(x, 40),
 		.again_every = dice(x, 3) ? 0 : 2 + dice(x, 9),
+		.set_every = dice(x, 3) ? 0 : 1 + dice(x, 6),
 	};
 	o.n_run = 1 + dice(x, 8);
 	unsigned pools = o.no_partial ? 1 : dice(x, 4); /* 0: shared only, 1: own only, else both */
