@@ -33,7 +33,8 @@ static void head(struct gen *g, struct jw *w)
 
 static void stop(const struct gen *g, const struct gen_done *d, struct jw *w)
 {
-	bool string = !g->calls && d->stop && d->stop <= g->options.n_stop;
+	const struct anthropic *a = g->of_form;
+	bool string = a->stops && !g->calls && d->stop && d->stop <= g->options.n_stop;
 	bool full = d->answer_tokens < (uint32_t)g->options.sampling.num_predict;
 	const char *why = g->calls                    ? "tool_use"
 			  : string                    ? "stop_sequence"
@@ -318,6 +319,8 @@ static enum err begin(
 	struct gen *g;
 	TRY(call_body(c, &body));
 	TRY(json_want_str(body, "model", true, &model, &c->info));
+	if (!model.len) /* only llama-server's routes may name none */
+		return err_set(&c->info, ERR_INVALID, "you must provide a model");
 	TRY(gen_new(c, model, "chat", &form, &g));
 	g->of_form = ARENA_NEW(c->arena, struct anthropic);
 	if (!g->of_form)

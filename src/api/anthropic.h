@@ -13,6 +13,7 @@ struct anthropic {
 	int64_t index;             /* of the block that is open, or of the next */
 	struct sha256 thought;     /* of the open thinking block's text: its signature */
 	bool omit;                 /* of thinking only the signature is wanted */
+	bool stops;                /* the request has stop sequences: only those are named */
 };
 
 /* Reads a request into g->options and r; r->input is set last. `count`: the body of count_tokens,

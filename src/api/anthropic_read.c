@@ -23,9 +23,9 @@ static const struct {
 	{ "mcp_servers", "servers of tools are not called from here" },
 	{ "container", "there are no containers here" },
 };
-static const struct options_number numbers[] = { { "max_tokens", "num_predict" }, { "temperature", "temperature" },
-	{ "top_p", "top_p" }, { "top_k", "top_k" }, { "min_p", "min_p" }, { "seed", "seed" },
-	{ "num_ctx", "num_ctx" } };
+static const struct options_number numbers[] = { { "max_tokens", "num_predict" },
+	{ "temperature", "temperature" }, { "top_p", "top_p" }, { "top_k", "top_k" },
+	{ "min_p", "min_p" }, { "seed", "seed" }, { "num_ctx", "num_ctx" } };
 static const char *const others[] = { "model", "messages", "system", "stream", "stop_sequences",
 	"tools", "tool_choice", "thinking", "metadata", "service_tier", "output_config",
 	"cache_control",
@@ -61,6 +61,9 @@ static enum err read_stops(struct gen *g, const json_t *body)
 {
 	json_t *list = NULL;
 	TRY(json_want_arr(body, "stop_sequences", false, &list, &g->c->info));
+	if (!json_array_size(list)) /* the model's own stay */
+		return OK;
+	((struct anthropic *)g->of_form)->stops = true;
 	return options_stop(g->c, list, &g->options);
 }
 

@@ -101,6 +101,29 @@ TEST(a_stop_sequence_is_named)
 			END("stop_sequence", "\"b\"", ""));
 }
 
+TEST(the_models_own_stops_are_none_of_the_requests)
+{
+	static const char *const none[] = { "}", ",\"stop_sequences\":[]}" };
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(65536);
+	test_app_start(&t);
+	CHECK_OK(str_copy(STR("{\"stop\":[\"USER:\"]}"), fakes.params, sizeof fakes.params));
+	for (size_t i = 0; i < 2; i++) {
+		char body[256];
+		snprintf(body, sizeof body, "%s%s", ASK("STOPPED"), none[i]);
+		buf_clear(&out);
+		CHECK_EQ_INT(call_api(&t, "POST", "/v1/messages", body, NULL, &out), 200);
+		CHECK(!strcmp(fakes.stops, "USER:|"));
+		CHECK(str_find(buf_str(&out),
+			      STR("\"stop_reason\":\"end_turn\",\"stop_sequence\":null"),
+			      0) != SIZE_MAX);
+	}
+	CHECK_EQ_INT(call_api(&t, "POST", "/v1/messages",
+			     "{\"model\":\"\",\"max_tokens\":1," SAY("\"hi\"") "}", NULL, NULL),
+		400);
+	test_app_stop(&t);
+}
+
 TEST(calls_are_blocks_behind_the_text)
 {
 	trace(ASK("CALLS") "}", "application/json",

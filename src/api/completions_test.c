@@ -220,6 +220,50 @@ TEST(several_answers_are_one_stream_that_ends_once)
 	test_app_stop(&t);
 }
 
+TEST(a_client_that_leaves_cancels_all_of_its_answers)
+{
+	struct test_app t;
+	AUTO_BUF struct buf r = BUF(4096);
+	const char *z, *body = CHAT("SLOW") ",\"n\":3,\"stream\":true}";
+	test_app_start(&t);
+	CHECK_OK(buf_addf(&r,
+		"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+		"%s\r\nContent-Length: %zu\r\n\r\n%s",
+		t.key, strlen(body), body));
+	CHECK_OK(buf_cstr(&r, &z));
+	int fd = test_connect(&t);
+	send_z(fd, z);
+	struct timespec nap = { .tv_nsec = 60000000 };
+	nanosleep(&nap, NULL);
+	CHECK_EQ_INT(fakes.cancelled, 0);
+	close(fd);
+	for (int k = 0; k < 100 && fakes.ended < 3; k++) /* each runs until it is cancelled */
+		nanosleep(&nap, NULL);
+	CHECK_EQ_INT(fakes.ended, 3);
+	test_app_stop(&t);
+}
+
+TEST(a_long_prompt_is_said_again_in_a_stream_too)
+{
+	struct test_app t;
+	enum { LONG = 400 * 1024 };
+	AUTO_BUF struct buf body = BUF(1 << 20), out = BUF(1 << 22);
+	const char *z;
+	test_app_start(&t);
+	CHECK_OK(buf_add(&body,
+		STR("{\"model\":\"tiny\",\"echo\":true,\"stream\":true,\"prompt\":\"")));
+	for (int i = 0; i < LONG; i++)
+		CHECK_OK(buf_add_byte(&body, '-'));
+	CHECK_OK(buf_add(&body, STR("\"}")));
+	CHECK_OK(buf_cstr(&body, &z));
+	CHECK_EQ_INT(call_api(&t, "POST", "/v1/completions", z, NULL, &out), 200);
+	CHECK(out.len > LONG && !has(&out, "\"error\"") && has(&out, "data: [DONE]"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/v1/completions",
+			     "{\"model\":\"\",\"prompt\":\"hi\"}", NULL, NULL),
+		400);
+	test_app_stop(&t);
+}
+
 TEST(of_several_one_that_fails_ends_all_and_is_told_once)
 {
 	struct test_app t;

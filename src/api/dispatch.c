@@ -183,12 +183,16 @@ static struct str first_str(const struct call *c, const char *const *fields, siz
 static struct str audit_object(struct call *c)
 {
 	static const char *const params[] = { "id", "name", "digest", "host" };
-	static const char *const models[] = { "model", "name", "destination" };
+	static const char *const models[] = { "model", "name" };
+	static const char *const copies[] = { "destination" };
 	for (size_t i = 0; i < sizeof params / sizeof params[0]; i++)
 		if (http_param(c->q, params[i]).ptr)
 			return str_sub(http_param(c->q, params[i]), 0, 200);
-	if (c->route->action == ACTION_MODELS_CHANGE)
-		return str_sub(first_str(c, models, sizeof models / sizeof models[0]), 0, 200);
+	if (c->route->action == ACTION_MODELS_CHANGE) {
+		/* what the route reads, or another field could hide it */
+		bool copy = strcmp(c->route->path, "/api/copy") == 0;
+		return str_sub(copy ? first_str(c, copies, 1) : first_str(c, models, 2), 0, 200);
+	}
 	if (c->route->action == ACTION_EGRESS_CHANGE)
 		return str_sub(call_str(c, "host"), 0, 200);
 	if (c->object.kind == OBJECT_ROLE)

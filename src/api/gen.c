@@ -179,7 +179,8 @@ static void on_begun(struct gen *g, const struct fleet_event *e)
 		return;
 	begin_stream(g);
 	if (g->form->begun) {
-		AUTO_BUF struct buf out = BUF(PIECE_MAX);
+		/* a prompt that is said again, with every byte escaped */
+		AUTO_BUF struct buf out = BUF(PIECE_MAX + 6 * (size_t)LIMIT_HTTP_BODY);
 		g->form->begun(g, &out);
 		send_piece(g, &out);
 	}
@@ -246,10 +247,6 @@ static void finish(struct gen *g)
 
 static void on_failed(struct gen *g, struct err_info *info)
 {
-	if (g->group && g->group->failed) { /* said already */
-		finish(g);
-		return;
-	}
 	if (g->group) {
 		g->group->failed = true;
 		cancel_all(g);
@@ -288,7 +285,8 @@ static bool take_end(struct gen *g, const struct gen_done *d)
 
 static void on_done(struct gen *g, const struct gen_done *d)
 {
-	AUTO_BUF struct buf out = BUF(2 * LIMIT_ANSWER + PIECE_MAX);
+	size_t n = g->group ? g->group->n : 1;
+	AUTO_BUF struct buf out = BUF(n * 2 * LIMIT_ANSWER + PIECE_MAX);
 	if (g->text.err || g->thinking.err || g->logprobs.err) {
 		fail_with(g, ERR_LIMIT, STR("the answer is too long; ask for a stream"));
 		return;

@@ -281,6 +281,8 @@ enum err openai_completions(struct call *c)
 	TRY(call_body(c, &body));
 	c->param = "model";
 	TRY(json_want_str(body, "model", true, &model, &c->info));
+	if (!model.len) /* only llama-server's routes may name none */
+		return err_set(&c->info, ERR_INVALID, "you must provide a model");
 	TRY(gen_new(c, model, "generate", &form, &g));
 	c->param = NULL;
 	struct completion *p = ARENA_NEW(c->arena, struct completion);

@@ -117,6 +117,13 @@ TEST(a_copy_is_recorded_and_only_of_what_is_there)
 	CHECK_EQ_INT(fakes.copied, 1);
 	CHECK(fakes_audited("\"object\":\"mine\""));
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy",
+			     "{\"source\":\"tiny\",\"destination\":\"other\",\"model\":"
+			     "\"harmless\"}",
+			     NULL, NULL),
+		200);
+	CHECK(fakes_audited("\"object\":\"other\""));
+	CHECK(fakes_never_audited("harmless"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy",
 			     "{\"source\":\"nope\",\"destination\":\"mine\"}", NULL, &none),
 		404);
 	CHECK_EQ_STR(buf_str(&none), STR("{\"error\":\"model 'nope' not found\"}"));
@@ -124,6 +131,6 @@ TEST(a_copy_is_recorded_and_only_of_what_is_there)
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy",
 			     "{\"source\":\"tiny\",\"destination\":\"a b\"}", NULL, NULL),
 		400);
-	CHECK_EQ_INT(fakes.copied, 1);
+	CHECK_EQ_INT(fakes.copied, 2);
 	test_app_stop(&t);
 }

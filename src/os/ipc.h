@@ -44,6 +44,8 @@ struct ipc_in { /* filled by ipc_recv; strings borrow until ipc_in_done */
 };
 void ipc_in_done(struct ipc_in *m);
 #define AUTO_IPC_IN [[gnu::cleanup(ipc_in_done)]]
+/* What was read is not what it may be: the message is ERR_PROTOCOL from here on. */
+void ipc_want(struct ipc_in *m, bool ok);
 uint64_t ipc_get_u64(struct ipc_in *m); /* 0 after an error; check ipc_end() */
 int64_t ipc_get_i64(struct ipc_in *m);
 double ipc_get_f64(struct ipc_in *m);

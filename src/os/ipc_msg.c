@@ -193,6 +193,12 @@ static uint64_t get_word(struct ipc_in *m, enum wire_tag tag)
 	return v;
 }
 
+void ipc_want(struct ipc_in *m, bool ok)
+{
+	if (!ok && !m->err)
+		m->err = ERR_PROTOCOL;
+}
+
 uint64_t ipc_get_u64(struct ipc_in *m) { return get_word(m, WIRE_U64); }
 int64_t ipc_get_i64(struct ipc_in *m) { return (int64_t)get_word(m, WIRE_I64); }
 

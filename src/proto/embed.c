@@ -5,16 +5,10 @@
 enum { N_CTX_MAX = 16 * 1024 * 1024 };
 
 /* What is out of range makes the whole message bad. */
-static void refuse_unless(struct ipc_in *m, bool ok)
-{
-	if (!ok && !m->err)
-		m->err = ERR_PROTOCOL;
-}
-
 static uint32_t get_u32(struct ipc_in *m, uint32_t max)
 {
 	uint64_t v = ipc_get_u64(m);
-	refuse_unless(m, v <= max);
+	ipc_want(m, v <= max);
 	return v <= max ? (uint32_t)v : 0;
 }
 
@@ -23,10 +17,10 @@ static const int32_t *get_counts(struct ipc_in *m, size_t *ret_n, uint64_t *ret_
 	const int32_t *v = ipc_get_i32s(m, ret_n);
 	*ret_sum = 0;
 	for (size_t i = 0; i < *ret_n; i++) {
-		refuse_unless(m, v[i] >= 0);
+		ipc_want(m, v[i] >= 0);
 		*ret_sum += (uint64_t)(v[i] < 0 ? 0 : v[i]);
 	}
-	refuse_unless(m, *ret_n > 0 && *ret_n <= EMBED_INPUTS_MAX);
+	ipc_want(m, *ret_n > 0 && *ret_n <= EMBED_INPUTS_MAX);
 	return v;
 }
 
@@ -56,10 +50,10 @@ enum err embed_request_get(struct ipc_in *m, struct embed_request *v)
 	got.normalise = ipc_get_bool(m);
 	got.truncate = ipc_get_bool(m);
 	got.person = ipc_get_u64(m);
-	refuse_unless(m, !(got.texts.len && got.n_tokens) && !(got.rank && got.n_tokens));
-	refuse_unless(m, sum == (got.n_tokens ? got.n_tokens : got.texts.len));
+	ipc_want(m, !(got.texts.len && got.n_tokens) && !(got.rank && got.n_tokens));
+	ipc_want(m, sum == (got.n_tokens ? got.n_tokens : got.texts.len));
 	for (size_t i = 0; i < got.n_tokens; i++)
-		refuse_unless(m, got.tokens[i] >= 0);
+		ipc_want(m, got.tokens[i] >= 0);
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -89,10 +83,10 @@ enum err embed_done_get(struct ipc_in *m, struct embed_done *v)
 	got.longest = get_u32(m, N_CTX_MAX);
 	got.queue_ns = ipc_get_i64(m);
 	got.compute_ns = ipc_get_i64(m);
-	refuse_unless(m, got.dim > 0 && (uint64_t)got.dim * got.n == got.n_values);
-	refuse_unless(m, got.queue_ns >= 0 && got.compute_ns >= 0);
+	ipc_want(m, got.dim > 0 && (uint64_t)got.dim * got.n == got.n_values);
+	ipc_want(m, got.queue_ns >= 0 && got.compute_ns >= 0);
 	for (size_t i = 0; i < got.n_values; i++)
-		refuse_unless(m, isfinite(got.values[i]));
+		ipc_want(m, isfinite(got.values[i]));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;

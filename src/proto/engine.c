@@ -41,23 +41,17 @@ uint64_t gen_number(struct str id)
 }
 
 /* What is out of range makes the whole message bad. */
-static void refuse_unless(struct ipc_in *m, bool ok)
-{
-	if (!ok && !m->err)
-		m->err = ERR_PROTOCOL;
-}
-
 static uint32_t get_u32(struct ipc_in *m, uint32_t max)
 {
 	uint64_t v = ipc_get_u64(m);
-	refuse_unless(m, v <= max);
+	ipc_want(m, v <= max);
 	return v <= max ? (uint32_t)v : 0;
 }
 
 static int32_t get_i32(struct ipc_in *m, int32_t min, int32_t max)
 {
 	int64_t v = ipc_get_i64(m);
-	refuse_unless(m, v >= min && v <= max);
+	ipc_want(m, v >= min && v <= max);
 	return v >= min && v <= max ? (int32_t)v : 0;
 }
 
@@ -65,21 +59,21 @@ static float get_float(struct ipc_in *m)
 {
 	double v = ipc_get_f64(m);
 	bool ok = isfinite(v) && isfinite((float)v);
-	refuse_unless(m, ok);
+	ipc_want(m, ok);
 	return ok ? (float)v : 0;
 }
 
 static struct str get_text(struct ipc_in *m, size_t max)
 {
 	struct str s = ipc_get_str(m);
-	refuse_unless(m, s.len <= max);
+	ipc_want(m, s.len <= max);
 	return s;
 }
 
 static int64_t get_duration(struct ipc_in *m)
 {
 	int64_t v = ipc_get_i64(m);
-	refuse_unless(m, v >= 0);
+	ipc_want(m, v >= 0);
 	return v;
 }
 
@@ -129,7 +123,7 @@ static void get_line(struct ipc_in *m, char *dst, size_t size)
 {
 	struct str s = ipc_get_str(m);
 	bool ok = str_is_utf8(s) && !str_has_control(s) && !str_copy(s, dst, size);
-	refuse_unless(m, ok);
+	ipc_want(m, ok);
 	if (!ok)
 		dst[0] = '\0';
 }
@@ -158,7 +152,7 @@ static void cache_get(struct ipc_in *m, struct engine_load *v)
 		return;
 	v->cache_fd = ipc_get_fd(m);
 	struct str key = ipc_get_str(m);
-	refuse_unless(m, key.len == sizeof v->cache_key && v->disk_bytes <= INT64_MAX);
+	ipc_want(m, key.len == sizeof v->cache_key && v->disk_bytes <= INT64_MAX);
 	if (key.len == sizeof v->cache_key)
 		memcpy(v->cache_key, key.ptr, key.len);
 }
@@ -232,7 +226,7 @@ enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
 	got.architecture = get_text(m, LIMIT_NAME);
 	got.description = get_text(m, LIMIT_NAME);
 	got.tuned = get_text(m, ENGINE_TUNED_MAX);
-	refuse_unless(m, str_is_utf8(got.tuned) && !str_has_control(got.tuned));
+	ipc_want(m, str_is_utf8(got.tuned) && !str_has_control(got.tuned));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -310,7 +304,7 @@ static void pictures_get(struct ipc_in *m, struct gen_request *v)
 		p->rgb_fd = ipc_get_fd(m);
 		v->n_pictures = i + 1;
 		struct str hash = ipc_get_str(m);
-		refuse_unless(m, p->width && p->height && hash.len == sizeof p->hash);
+		ipc_want(m, p->width && p->height && hash.len == sizeof p->hash);
 		if (hash.len == sizeof p->hash)
 			memcpy(p->hash, hash.ptr, hash.len);
 	}
@@ -357,8 +351,8 @@ static const int32_t *get_tokens(struct ipc_in *m, size_t *ret_n)
 {
 	const int32_t *t = ipc_get_i32s(m, ret_n);
 	for (size_t i = 0; i < *ret_n; i++)
-		refuse_unless(m, t[i] >= 0);
-	refuse_unless(m, *ret_n <= N_CTX_MAX);
+		ipc_want(m, t[i] >= 0);
+	ipc_want(m, *ret_n <= N_CTX_MAX);
 	return t;
 }
 
@@ -367,9 +361,9 @@ static void get_bias(struct ipc_in *m, struct gen_request *v)
 	size_t n = 0;
 	v->bias = ipc_get_i32s(m, &n);
 	v->n_bias = n / 2;
-	refuse_unless(m, n % 2 == 0 && v->n_bias <= GEN_BIAS_MAX);
+	ipc_want(m, n % 2 == 0 && v->n_bias <= GEN_BIAS_MAX);
 	for (size_t i = 0; i + 1 < n && !m->err; i += 2)
-		refuse_unless(m, v->bias[i] >= 0 && v->bias[i + 1] >= -GEN_BIAS_MILLI_MAX &&
+		ipc_want(m, v->bias[i] >= 0 && v->bias[i + 1] >= -GEN_BIAS_MILLI_MAX &&
 				 v->bias[i + 1] <= GEN_BIAS_MILLI_MAX);
 }
 
@@ -383,7 +377,7 @@ enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
 	got.n_stop = get_u32(m, STOP_MAX);
 	for (unsigned i = 0; i < got.n_stop; i++) {
 		got.stop[i] = get_text(m, LIMIT_STOP_STRING);
-		refuse_unless(m, got.stop[i].len > 0);
+		ipc_want(m, got.stop[i].len > 0);
 	}
 	sampling_get(m, &got.sampling);
 	got.max_context = get_u32(m, N_CTX_MAX);
@@ -451,7 +445,7 @@ enum err gen_queued_get(struct ipc_in *m, struct gen_queued *v)
 	struct gen_queued got = { 0 };
 	got.position = get_u32(m, UINT32_MAX);
 	got.estimate_ms = ipc_get_i64(m);
-	refuse_unless(m, got.estimate_ms >= -1);
+	ipc_want(m, got.estimate_ms >= -1);
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -489,7 +483,7 @@ enum err gen_delta_get(struct ipc_in *m, struct gen_delta *v)
 	got.thinking = ipc_get_bool(m);
 	got.logprobs = get_text(m, LIMIT_ANSWER);
 	/* whole characters only: whoever stores or streams it relies on that */
-	refuse_unless(m, str_is_utf8(got.text));
+	ipc_want(m, str_is_utf8(got.text));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -522,7 +516,7 @@ enum err gen_done_get(struct ipc_in *m, struct gen_done *v)
 	got.answer_ns = get_duration(m);
 	got.calls = get_text(m, LIMIT_ANSWER);
 	got.warnings = get_text(m, LIMIT_IPC_INLINE);
-	refuse_unless(m, str_is_utf8(got.calls) && str_is_utf8(got.warnings));
+	ipc_want(m, str_is_utf8(got.calls) && str_is_utf8(got.warnings));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -543,8 +537,8 @@ enum err gen_failed_get(struct ipc_in *m, struct gen_failed *v)
 	got.detail = get_text(m, ERR_DETAIL_MAX);
 	got.prompt_tokens = get_u32(m, UINT32_MAX);
 	got.context_tokens = get_u32(m, UINT32_MAX);
-	refuse_unless(m, got.code != OK); /* a failure says which */
-	refuse_unless(m, str_is_utf8(got.detail) && !memchr(got.detail.ptr, 0, got.detail.len));
+	ipc_want(m, got.code != OK); /* a failure says which */
+	ipc_want(m, str_is_utf8(got.detail) && !memchr(got.detail.ptr, 0, got.detail.len));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;

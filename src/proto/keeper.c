@@ -2,16 +2,10 @@
 
 enum { PEM_MAX = 256 * 1024, CONFIG_MAX = 256 * 1024, PATH_LEN_MAX = 4096, LISTEN_MAX = 8 };
 
-static void refuse_unless(struct ipc_in *m, bool ok)
-{
-	if (!ok && !m->err)
-		m->err = ERR_PROTOCOL;
-}
-
 static struct str get_text(struct ipc_in *m, size_t max)
 {
 	struct str s = ipc_get_str(m);
-	refuse_unless(m, s.len <= max);
+	ipc_want(m, s.len <= max);
 	return s;
 }
 
@@ -23,7 +17,7 @@ static void put_key(struct ipc_out *m, const uint8_t key[KEY_LEN])
 static void get_key(struct ipc_in *m, uint8_t key[KEY_LEN])
 {
 	struct str s = ipc_get_str(m);
-	refuse_unless(m, s.len == KEY_LEN);
+	ipc_want(m, s.len == KEY_LEN);
 	if (s.len == KEY_LEN)
 		memcpy(key, s.ptr, KEY_LEN);
 }
@@ -60,7 +54,7 @@ enum err server_hello_get(struct ipc_in *m, struct server_hello *v)
 	get_key(m, got.blob_key);
 	get_key(m, got.name_key);
 	uint64_t n = ipc_get_u64(m);
-	refuse_unless(m, n <= LISTEN_MAX);
+	ipc_want(m, n <= LISTEN_MAX);
 	for (size_t i = 0; i < LISTEN_MAX; i++)
 		got.listen_fd[i] = -1;
 	for (; got.n_listen < n && !m->err; got.n_listen++)
@@ -91,7 +85,7 @@ void attach_put(struct ipc_out *m, enum role peer, int fd)
 enum err attach_get(struct ipc_in *m, enum role *peer, int *ret_fd)
 {
 	uint64_t role = ipc_get_u64(m);
-	refuse_unless(m, role <= ROLE_JAIL);
+	ipc_want(m, role <= ROLE_JAIL);
 	int fd = ipc_get_fd(m);
 	enum err e = ipc_end(m);
 	if (e) {
@@ -113,7 +107,7 @@ void answer_put(struct ipc_out *m, enum err code, struct str detail)
 enum err answer_get(struct ipc_in *m, enum err *code, struct str *detail)
 {
 	uint64_t c = ipc_get_u64(m);
-	refuse_unless(m, c < ERR_COUNT_);
+	ipc_want(m, c < ERR_COUNT_);
 	struct str text = get_text(m, ERR_DETAIL_MAX);
 	if (m->err)
 		return m->err;

@@ -1,18 +1,12 @@
 #include "proto/tokens.h"
 
 /* What is out of range makes the whole message bad. */
-static void refuse_unless(struct ipc_in *m, bool ok)
-{
-	if (!ok && !m->err)
-		m->err = ERR_PROTOCOL;
-}
-
 static const int32_t *get_i32s(struct ipc_in *m, size_t *ret_n, uint64_t *ret_sum)
 {
 	const int32_t *v = ipc_get_i32s(m, ret_n);
 	*ret_sum = 0;
 	for (size_t i = 0; i < *ret_n; i++) {
-		refuse_unless(m, v[i] >= 0);
+		ipc_want(m, v[i] >= 0);
 		*ret_sum += (uint64_t)(v[i] < 0 ? 0 : v[i]);
 	}
 	return v;
@@ -36,8 +30,8 @@ enum err tokens_request_get(struct ipc_in *m, struct tokens_request *v)
 	got.add_special = ipc_get_bool(m);
 	got.parse_special = ipc_get_bool(m);
 	got.tokens = get_i32s(m, &got.n_tokens, &sum);
-	refuse_unless(m, got.text.len <= TOKENS_TEXT_MAX && got.n_tokens <= TOKENS_TEXT_MAX);
-	refuse_unless(m, got.to_text ? !got.text.len : !got.n_tokens);
+	ipc_want(m, got.text.len <= TOKENS_TEXT_MAX && got.n_tokens <= TOKENS_TEXT_MAX);
+	ipc_want(m, got.to_text ? !got.text.len : !got.n_tokens);
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;
@@ -58,7 +52,7 @@ enum err tokens_done_get(struct ipc_in *m, struct tokens_done *v)
 	got.tokens = get_i32s(m, &got.n, &unused);
 	got.lens = get_i32s(m, &n_lens, &sum);
 	got.bytes = ipc_get_str(m);
-	refuse_unless(m, n_lens == got.n && sum == got.bytes.len);
+	ipc_want(m, n_lens == got.n && sum == got.bytes.len);
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;

@@ -7,7 +7,9 @@
 
 #include "proto/engine.h"
 
-enum { TOKENS_TEXT_MAX = 1024 * 1024 }; /* bytes of a text; as many tokens the other way */
+/* Bytes of a text; as many tokens the other way. It is cut between two batches, while everybody
+ * waits. */
+enum { TOKENS_TEXT_MAX = 128 * 1024 };
 
 struct tokens_request { /* everything borrowed */
 	bool to_text;

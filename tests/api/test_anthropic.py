@@ -113,7 +113,9 @@ def test_a_tool_is_called_and_its_result_goes_back(client):
         {"role": "user", "content": "How is the weather in Paris?"},
         {"role": "assistant", "content": [b.model_dump() for b in r.content]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "sunny"}]}])
-    assert after.role == "assistant"
+    asked = client.messages.count_tokens(model="smollm2", tools=[WEATHER], messages=[
+        {"role": "user", "content": "How is the weather in Paris?"}])
+    assert read(after.usage) > asked.input_tokens + 10  # the call and its result are in the prompt
 
 
 def test_a_schema_is_kept(client):
