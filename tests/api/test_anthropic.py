@@ -22,11 +22,7 @@ WEATHER = {"name": "weather", "description": "The weather of a city.",
 @pytest.fixture(scope="module")
 def server():
     with Instance() as i:
-        i.start()
-        i.with_model()
-        i.add_user("o@example.org", "owner")
-        i.secret = i.key("o@example.org")
-        yield i
+        yield i.ready()
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,7 @@ SHORT = {"num_predict": 12, "seed": 1, "temperature": 0}
 @pytest.fixture(scope="module")
 def server():
     with Instance() as i:
-        i.start()
-        i.with_model()
-        i.add_user("o@example.org", "owner")
-        i.secret = i.key("o@example.org", "chat,models.read,models.change,metrics")
-        yield i
+        yield i.ready("chat,models.read,models.change,metrics")
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,7 @@ HI = [{"role": "user", "content": "Say hello."}]
 @pytest.fixture(scope="module")
 def server():
     with Instance() as i:
-        i.start()
-        i.with_model()
-        i.add_user("o@example.org", "owner")
-        i.secret = i.key("o@example.org")
-        yield i
+        yield i.ready()
 
 
 @pytest.fixture(scope="module")

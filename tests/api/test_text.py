@@ -13,11 +13,7 @@ from tresor import Instance  # noqa: E402
 @pytest.fixture(scope="module")
 def server():
     with Instance() as i:
-        i.start()
-        i.with_model()
-        i.add_user("o@example.org", "owner")
-        i.secret = i.key("o@example.org", "chat,models.read,models.change")
-        yield i
+        yield i.ready("chat,models.read,models.change")
 
 
 @pytest.fixture(scope="module")

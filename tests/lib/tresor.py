@@ -105,6 +105,14 @@ class Instance:
         self.must("pull", "starter:smollm2", "--as", name)
         return self
 
+    def ready(self, scopes=None):
+        """Started, with the starter model; an owner's key is in .secret."""
+        self.start()
+        self.with_model()
+        self.add_user("o@example.org", "owner")
+        self.secret = self.key("o@example.org", scopes)
+        return self
+
     # ---- requests ----
     def connection(self, timeout=60, host="127.0.0.1"):
         if self.context:
