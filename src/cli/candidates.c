@@ -11,6 +11,17 @@ struct typed {
 	struct buf *out;
 };
 
+/* Nothing that a shell reads as more than a word: bash evaluates what it completes. */
+static bool is_plain(const char *name)
+{
+	for (const char *p = name; *p; p++) {
+		bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
+		if (!letter && !(*p >= '0' && *p <= '9') && !strchr("._:/@+-", *p))
+			return false;
+	}
+	return *name != '\0';
+}
+
 static enum err add_models(struct client *c, struct typed *t)
 {
 	AUTO_JSON json_t *doc = NULL;
@@ -20,7 +31,7 @@ static enum err add_models(struct client *c, struct typed *t)
 	json_array_foreach(json_object_get(doc, "models"), i, m)
 	{
 		const char *name = cli_text(m, "name");
-		if (!str_has_control(str_from(name)))
+		if (is_plain(name))
 			TRY(complete_add(t->out, t->word, name, ""));
 	}
 	return OK;

@@ -24,7 +24,8 @@ int cli_fail(const struct args *a, const char *what, enum err e, const struct er
 			jw_kstr(&w, "hint", str_from(why->hint));
 		jw_end(&w);
 		jw_end(&w);
-		fprintf(stderr, "%.*s\n", STR_ARG(buf_str(&out)));
+		wrap_print_str(buf_str(&out), stderr);
+		fputc('\n', stderr);
 		return 1;
 	}
 	fprintf(stderr, "tresor: %s: ", what);
@@ -101,7 +102,8 @@ enum err cli_print_json(struct client *c, const char *method, const char *path, 
 {
 	AUTO_BUF struct buf out = BUF(64 * 1024 * 1024);
 	TRY(client_call(c, method, path, body, &out, info));
-	printf("%.*s\n", STR_ARG(str_trim(buf_str(&out))));
+	wrap_print_str(str_trim(buf_str(&out)), stdout);
+	putchar('\n');
 	return OK;
 }
 

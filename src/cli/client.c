@@ -27,6 +27,7 @@ struct client {
 	pid_t server;    /* the one we started; 0: it ran already */
 	struct buf base; /* of the URLs; empty: the socket in the data directory */
 	struct buf authorization; /* header line with the key; empty: none */
+	bool loopback; /* the named host is this machine */
 	client_wait wait;
 	void *wait_arg;
 	long status; /* of the last reply */
@@ -142,6 +143,7 @@ enum err client_open_host(const struct host *h, struct client **ret, struct err_
 	AUTO(client) struct client *c = NULL;
 	TRY(new_client(&c));
 	TRY(buf_add(&c->base, buf_str(&h->base)));
+	c->loopback = h->loopback;
 	if (h->key[0])
 		TRY(buf_addf(&c->authorization, "Authorization: Bearer %s", h->key));
 	*ret = TAKE(c);
@@ -298,6 +300,10 @@ static void to_host(struct client *c)
 	const char *ca = getenv("TRESOR_CA_FILE");
 	curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, 20L);
+	if (c->loopback) { /* a proxy would get the key in the clear, and mean another machine */
+		curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
+		curl_easy_setopt(c->curl, CURLOPT_NOPROXY, "*");
+	}
 	if (ca && *ca)
 		curl_easy_setopt(c->curl, CURLOPT_CAINFO, ca);
 }

@@ -14,7 +14,7 @@ int cli_with_client(const struct args *a, cli_fn fn);
 bool cli_confirm(const char *question);
 /* Adds a path segment, percent-encoded. */
 enum err cli_path(struct buf *out, const char *prefix, const char *segment);
-/* Prints the reply as it came. */
+/* Prints the reply as it came; on a terminal without control bytes. */
 enum err cli_print_json(struct client *c, const char *method, const char *path, struct str body,
 	struct err_info *info);
 /* {"model": NAME`more`}: `more` is JSON text that begins with a comma, or "". */

@@ -138,7 +138,7 @@ static enum err add_values(struct buf *out, const char *prefix, const char *arg,
 	while (str_next(&rest, '|', &word)) {
 		char full[128];
 		if (!word.len || (word.ptr[0] >= 'A' && word.ptr[0] <= 'Z'))
-			continue; /* a placeholder */
+			continue; /* names a value, as FILE does */
 		snprintf(full, sizeof full, "%s%.*s", prefix, STR_ARG(word));
 		TRY(complete_add(out, typed, full, ""));
 	}

@@ -61,9 +61,38 @@ static void delete_between(struct edit *e, size_t from, size_t to)
 		splice(e, from, to - from, STR(""));
 }
 
+/* Adds what can be shown of `s`; a line ends with \r, \n or both. Returns the unfinished character
+ * at the end. */
+static struct str add_clean(struct buf *out, struct str s, bool *after_cr)
+{
+	while (s.len) {
+		int w;
+		bool cut;
+		size_t n = str_utf8_char(s, &cut);
+		if (!n && cut)
+			break;
+		char c = *s.ptr;
+		bool newline = c == '\n' && !*after_cr;
+		*after_cr = c == '\r';
+		(void)width_char(s, &w);
+		if (newline || c == '\r')
+			(void)!!buf_add_byte(out, '\n');
+		else if (n && (w >= 0 || c == '\t'))
+			(void)!!buf_add(out, str_sub(s, 0, n));
+		s = str_sub(s, n ? n : 1, s.len);
+	}
+	return s;
+}
+
 static void set_text(struct edit *e, struct str text)
 {
-	splice(e, 0, e->text.len, text);
+	AUTO_BUF struct buf clean = BUF(SIZE_MAX);
+	bool after_cr = false;
+	(void)add_clean(&clean, text, &after_cr);
+	if (clean.err)
+		e->bell = true;
+	else
+		splice(e, 0, e->text.len, clean.ptr ? buf_str(&clean) : STR(""));
 }
 
 /* ---- where ---- */
@@ -239,7 +268,9 @@ static void alt_key(struct edit *e, char c)
 /* One byte of an escape sequence. */
 static void in_sequence(struct edit *e, char c)
 {
-	if (e->state == AFTER_ESC && (c == '[' || c == 'O')) {
+	if (c == 0x1b) {
+		e->state = AFTER_ESC; /* another one begins: it may be a paste's end */
+	} else if (e->state == AFTER_ESC && (c == '[' || c == 'O')) {
 		e->state = c == '[' ? IN_CSI : IN_SS3;
 		e->n_params = 0;
 	} else if (e->state == AFTER_ESC) {
@@ -248,10 +279,11 @@ static void in_sequence(struct edit *e, char c)
 			alt_key(e, c);
 	} else if (e->state == IN_SS3) {
 		e->state = GROUND;
-		end_sequence(e, c);
+		if (!e->pasting)
+			end_sequence(e, c);
 	} else if (c >= 0x40 && c <= 0x7e) {
 		e->state = GROUND;
-		bool paste_end = e->n_params == 3 && !memcmp(e->params, "201", 3);
+		bool paste_end = c == '~' && e->n_params == 3 && !memcmp(e->params, "201", 3);
 		if (!e->pasting || paste_end)
 			end_sequence(e, c);
 	} else if (c < 0x20) {
@@ -329,33 +361,16 @@ static bool is_text(const struct edit *e, char c)
 	return e->pasting ? u != 0x1b : u >= 0x20 && u != 0x7f;
 }
 
-/* What can be shown of `s` goes to the cursor; an unfinished character waits for its rest. A
- * pasted line ends with \r, \n or both. */
+/* What can be shown of `s` goes to the cursor; an unfinished character waits for its rest. */
 static void insert(struct edit *e, struct str s)
 {
 	AUTO_BUF struct buf all = BUF(SIZE_MAX), clean = BUF(SIZE_MAX);
 	if (buf_add(&all, (struct str){ e->part, e->n_part }) || buf_add(&all, s))
 		return;
-	e->n_part = 0;
-	for (struct str rest = buf_str(&all); rest.len;) {
-		int w;
-		bool cut;
-		size_t n = str_utf8_char(rest, &cut);
-		if (!n && cut) {
-			memcpy(e->part, rest.ptr, rest.len);
-			e->n_part = rest.len;
-			break;
-		}
-		char c = *rest.ptr;
-		bool newline = c == '\n' && !e->after_cr;
-		e->after_cr = c == '\r';
-		(void)width_char(rest, &w);
-		if (newline || c == '\r')
-			(void)!!buf_add_byte(&clean, '\n');
-		else if (n && (w >= 0 || c == '\t'))
-			(void)!!buf_add(&clean, str_sub(rest, 0, n));
-		rest = str_sub(rest, n ? n : 1, rest.len);
-	}
+	struct str rest = add_clean(&clean, buf_str(&all), &e->after_cr);
+	if (rest.len)
+		memcpy(e->part, rest.ptr, rest.len);
+	e->n_part = rest.len;
 	if (clean.len && !clean.err)
 		splice(e, e->at, 0, buf_str(&clean));
 }

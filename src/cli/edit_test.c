@@ -213,6 +213,10 @@ TEST(a_paste_keeps_its_lines_and_sends_nothing)
 {
 	expect(PASTE("one\rtwo\r\nthree\nfour") "!", "one\ntwo\nthree\nfour!");
 	expect("a" PASTE("\003\004b\033[Ac"), "abc"); /* keys in it are no keys */
+	expect("a" PASTE("b\033ODc\033OHd"), "abcd");
+	expect("a" PASTE("b\033[201Ac\003d"), "abcd"); /* not its end */
+	expect("a" PASTE("b\033") "\001X", "Xab");     /* nor is its end a part of what is in it */
+	expect("a" PASTE("b\033[1;") "\001X", "Xab");
 	struct desk d;
 	open_desk(&d, 40, 10);
 	type_in(&d, PASTE("int x;\r\treturn;\r"), false);
@@ -254,6 +258,24 @@ TEST(the_history_comes_and_the_draft_comes_back)
 	CHECK_EQ_STR(edit_text(d.edit), STR("draft"));
 	type_in(&d, "\020", false); /* Ctrl+P */
 	CHECK_EQ_STR(edit_text(d.edit), STR("second\nline"));
+	close_desk(&d);
+}
+
+TEST(what_others_wrote_comes_in_clean)
+{
+	struct desk d;
+	open_desk(&d, 40, 10);
+	CHECK_OK(history_add(d.history, STR("a\033[2J\xc2\x9b" "b\a\tc")));
+	AUTO_BUF struct buf out = BUF(SIZE_MAX);
+	CHECK_OK(edit_begin(d.edit, &d.look, STR("x\033]0;t\r\ny\x7f\rz\xff\xe2\x82"), &out));
+	show(&d, &out);
+	CHECK_EQ_STR(edit_text(d.edit), STR("x]0;t\ny\nz"));
+	CHECK_EQ_Z(screen_text(&d.screen), ">>> x]0;t\n... y\n... z");
+	check_cursor(&d, 2, 5);
+	type_in(&d, UP UP UP, false);
+	CHECK_EQ_STR(edit_text(d.edit), STR("a[2Jb\tc"));
+	CHECK_EQ_Z(screen_text(&d.screen), ">>> a[2Jb       c");
+	check_cursor(&d, 0, 17);
 	close_desk(&d);
 }
 

@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "cli/commands.h"
 #include "cli/human.h"
+#include "cli/wrap.h"
 
 static json_int_t number(const json_t *o, const char *key)
 {
@@ -62,7 +63,7 @@ static void print_model(const json_t *m)
 	human_bytes((uint64_t)number(m, "kv_bytes"), kv);
 	human_bytes((uint64_t)number(m, "cache_bytes"), cache);
 	human_bytes((uint64_t)number(m, "disk_bytes"), disk);
-	printf("\n%s (%s%s)\n", cli_text(m, "name"), cli_text(m, "state"),
+	wrap_printf(stdout, "\n%s (%s%s)\n", cli_text(m, "name"), cli_text(m, "state"),
 		json_is_true(json_object_get(m, "pinned")) ? ", pinned" : "");
 	printf("  running, waiting         %lld, %lld\n", (long long)all_classes(m, "running"),
 		(long long)all_classes(m, "waiting"));
@@ -78,9 +79,9 @@ static void print_model(const json_t *m)
 	printf("  loads, crashes           %lld, %lld (last load %lld ms)\n",
 		(long long)number(m, "loads"), (long long)number(m, "crashes"),
 		(long long)number(m, "load_ms"));
-	printf("  settings                 %s\n", cli_text(m, "settings"));
+	wrap_printf(stdout, "  settings                 %s\n", cli_text(m, "settings"));
 	if (*cli_text(m, "tuned"))
-		printf("  measured                 %s\n", cli_text(m, "tuned"));
+		wrap_printf(stdout, "  measured                 %s\n", cli_text(m, "tuned"));
 	if (json_is_true(json_object_get(m, "gpu_missed")))
 		puts("  it runs on the processor: the GPU has no room for it");
 }
@@ -101,7 +102,8 @@ static enum err print_all(struct client *c, struct err_info *info)
 		free_now, have, (long long)number(q, "running"), (long long)number(q, "waiting"),
 		(long long)number(q, "limit"), (long long)number(q, "refused"));
 	json_array_foreach(json_object_get(doc, "quarantine"), i, m)
-		printf("Quarantined: request %.16s.. to %s made the model's process fail\n",
+		wrap_printf(stdout,
+			"Quarantined: request %.16s.. to %s made the model's process fail\n",
 			cli_text(m, "request"), cli_text(m, "model"));
 	return OK;
 }

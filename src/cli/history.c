@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "os/fd.h"
@@ -133,10 +134,22 @@ struct str history_get(const struct history *h, size_t i)
 	return i < h->n ? str_from(h->entry[i]) : STR("");
 }
 
+/* Was the last line written to its end? */
+static enum err ends_whole(int fd, bool *ret)
+{
+	char last = '\n';
+	size_t n;
+	if (lseek(fd, -1, SEEK_END) >= 0)
+		TRY(fd_read(fd, &last, 1, &n));
+	*ret = last == '\n';
+	return OK;
+}
+
 static enum err append(const struct history *h, struct str text)
 {
 	AUTO_FD int fd = -1;
-	AUTO_BUF struct buf line = BUF(2 * HISTORY_ENTRY_MAX + 1);
+	AUTO_BUF struct buf line = BUF(2 * HISTORY_ENTRY_MAX + 2);
+	bool whole = true;
 	char folder[PATH_MAX];
 	struct str path = str_from(h->path);
 	size_t slash = path.len;
@@ -146,10 +159,13 @@ static enum err append(const struct history *h, struct str text)
 		TRY(str_copy(str_sub(path, 0, slash - 1), folder, sizeof folder));
 		TRY(dir_make(folder, 0700));
 	}
-	TRY(add_escaped(&line, text));
-	TRY(fd_open(h->path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0600, &fd));
+	TRY(fd_open(h->path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0600, &fd));
 	if (fchmod(fd, 0600))
 		return err_from_errno(errno);
+	TRY(ends_whole(fd, &whole));
+	if (!whole)
+		TRY(buf_add_byte(&line, '\n'));
+	TRY(add_escaped(&line, text));
 	return fd_write_full(fd, line.ptr, line.len);
 }
 

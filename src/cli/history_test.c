@@ -70,6 +70,18 @@ TEST(two_at_once_lose_nothing)
 	expect_file(path, "a1\nb1\na2\n");
 }
 
+TEST(an_entry_is_not_glued_to_a_torn_line)
+{
+	const char *path = file_in(test_dir(), "history");
+	struct history *h;
+	CHECK_OK(file_write_atomic(path, STR("one\nto"), 0600));
+	CHECK_OK(history_new(path, &h, NULL));
+	CHECK_OK(history_add(h, STR("three")));
+	CHECK_OK(history_add(h, STR("four")));
+	history_free(h);
+	expect_file(path, "one\nto\nthree\nfour\n");
+}
+
 TEST(a_long_file_is_made_shorter_and_the_newest_stay)
 {
 	const char *path = file_in(test_dir(), "history");

@@ -27,8 +27,10 @@ enum err lines_new(struct history *h, struct lines **ret)
 		enum err e = tty_new(0, &l->tty);
 		if (e == ERR_NOMEM)
 			return e;
-		if (!e)
+		if (!e) {
+			tty_last_words(l->tty, PASTE_OFF);
 			TRY(edit_new(h, &l->edit));
+		}
 	}
 	*ret = TAKE(l);
 	return OK;

@@ -1,6 +1,7 @@
 /* The command tresor. Roles and `serve` live in this binary; every other command talks to a server
  * and lives in the private module cli.so, so that a server does not carry it. */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -78,9 +79,20 @@ static int help(const struct args *a)
 	return a->n_operands ? 2 : 0;
 }
 
+/* A file that is opened must not become input or output because that was closed. */
+static bool open_what_is_closed(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct args a;
+	if (!open_what_is_closed())
+		return 1;
 	if (argc == 3 && !strcmp(argv[1], "role"))
 		return role_run(argv[2]);
 	int bad = args_parse(argc, argv, &a);

@@ -155,7 +155,7 @@ static void print_advice(const json_t *m)
 	bytes_text(m, "size", size);
 	bytes_text(m, "memory_8k", m8);
 	bytes_text(m, "memory_32k", m32);
-	printf("%-2s %-30s %-9s %-9s %-9s ~%-7.1f %s\n",
+	wrap_printf(stdout, "%-2s %-30s %-9s %-9s %-9s ~%-7.1f %s\n",
 		json_is_true(json_object_get(m, "fits")) ? "+" : "-", cli_text(m, "source"), size,
 		m8, m32, json_number_value(json_object_get(m, "tokens_per_s")),
 		cli_text(m, "licence"));
@@ -177,11 +177,12 @@ static enum err advise(struct client *c, const struct args *a, struct err_info *
 		if (!json_is_true(json_object_get(best, "fits")))
 			return err_set(
 				info, ERR_NOT_FOUND, "no model of the table fits this machine");
-		puts(cli_text(best, "source"));
+		wrap_printf(stdout, "%s\n", cli_text(best, "source"));
 		return OK;
 	}
 	bytes_text(machine, "memory", memory);
-	printf("This machine: %s, %lld cores, %s memory, %s\n\n", cli_text(machine, "cpu"),
+	wrap_printf(stdout, "This machine: %s, %lld cores, %s memory, %s\n\n",
+		cli_text(machine, "cpu"),
 		(long long)json_integer_value(json_object_get(machine, "cores")), memory,
 		*cli_text(machine, "gpu") ? cli_text(machine, "gpu") : "no GPU");
 	printf("%-2s %-30s %-9s %-9s %-9s %-8s %s\n", "", "MODEL", "SIZE", "AT 8K", "AT 32K",

@@ -4,6 +4,7 @@
 
 #include "base/time.h"
 #include "cli/human.h"
+#include "cli/width.h"
 #include "os/tty.h"
 
 enum { BAR_MAX = 60, TEXT_COLUMNS = 62, WHEEL_MS = 100, SPEED_MAX = 128 };
@@ -24,13 +25,19 @@ static bool next_step(struct progress *p, const char *step, uint64_t at)
 {
 	char shown[sizeof p->step];
 	size_t n = 0;
-	for (const char *c = step; *c && n < sizeof shown - 1; c++)
-		shown[n++] = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
-	shown[str_utf8_whole((struct str){ shown, n })] = '\0';
+	int wide;
+	for (size_t one; (one = width_char(str_from(step), &wide)) > 0; step += one) {
+		struct str c = wide < 0 ? STR("?") : (struct str){ step, one };
+		if (n + c.len >= sizeof shown)
+			break;
+		memcpy(shown + n, c.ptr, c.len);
+		n += c.len;
+	}
+	shown[n] = '\0';
 	if (!strcmp(shown, p->step))
 		return false;
 	progress_end(p);
-	memcpy(p->step, shown, sizeof p->step);
+	memcpy(p->step, shown, n + 1);
 	p->began_ms = time_mono_ms();
 	p->began_at = at;
 	return true;

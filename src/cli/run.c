@@ -7,6 +7,7 @@
 #include "cli/attach.h"
 #include "cli/commands.h"
 #include "cli/repl.h"
+#include "cli/wrap.h"
 
 /* ---- options ---- */
 
@@ -71,20 +72,23 @@ static enum err read_options(
 
 /* ---- the question ---- */
 
-static enum err read_all(FILE *f, struct buf *out)
+static enum err read_all(FILE *f, struct buf *out, struct err_info *info)
 {
 	char piece[65536];
 	for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
-		TRY(buf_add(out, (struct str){ piece, n }));
+		if (buf_add(out, (struct str){ piece, n }))
+			return err_set(info, ERR_TOO_LARGE, "the question is longer than %d MiB",
+				LIMIT_MESSAGE >> 20);
+	if (ferror(f))
+		return err_set(info, ERR_IO, "cannot read standard input");
 	return OK;
 }
 
 /* What is piped in stands before the words, as Ollama has it. */
 static enum err gather(const struct args *a, struct buf *out, struct err_info *info)
 {
-	if (!isatty(0) && read_all(stdin, out))
-		return err_set(info, ERR_TOO_LARGE, "the question is longer than %d MiB",
-			LIMIT_MESSAGE >> 20);
+	if (!isatty(0))
+		TRY(read_all(stdin, out, info));
 	for (unsigned i = 1; i < a->n_operands; i++)
 		TRY(buf_addf(out, "%s%s", out->len ? " " : "", a->operand[i]));
 	return OK;
@@ -128,9 +132,10 @@ static enum err embed(
 	const json_t *row = json_array_get(json_object_get(reply, "embeddings"), 0);
 	if (!json_is_array(row))
 		return err_set(info, ERR_UPSTREAM, "the server sent no vector");
-	if (json_dumpf(row, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9)))
-		return ERR_IO;
-	putchar('\n');
+	AUTO_MEM char *vector = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	if (!vector)
+		return ERR_NOMEM;
+	wrap_printf(stdout, "%s\n", vector);
 	return OK;
 }
 

@@ -6,7 +6,8 @@
 #include "cli/human.h"
 #include "cli/width.h"
 
-enum { TEXT_ROWS = 2, TEXT_COLUMNS = 100, LIST_COLUMNS = 10 };
+enum { TEXT_ROWS = 2, TEXT_COLUMNS = 100, LIST_COLUMNS = 10,
+	VALUE_MAX = 4096 }; /* bytes of a value */
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -31,9 +32,23 @@ static void print_section(const char *head, const struct grid *g, FILE *out)
 	fputc('\n', out);
 }
 
+static struct str shortened(struct str s)
+{
+	s = str_sub(s, 0, VALUE_MAX);
+	s.len = str_utf8_whole(s);
+	return s;
+}
+
+static enum err pair_str(struct grid *g, const char *name, struct str value)
+{
+	TRY(grid_add(g, STR("")));
+	TRY(grid_add(g, shortened(str_from(name))));
+	return grid_add(g, value);
+}
+
 static enum err pair(struct grid *g, const char *name, const char *value)
 {
-	return grid_row(g, (const char *const[]){ "", name, value });
+	return pair_str(g, name, shortened(str_from(value)));
 }
 
 /* ---- values of any kind ---- */
@@ -41,7 +56,8 @@ static enum err pair(struct grid *g, const char *name, const char *value)
 static enum err add_scalar(const json_t *v, struct buf *out)
 {
 	if (json_is_string(v))
-		return buf_add(out, (struct str){ json_string_value(v), json_string_length(v) });
+		return buf_add(out, shortened((struct str){
+					    json_string_value(v), json_string_length(v) }));
 	if (json_is_integer(v))
 		return buf_addf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	if (json_is_real(v))
@@ -51,16 +67,17 @@ static enum err add_scalar(const json_t *v, struct buf *out)
 	return buf_add(out, STR("-"));
 }
 
-/* "[1 2 3 ...+97 more]": as many as `columns` hold, with Ollama's counting (a comma each). */
+/* "[1 2 3 ...+97 more]": as many as `columns` and VALUE_MAX hold, with Ollama's counting (a comma
+ * each). */
 static enum err add_list(const json_t *list, size_t columns, struct buf *out)
 {
 	size_t used = 1, n = json_array_size(list), i;
 	TRY(buf_add_byte(out, '['));
 	for (i = 0; i < n; i++) {
-		AUTO_BUF struct buf item = BUF(64 * 1024);
+		AUTO_BUF struct buf item = BUF(VALUE_MAX);
 		TRY(add_scalar(json_array_get(list, i), &item));
 		size_t wide = width_text(buf_str(&item)) + (i ? 2 : 0);
-		if (i && used + wide > columns)
+		if (i && (used + wide > columns || out->len + item.len > VALUE_MAX - 64))
 			break;
 		used += wide;
 		TRY(buf_addf(out, "%s%.*s", i ? " " : "", STR_ARG(buf_str(&item))));
@@ -72,13 +89,11 @@ static enum err add_list(const json_t *list, size_t columns, struct buf *out)
 
 static enum err pair_value(struct grid *g, const char *name, const json_t *v)
 {
-	AUTO_BUF struct buf text = BUF(64 * 1024);
-	const char *z;
+	AUTO_BUF struct buf text = BUF(2 * VALUE_MAX);
 	if (!v)
 		return OK;
 	TRY(json_is_array(v) ? add_list(v, LIST_COLUMNS, &text) : add_scalar(v, &text));
-	TRY(buf_cstr(&text, &z));
-	return pair(g, name, z);
+	return pair_str(g, name, buf_str(&text));
 }
 
 /* ---- sections ---- */
@@ -189,13 +204,13 @@ static enum err tensors(const json_t *show, FILE *out)
 	const json_t *list = json_object_get(show, "tensors");
 	grid_init(&g, 4, false);
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		AUTO_BUF struct buf shape = BUF(1024);
+		AUTO_BUF struct buf shape = BUF(2 * VALUE_MAX);
 		const json_t *t = json_array_get(list, i);
-		const char *z;
 		TRY(add_list(json_object_get(t, "shape"), SIZE_MAX, &shape));
-		TRY(buf_cstr(&shape, &z));
-		TRY(grid_row(&g,
-			(const char *const[]){ "", text_of(t, "name"), text_of(t, "type"), z }));
+		TRY(grid_add(&g, STR("")));
+		TRY(grid_add(&g, shortened(str_from(text_of(t, "name")))));
+		TRY(grid_add(&g, shortened(str_from(text_of(t, "type")))));
+		TRY(grid_add(&g, buf_str(&shape)));
 	}
 	print_section("Tensors", &g, out);
 	return OK;

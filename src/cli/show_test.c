@@ -227,3 +227,36 @@ TEST(a_file_that_is_no_picture_is_refused)
 	CHECK_ERR(attach_pictures(STR("./big.png"), &text, images, &why), ERR_TOO_LARGE);
 	CHECK_EQ_INT(json_array_size(images), 0);
 }
+
+/* A reply with a value of `n` euro signs, which are three bytes each, wherever one may be long. */
+static json_t *with_long_values(size_t n)
+{
+	AUTO_BUF struct buf s = BUF(SIZE_MAX);
+	const char *z;
+	for (size_t i = 0; i < n; i++)
+		CHECK_OK(buf_add(&s, STR("\xe2\x82\xac")));
+	CHECK_OK(buf_cstr(&s, &z));
+	json_t *shape = json_array();
+	for (size_t i = 0; i < n; i++)
+		CHECK(!json_array_append_new(shape, json_integer(1000000)));
+	return json_pack("{s:{s:s,s:[s,s]},s:[{s:s,s:s,s:o},{s:s,s:s,s:[i]}]}", "model_info", "a",
+		z, "b", z, z, "tensors", "name", z, "type", z, "shape", shape, "name", "last",
+		"type", "F32", "shape", 7);
+}
+
+TEST(values_that_are_too_long_are_cut_and_the_rest_is_shown)
+{
+	static char got[1 << 20];
+	AUTO_JSON json_t *doc = with_long_values(100000);
+	width_init();
+	FILE *out = fmemopen(got, sizeof got, "w");
+	CHECK_OK(show_info(doc, true, out));
+	fclose(out);
+	CHECK(str_is_utf8(str_from(got)));
+	size_t euros = 0;
+	for (const char *p = strstr(got, "    a    ") + 9; !strncmp(p, "\xe2\x82\xac", 3); p += 3)
+		euros++;
+	CHECK_EQ_INT(euros, 4096 / 3);
+	CHECK(strstr(got, " ...+1 more]") && strstr(got, " 1000000 ...+"));
+	CHECK(strstr(got, "    last    ") && strstr(got, "    [7]    "));
+}

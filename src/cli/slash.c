@@ -1,7 +1,5 @@
 /* The commands of the talk that begin with a slash. Words and answers are Ollama's. */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/limits.h"
 #include "cli/attach.h"
@@ -9,20 +7,23 @@
 #include "cli/repl.h"
 #include "cli/show.h"
 #include "cli/wrap.h"
+#include "models/modelfile.h"
 
 enum { WORDS_MAX = 64, WORD_MAX = 512 };
 
 struct words {
-	char word[WORDS_MAX][WORD_MAX]; /* longer ones are cut: no command takes such */
+	char word[WORDS_MAX][WORD_MAX];
 	size_t n;
+	const char *lacks; /* what could not be taken; NULL: all was */
 	struct str rest; /* the line from the third word on */
 };
 
 static void split(struct str line, struct words *w)
 {
 	w->n = 0;
+	w->lacks = NULL;
 	w->rest = STR("");
-	for (size_t i = 0; i < line.len && w->n < WORDS_MAX;) {
+	for (size_t i = 0; i < line.len;) {
 		while (i < line.len && strchr(" \t\n", line.ptr[i]))
 			i++;
 		size_t start = i;
@@ -30,9 +31,15 @@ static void split(struct str line, struct words *w)
 			i++;
 		if (i == start)
 			break;
+		if (w->n == WORDS_MAX) {
+			w->lacks = "more than 64 words";
+			break;
+		}
 		if (w->n == 2)
 			w->rest = str_sub(line, start, line.len);
 		struct str one = str_sub(line, start, i - start);
+		if (one.len >= WORD_MAX)
+			w->lacks = "a word is longer than 511 bytes";
 		one.len = str_utf8_whole(str_sub(one, 0, WORD_MAX - 1));
 		(void)!!str_copy(one, w->word[w->n++], WORD_MAX);
 	}
@@ -126,70 +133,47 @@ static void help(struct repl *r, const struct words *w)
 
 /* ---- /set parameter ---- */
 
-enum kind { WHOLE, REAL, TRUTH, TEXTS };
-static const struct {
-	const char *name;
-	enum kind kind;
-} parameters[] = { { "num_keep", WHOLE }, { "seed", WHOLE }, { "num_predict", WHOLE },
-	{ "top_k", WHOLE }, { "top_p", REAL }, { "min_p", REAL }, { "typical_p", REAL },
-	{ "repeat_last_n", WHOLE }, { "temperature", REAL }, { "repeat_penalty", REAL },
-	{ "presence_penalty", REAL }, { "frequency_penalty", REAL }, { "stop", TEXTS },
-	{ "num_ctx", WHOLE }, { "num_batch", WHOLE }, { "num_gpu", WHOLE }, { "main_gpu", WHOLE },
-	{ "use_mmap", TRUTH }, { "num_thread", WHOLE } };
-
-static json_t *texts_value(const struct words *w)
+static enum err add_parameter(struct modelfile *m, const struct words *w, bool all)
 {
-	json_t *list = json_array();
-	for (size_t i = 3; i < w->n; i++)
-		(void)json_array_append_new(list, json_string(w->word[i]));
-	return list;
+	for (size_t i = 3; i < (all ? w->n : 4); i++)
+		TRY(modelfile_add(m, MODELFILE_PARAMETER, str_from(w->word[2]),
+			str_from(w->word[i]), NULL));
+	return OK;
 }
 
-static json_t *real_value(const char *text)
+static enum err take_parameter(
+	struct talk *t, const struct words *w, enum modelfile_type type)
 {
-	char *end;
-	double v = strtod(text, &end);
-	return *text && !*end && isfinite(v) ? json_real(v) : NULL;
-}
-
-static json_t *parameter_value(enum kind kind, const struct words *w)
-{
-	const char *text = w->word[3];
-	int64_t n;
-	if (kind == TEXTS)
-		return texts_value(w);
-	if (kind == REAL)
-		return real_value(text);
-	if (kind == WHOLE)
-		return str_to_i64(str_from(text), &n) ? NULL : json_integer(n);
-	if (!strcmp(text, "true") || !strcmp(text, "false"))
-		return json_boolean(*text == 't');
-	return NULL;
+	AUTO(modelfile) struct modelfile *m = NULL;
+	AUTO_JSON json_t *one = NULL;
+	TRY(modelfile_new(&m));
+	TRY(add_parameter(m, w, type == MODELFILE_STRING));
+	TRY(modelfile_params(m, &one));
+	return json_object_update(t->options, one) ? ERR_NOMEM : OK;
 }
 
 static void set_parameter(struct repl *r, const struct words *w)
 {
-	static const char *const kinds[] = { "int", "float", "bool", "string" };
+	static const char *const kinds[] = { [MODELFILE_INT] = "int", [MODELFILE_FLOAT] = "float",
+		[MODELFILE_BOOL] = "bool", [MODELFILE_STRING] = "string" };
+	enum modelfile_type type;
 	if (w->n < 4) {
 		fputs(help_parameters, stdout);
 		return;
 	}
-	for (size_t i = 0; i < sizeof parameters / sizeof *parameters; i++) {
-		if (strcmp(parameters[i].name, w->word[2]))
-			continue;
-		json_t *v = parameter_value(parameters[i].kind, w);
-		if (!v || json_object_set_new(r->talk->options, w->word[2], v)) {
-			printf("Couldn't set parameter: \"invalid %s value [%s]\"\n",
-				kinds[parameters[i].kind], w->word[3]);
-			return;
-		}
-		printf("Set parameter '%s' to '%s", w->word[2], w->word[3]);
-		for (size_t k = 4; k < w->n; k++)
-			printf(", %s", w->word[k]);
-		puts("'");
+	if (!modelfile_param(str_from(w->word[2]), &type)) {
+		printf("Couldn't set parameter: \"unknown parameter '%s'\"\n", w->word[2]);
 		return;
 	}
-	printf("Couldn't set parameter: \"unknown parameter '%s'\"\n", w->word[2]);
+	if (take_parameter(r->talk, w, type)) {
+		printf("Couldn't set parameter: \"invalid %s value [%s]\"\n", kinds[type],
+			w->word[3]);
+		return;
+	}
+	printf("Set parameter '%s' to '%s", w->word[2], w->word[3]);
+	for (size_t k = 4; k < w->n; k++)
+		printf(", %s", w->word[k]);
+	puts("'");
 }
 
 /* ---- /set ---- */
@@ -353,7 +337,10 @@ static void show(struct repl *r, const struct words *w)
 		fputs(help_show, stdout);
 		return;
 	}
+	struct sigaction before;
+	talk_watch(r->talk, &before);
 	enum err e = talk_look(r->talk, &reply, &why);
+	talk_unwatch(r->talk, &before);
 	if (e)
 		repl_sorry(r, e, &why);
 	else
@@ -361,6 +348,29 @@ static void show(struct repl *r, const struct words *w)
 }
 
 /* ---- /load, /save, /clear ---- */
+
+static enum err look_and_load(struct talk *t, const char *model, struct err_info *why)
+{
+	struct sigaction before;
+	buf_clear(&t->model);
+	TRY(buf_add(&t->model, str_from(model)));
+	talk_watch(t, &before);
+	enum err e = talk_look(t, NULL, why);
+	if (!e)
+		e = talk_load(t, why);
+	talk_unwatch(t, &before);
+	return e;
+}
+
+static void back_to(struct talk *t, struct str model)
+{
+	struct sigaction before;
+	buf_clear(&t->model);
+	(void)!!buf_add(&t->model, model);
+	talk_watch(t, &before);
+	(void)!!talk_look(t, NULL, NULL);
+	talk_unwatch(t, &before);
+}
 
 static void load(struct repl *r, const struct words *w)
 {
@@ -371,16 +381,11 @@ static void load(struct repl *r, const struct words *w)
 		puts("Usage:\n  /load <modelname>");
 		return;
 	}
-	enum err e = buf_add(&before, buf_str(&t->model));
-	buf_clear(&t->model);
 	printf("Loading model '%s'\n", w->word[1]);
 	(void)fflush(stdout);
+	enum err e = buf_add(&before, buf_str(&t->model));
 	if (!e)
-		e = buf_add(&t->model, str_from(w->word[1]));
-	if (!e)
-		e = talk_look(t, NULL, &why);
-	if (!e)
-		e = talk_load(t, &why);
+		e = look_and_load(t, w->word[1], &why);
 	if (!e) {
 		json_array_clear(t->messages);
 		return;
@@ -389,9 +394,8 @@ static void load(struct repl *r, const struct words *w)
 		printf("Couldn't find model '%s'\n", w->word[1]);
 	else
 		repl_sorry(r, e, &why);
-	buf_clear(&t->model);
-	(void)!!buf_add(&t->model, buf_str(&before));
-	(void)!!talk_look(t, NULL, NULL);
+	if (!before.err)
+		back_to(t, buf_str(&before));
 }
 
 static enum err no_line(const json_t *line, void *arg)
@@ -420,9 +424,12 @@ static void save(struct repl *r, const struct words *w)
 	if (json_array_size(t->messages))
 		(void)json_object_set(body, "messages", t->messages);
 	AUTO_MEM char *text = json_dumps(body, JSON_COMPACT);
+	struct sigaction before;
+	talk_watch(t, &before);
 	enum err e = text ? client_stream(t->client, "/api/create", str_from(text), no_line, NULL,
 				    &why)
 			  : ERR_NOMEM;
+	talk_unwatch(t, &before);
 	if (e)
 		repl_sorry(r, e, &why);
 	else
@@ -444,6 +451,12 @@ static void bye(struct repl *r, const struct words *w)
 
 /* ---- which ---- */
 
+/* The line and not its words. */
+static bool takes_the_rest(const struct words *w)
+{
+	return w->n > 2 && !strcmp(w->word[0], "/set") && !strcmp(w->word[1], "system");
+}
+
 bool slash(struct repl *r, struct str line)
 {
 	static const struct {
@@ -456,7 +469,10 @@ bool slash(struct repl *r, struct str line)
 	split(line, &w);
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		if (!strcmp(table[i].name, w.word[0])) {
-			table[i].fn(r, &w);
+			if (w.lacks && !takes_the_rest(&w))
+				printf("error: %s\n", w.lacks);
+			else
+				table[i].fn(r, &w);
 			return true;
 		}
 	AUTO_BUF struct buf path = BUF(8192);

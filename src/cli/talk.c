@@ -87,9 +87,15 @@ static void on_interrupt(int signal_number)
 	stop_asked = 1;
 }
 
+static bool only_stop(void *arg)
+{
+	(void)arg;
+	return stop_asked;
+}
+
 static void watch(struct client *c, client_wait fn, void *arg, struct sigaction *before)
 {
-	struct sigaction act = { .sa_handler = on_interrupt };
+	struct sigaction act = { .sa_handler = on_interrupt, .sa_flags = SA_RESTART };
 	stop_asked = 0;
 	sigemptyset(&act.sa_mask);
 	sigaction(SIGINT, &act, before);
@@ -98,8 +104,18 @@ static void watch(struct client *c, client_wait fn, void *arg, struct sigaction 
 
 static void unwatch(struct client *c, const struct sigaction *before)
 {
-	client_on_wait(c, NULL, NULL);
+	client_on_wait(c, before->sa_handler == on_interrupt ? only_stop : NULL, NULL);
 	sigaction(SIGINT, before, NULL);
+}
+
+void talk_watch(struct talk *t, struct sigaction *before)
+{
+	watch(t->client, only_stop, NULL, before);
+}
+
+void talk_unwatch(struct talk *t, const struct sigaction *before)
+{
+	unwatch(t->client, before);
 }
 
 /* ---- what the model is ---- */

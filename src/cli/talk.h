@@ -1,6 +1,8 @@
 /* cli/talk.h - a conversation with a model, as `tresor run` holds it, over POST /api/chat. */
 #pragma once
 
+#include <signal.h>
+
 #include "cli/client.h"
 
 struct talk {
@@ -28,6 +30,10 @@ enum err talk_load(struct talk *t, struct err_info *info);
 enum err talk_ask(struct talk *t, struct str question, json_t *images, struct err_info *info);
 /* Shows a text as an answer is shown. */
 enum err talk_show(const struct talk *t, const char *text);
+/* Until talk_unwatch() Ctrl+C ends requests of the talk's client with ERR_CANCELLED, and not the
+ * program. May be nested; each forgets the Ctrl+C before it. */
+void talk_watch(struct talk *t, struct sigaction *before);
+void talk_unwatch(struct talk *t, const struct sigaction *before);
 /* {"model": NAME} of which the caller owns the object. */
 json_t *talk_body(const struct talk *t);
 /* "true", "false", "high", "medium", "low", "" (true). Errors: ERR_INVALID. */

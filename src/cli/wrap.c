@@ -57,7 +57,7 @@ static enum err add_char(
 		TRY(break_line(w, wide, columns, out));
 	TRY(buf_add(out, c));
 	w->column += wide;
-	if (wide > 1) {
+	if (wide > 1 || !columns) { /* no word is ever taken back */
 		forget_word(w);
 		return OK;
 	}
@@ -81,13 +81,28 @@ enum err wrap_add(struct wrap *w, struct str text, unsigned columns, struct buf 
 	return OK;
 }
 
-void wrap_print(const char *text, FILE *out)
+void wrap_print_str(struct str text, FILE *out)
 {
 	AUTO_WRAP struct wrap w;
 	AUTO_BUF struct buf safe = BUF(SIZE_MAX);
 	wrap_init(&w);
 	if (!isatty(fileno(out)))
-		fputs(text, out);
-	else if (!wrap_add(&w, str_from(text), 0, &safe))
+		(void)!fwrite(text.ptr ? text.ptr : "", 1, text.len, out);
+	else if (!wrap_add(&w, text, 0, &safe))
 		fprintf(out, "%.*s", STR_ARG(buf_str(&safe)));
+}
+
+void wrap_print(const char *text, FILE *out)
+{
+	wrap_print_str(str_from(text), out);
+}
+
+void wrap_printf(FILE *out, const char *fmt, ...)
+{
+	AUTO_BUF struct buf text = BUF(SIZE_MAX);
+	va_list ap;
+	va_start(ap, fmt);
+	if (!buf_addv(&text, fmt, ap))
+		wrap_print_str(buf_str(&text), out);
+	va_end(ap);
 }

@@ -24,3 +24,6 @@ enum { WRAP_MIN = 10 };
 enum err wrap_add(struct wrap *w, struct str text, unsigned columns, struct buf *out);
 /* Prints a text that others wrote: as it is, but on a terminal without control bytes. */
 void wrap_print(const char *text, FILE *out);
+void wrap_print_str(struct str text, FILE *out);
+[[gnu::format(printf, 2, 3)]]
+void wrap_printf(FILE *out, const char *fmt, ...); /* prints nothing without memory */

@@ -28,6 +28,7 @@ enum {
 	GOTMPL_STEPS = 1 << 24,		 /* of one rendering; comparing and sorting cost by size */
 	GOTMPL_MEMORY = 64 * 1024 * 1024, /* bytes of the strings that one rendering makes */
 	GOTMPL_SPANS = 1 << 20,		 /* count */
+	GOTMPL_NAMES = 512,		 /* different names of fields and variables in a text */
 };
 
 struct gotmpl;

@@ -444,7 +444,7 @@ static enum err walk_range(struct gstate *s, const struct gval *dot, const struc
 
 static enum err walk_template(struct gstate *s, const struct gval *dot, const struct gnode *n)
 {
-	const struct gdef *d = s->bare ? NULL : gotmpl_find_def(s->t, n->text);
+	const struct gdef *d = s->bare ? NULL : n->def;
 	struct gval v;
 	if (!d)
 		return gotmpl_wrong(s, "template \"%.*s\" not defined",

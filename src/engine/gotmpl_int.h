@@ -137,6 +137,7 @@ struct gnode {
 	struct str text; /* TEXT; the name in TEMPLATE */
 	struct gpipe *pipe;
 	struct glist *body, *other;
+	const struct gdef *def; /* TEMPLATE: NULL when nothing of this name is defined */
 	struct gnode *next;
 };
 struct gdef { /* a named template */
@@ -154,14 +155,15 @@ struct gotmpl {
 	struct gdef *defs;
 	struct glist *root; /* of the template without a name */
 	struct gname *uses;
+	unsigned n_uses;
 };
 /* A constant's value, a string's without its quotes. Errors: ERR_INVALID, ERR_NOMEM. */
 enum err gotmpl_unquote(struct gotmpl *g, struct tok t, struct str *ret, struct err_info *info);
 enum err gotmpl_rune(struct gotmpl *g, struct tok t, struct garg *a, struct err_info *info);
 enum err gotmpl_number(struct gotmpl *g, struct tok t, struct garg *a, struct err_info *info);
-const struct gdef *gotmpl_find_def(const struct gotmpl *t, struct str name);
 /* What Ollama does with a parsed template: gathers names, appends {{ .Response }} where nothing
- * asks for an answer, marks what is cut. Errors: ERR_INVALID, ERR_NOMEM. */
+ * asks for an answer, marks what is cut. Also finds what {{template}} names. Errors: ERR_INVALID,
+ * ERR_LIMIT, ERR_NOMEM. */
 enum err gotmpl_prepare(struct gotmpl *t, struct err_info *info);
 
 /* "template line 3, column 7: ..."; returns `e`. */

@@ -17,10 +17,13 @@ bool gotmpl_uses(const struct gotmpl *t, const char *name)
 	return used(t, str_from(name));
 }
 
-static enum err use(struct gotmpl *t, struct str name)
+static enum err use(struct gotmpl *t, struct str name, size_t pos, struct err_info *info)
 {
 	if (used(t, name))
 		return OK;
+	if (t->n_uses++ == GOTMPL_NAMES)
+		return gotmpl_fail(t->text, pos, info, ERR_LIMIT, "more than %d different names",
+				   GOTMPL_NAMES);
 	struct gname *n = ARENA_NEW(t->mem, struct gname);
 	if (!n)
 		return ERR_NOMEM;
@@ -29,29 +32,39 @@ static enum err use(struct gotmpl *t, struct str name)
 	return OK;
 }
 
-static enum err use_pipe(struct gotmpl *t, const struct gpipe *p)
+static enum err use_pipe(struct gotmpl *t, const struct gpipe *p, struct err_info *info)
 {
 	for (const struct gcmd *c = p->cmds; c; c = c->next)
 		for (const struct garg *a = c->args; a; a = a->next) {
 			/* Not into (...).A: Ollama does not look there either. */
 			if (a->kind == ARG_PIPE)
-				TRY(use_pipe(t, a->pipe));
+				TRY(use_pipe(t, a->pipe, info));
 			else if (a->kind == ARG_FIELD || a->kind == ARG_VAR)
 				for (unsigned i = 0; i < a->n_names; i++)
-					TRY(use(t, a->names[i]));
+					TRY(use(t, a->names[i], a->pos, info));
 		}
 	return OK;
 }
 
+static const struct gdef *find_def(const struct gotmpl *t, struct str name)
+{
+	for (const struct gdef *d = t->defs; d; d = d->next)
+		if (str_eq(d->name, name))
+			return d;
+	return NULL;
+}
+
 static enum err use_list(struct gotmpl *t, const struct glist *l, struct err_info *info)
 {
-	for (const struct gnode *n = l ? l->first : NULL; n; n = n->next) {
+	for (struct gnode *n = l ? l->first : NULL; n; n = n->next) {
 		if (n->kind == NODE_TEMPLATE && !n->pipe)
 			return gotmpl_fail(t->text, n->pos, info, ERR_INVALID,
 					   "undefined template specified: it needs a value, as "
 					   "{{template \"x\" .}}");
+		if (n->kind == NODE_TEMPLATE)
+			n->def = find_def(t, n->text);
 		if (n->pipe)
-			TRY(use_pipe(t, n->pipe));
+			TRY(use_pipe(t, n->pipe, info));
 		TRY(use_list(t, n->body, info));
 		TRY(use_list(t, n->other, info));
 	}
@@ -61,7 +74,7 @@ static enum err use_list(struct gotmpl *t, const struct glist *l, struct err_inf
 /* ---- the answer ---- */
 
 /* {{ .Response }} at the end. */
-static enum err append_response(struct gotmpl *t)
+static enum err append_response(struct gotmpl *t, struct err_info *info)
 {
 	struct gnode *n = ARENA_NEW(t->mem, struct gnode);
 	struct gpipe *p = ARENA_NEW(t->mem, struct gpipe);
@@ -80,7 +93,7 @@ static enum err append_response(struct gotmpl *t)
 	else
 		t->root->first = n;
 	t->root->last = n;
-	return use(t, *name);
+	return use(t, *name, t->text.len, info);
 }
 
 /* All below: *cut is set from .Response on. They say whether what they look at goes. */
@@ -119,7 +132,7 @@ enum err gotmpl_prepare(struct gotmpl *t, struct err_info *info)
 	for (const struct gdef *d = t->defs; d; d = d->next)
 		TRY(use_list(t, d->root, info));
 	if (!gotmpl_uses(t, "messages") && !gotmpl_uses(t, "response"))
-		TRY(append_response(t));
+		TRY(append_response(t, info));
 	cut_list(t->root, &cut);
 	return OK;
 }

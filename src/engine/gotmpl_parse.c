@@ -375,14 +375,6 @@ static bool is_blank(const struct glist *l)
 	return true;
 }
 
-const struct gdef *gotmpl_find_def(const struct gotmpl *t, struct str name)
-{
-	for (const struct gdef *d = t->defs; d; d = d->next)
-		if (str_eq(d->name, name))
-			return d;
-	return NULL;
-}
-
 static enum err add_def(struct parser *p, size_t pos, struct str name, struct glist *root)
 {
 	for (struct gdef *d = p->t->defs; d; d = d->next) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/time.h"
 #include "tests/test.h"
 
 static const struct gotmpl_date day = { 2026, 3, 1 };
@@ -144,6 +145,52 @@ TEST(nesting_ends_somewhere)
 	CHECK_ERR(nested("{{ if 1 }}", "{{ end }}", 5000), ERR_LIMIT);
 	CHECK_ERR(nested("{{ if 0 }}{{ else if 0 }}", "{{ end }}", 5000), ERR_LIMIT);
 	CHECK_ERR(nested("{{ block \"x\" . }}", "{{ end }}", 5000), ERR_LIMIT);
+}
+
+/* `n` times `each`, of which %u is the number. */
+static void add_many(struct buf *text, const char *each, unsigned n)
+{
+	const char *at = strstr(each, "%u");
+	for (unsigned i = 0; i < n; i++)
+		CHECK_OK(buf_addf(text, "%.*s%u%s", (int)(at - each), each, i, at + 2));
+}
+
+TEST(different_names_are_counted)
+{
+	for (unsigned n = GOTMPL_NAMES - 1; n <= GOTMPL_NAMES; n++) {
+		AUTO(gotmpl) struct gotmpl *t = NULL;
+		AUTO_BUF struct buf text = BUF(LIMIT_TEMPLATE);
+		struct err_info info = { 0 };
+		CHECK_OK(buf_add(&text, STR("{{ .Response }}{{ .response }}\n")));
+		add_many(&text, "{{ .N%u }}", n);
+		add_many(&text, "{{ .n%u }}", n < GOTMPL_NAMES ? n : 0);
+		enum err e = gotmpl_parse(buf_str(&text), &t, &info);
+		CHECK_ERR(e, n < GOTMPL_NAMES ? OK : ERR_LIMIT);
+		CHECK(!e || strstr(info.detail, "line 2, column 5515: more than 512 different"));
+	}
+}
+
+TEST(a_templates_definition_is_found_wherever_it_stands)
+{
+	AUTO_BUF struct buf out = BUF(4096);
+	CHECK_OK(render("{{ define \"a\" }}{{ end }}{{ template \"a\" 1 }}{{ template \"b\" 2 }}"
+			"{{ define \"b\" }}b{{ . }}{{ template \"a\" . }}{{ end }}"
+			"{{ define \"a\" }}a{{ . }}{{ end }}{{ block \"c\" 3 }}c{{ . }}{{ end }}",
+		"{\"Response\":\"\"}", &out, NULL, NULL));
+	CHECK_EQ_STR(buf_str(&out), STR("a1b2a2c3"));
+}
+
+TEST(many_definitions_cost_a_call_nothing)
+{
+	AUTO_BUF struct buf text = BUF(LIMIT_TEMPLATE), out = BUF(4096);
+	const char *z;
+	CHECK_OK(buf_add(&text, STR("{{ define \"first\" }}{{ end }}")));
+	add_many(&text, "{{ define \"%u\" }}{{ end }}", 8000);
+	CHECK_OK(buf_add(&text, STR("{{ range 2000000 }}{{ template \"first\" . }}{{ end }}")));
+	CHECK_OK(buf_cstr(&text, &z));
+	int64_t start = time_mono_ms();
+	CHECK_OK(render(z, "{\"Response\":\"\"}", &out, NULL, NULL));
+	CHECK(time_mono_ms() - start < 20000); /* 16e9 comparisons are minutes */
 }
 
 TEST(what_runs_without_end_is_stopped)

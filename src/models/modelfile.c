@@ -556,6 +556,15 @@ const struct modelfile_cmd *modelfile_find(const struct modelfile *m, enum model
 	return NULL;
 }
 
+bool modelfile_param(struct str name, enum modelfile_type *ret)
+{
+	struct modelfile_cmd c = { .kind = MODELFILE_PARAMETER, .name = name };
+	if (check_name(&c, NULL) || c.deprecated)
+		return false;
+	*ret = c.type;
+	return true;
+}
+
 static json_t *param_value(const struct modelfile_cmd *c)
 {
 	switch (c->type) {

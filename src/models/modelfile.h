@@ -62,6 +62,8 @@ const struct modelfile_cmd *modelfile_get(const struct modelfile *m, size_t i); 
 /* The last of a kind, which is the one that counts for all but FROM, LICENSE, PARAMETER and
  * MESSAGE; or NULL. */
 const struct modelfile_cmd *modelfile_find(const struct modelfile *m, enum modelfile_kind kind);
+/* What kind of value a parameter takes; false: there is no such, or it is deprecated. */
+bool modelfile_param(struct str name, enum modelfile_type *ret);
 /* The parameters as Ollama stores them: {"temperature": 0.7, "stop": ["a", "b"]}; the last of a
  * name counts, "stop" gathers, deprecated ones are left out. Caller owns. Errors: ERR_NOMEM. */
 enum err modelfile_params(const struct modelfile *m, json_t **ret);

@@ -230,6 +230,21 @@ TEST(any_text_that_can_be_written_reads_back)
 	CHECK_ERR(modelfile_add(m, MODELFILE_PARAMETER, STR("x"), STR("1"), NULL), ERR_INVALID);
 }
 
+TEST(a_parameters_kind_is_told)
+{
+	static const struct {
+		const char *name;
+		enum modelfile_type type;
+	} rows[] = { { "seed", MODELFILE_INT }, { "top_p", MODELFILE_FLOAT },
+		{ "use_mmap", MODELFILE_BOOL }, { "stop", MODELFILE_STRING } };
+	enum modelfile_type type;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		CHECK(modelfile_param(str_from(rows[i].name), &type));
+		CHECK_EQ_INT(type, rows[i].type);
+	}
+	CHECK(!modelfile_param(STR("cheese"), &type) && !modelfile_param(STR("mirostat"), &type));
+}
+
 TEST(show_says_how_to_build_upon_it)
 {
 	AUTO(modelfile) struct modelfile *m = NULL;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -46,6 +47,7 @@ enum err tty_ask_secret(const char *prompt, struct buf *out)
 struct tty {
 	int fd;
 	struct termios before;
+	const char *last_words; /* borrowed; NULL: none */
 };
 
 enum err tty_new(int fd, struct tty **ret)
@@ -70,6 +72,57 @@ struct tty *tty_free(struct tty *t)
 	return NULL;
 }
 
+void tty_last_words(struct tty *t, const char *text)
+{
+	t->last_words = text;
+}
+
+/* ---- signals that end the program ---- */
+
+static const int deadly[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+enum { N_DEADLY = sizeof deadly / sizeof *deadly };
+static const struct tty *volatile guarded; /* NULL: no handler is set */
+static struct sigaction before_guard[N_DEADLY];
+
+/* Only what signal-safety(7) names. In the background the terminal is another's. */
+static void on_deadly(int signal_number)
+{
+	const struct tty *t = guarded;
+	pid_t front = t ? tcgetpgrp(t->fd) : 0;
+	struct pollfd out = { .fd = 1, .events = POLLOUT };
+	if (t && (front < 0 || front == getpgrp())) {
+		(void)tcsetattr(t->fd, TCSANOW, &t->before);
+		if (t->last_words && poll(&out, 1, 0) == 1)
+			(void)!write(1, t->last_words, strlen(t->last_words));
+	}
+	for (size_t i = 0; i < N_DEADLY; i++)
+		if (deadly[i] == signal_number)
+			(void)sigaction(signal_number, &before_guard[i], NULL);
+	(void)raise(signal_number);
+}
+
+static void guard(const struct tty *t)
+{
+	struct sigaction act = { .sa_handler = on_deadly, .sa_flags = SA_NODEFER };
+	if (guarded)
+		return;
+	guarded = t;
+	sigemptyset(&act.sa_mask);
+	for (size_t i = 0; i < N_DEADLY; i++)
+		if (!sigaction(deadly[i], NULL, &before_guard[i]) &&
+			before_guard[i].sa_handler != SIG_IGN)
+			(void)sigaction(deadly[i], &act, NULL);
+}
+
+static void unguard(const struct tty *t)
+{
+	if (guarded != t)
+		return;
+	for (size_t i = 0; i < N_DEADLY; i++)
+		(void)sigaction(deadly[i], &before_guard[i], NULL);
+	guarded = NULL;
+}
+
 enum err tty_set(struct tty *t, enum tty_mode m)
 {
 	struct termios now = t->before;
@@ -83,7 +136,12 @@ enum err tty_set(struct tty *t, enum tty_mode m)
 		now.c_lflag &= ~(tcflag_t)(ISIG | IEXTEN);
 		now.c_iflag &= ~(tcflag_t)IXON;
 	}
-	return tcsetattr(t->fd, TCSADRAIN, &now) ? err_from_errno(errno) : OK;
+	if (m != TTY_PLAIN)
+		guard(t);
+	enum err e = tcsetattr(t->fd, TCSADRAIN, &now) ? err_from_errno(errno) : OK;
+	if (m == TTY_PLAIN)
+		unguard(t);
+	return e;
 }
 
 bool tty_size(int fd, unsigned *ret_columns, unsigned *ret_rows)

@@ -20,7 +20,12 @@ struct tty;
 enum err tty_new(int fd, struct tty **ret);
 struct tty *tty_free(struct tty *t); /* puts the terminal back */
 DEFINE_AUTO(tty)
-enum err tty_set(struct tty *t, enum tty_mode m); /* errors: from errno */
+/* While the mode is another than TTY_PLAIN, SIGINT, SIGTERM, SIGHUP and SIGQUIT put the terminal
+ * back before they do what they did; those that are ignored stay so. One tty of a process at a
+ * time. Errors: from errno. */
+enum err tty_set(struct tty *t, enum tty_mode m);
+/* What such a signal also writes to standard output; borrowed until tty_free(). */
+void tty_last_words(struct tty *t, const char *text);
 /* Cells of the window; false, and 0 for both, when fd is no terminal or does not say. */
 bool tty_size(int fd, unsigned *ret_columns, unsigned *ret_rows);
 /* A terminal that knows the sequences of ECMA-48: $TERM is not "dumb". */

@@ -27,6 +27,8 @@ class Fake:
         self.asked = []                      # (method, path, body)
         self.headers = None
         self.embedding = [0.25, -0.5]
+        self.hold = {}                       # path: an event; the next request there gets no answer, and ends with it
+        self.more = {}                       # path: the reply, of what Ollama does not have
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -40,7 +42,7 @@ class Fake:
 
             def reply(self, body, status=200):
                 self.begin(status)
-                self.wfile.write(json.dumps(body).encode())
+                self.wfile.write(json.dumps(body, ensure_ascii=False).encode())
 
             def handle_one(self):
                 length = int(self.headers.get("Content-Length") or 0)
@@ -72,7 +74,11 @@ class Fake:
 
     def answer(self, h, body):
         model = body.get("model") if isinstance(body, dict) else None
-        if h.path == "/api/tags":
+        if h.path in self.hold:
+            self.hold.pop(h.path).wait(60)
+        elif h.path in self.more:
+            h.reply(self.more[h.path])
+        elif h.path == "/api/tags":
             h.reply({"models": self.tags})
         elif h.path == "/api/ps":
             h.reply({"models": self.loaded})

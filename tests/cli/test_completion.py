@@ -47,6 +47,14 @@ def test_bash(desk):
     assert "bin" in bash(desk, "tresor create x -f ")
 
 
+@pytest.mark.parametrize("name", ["$(touch made)", "`touch made`", "a;touch made", "a b", "a'b", "a\"b", "a\\b", "a*", "~a",
+                                  "a\nb", "\xe4", ""])
+def test_a_name_that_a_shell_reads_as_more_than_a_word_is_not_offered(desk, name):
+    desk.fake.tags = [{"name": name}, {"name": "hf.co/U-1/r_2:Q4@x+y"}]
+    assert "".join(bash(desk, "tresor run ")) == "hf.co/U-1/r_2:Q4@x+y"
+    assert not os.path.exists(os.path.join(desk.home, "made"))
+
+
 def test_no_server_is_started_for_a_tab(desk):
     desk.env["TRESOR_HOST"] = ""
     assert bash(desk, "tresor run ") == []

@@ -4,6 +4,7 @@ import hashlib
 import os
 
 import pytest
+from fake import Fake
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -163,6 +164,17 @@ def test_the_key_goes_along(desk, name):
     assert desk.fake.headers["Authorization"] == "Bearer tsr_abc"
     desk.run("list")
     assert desk.fake.headers["Authorization"] is None
+
+
+def test_no_proxy_gets_what_is_for_this_machine(desk):
+    with Fake() as proxy:
+        at = f"http://127.0.0.1:{proxy.port}"
+        env = {"http_proxy": at, "all_proxy": at, "ALL_PROXY": at, "no_proxy": "", "NO_PROXY": "",
+               "TRESOR_API_KEY": "tsr_abc"}
+        for host in ("127.0.0.1", "localhost", "0.0.0.0"):
+            assert desk.run("list", env={**env, "TRESOR_HOST": f"{host}:{desk.fake.port}"})[0] == 0
+            assert desk.fake.headers["Authorization"] == "Bearer tsr_abc"
+        assert not proxy.asked
 
 
 def test_a_host_that_is_none_or_not_there(desk):

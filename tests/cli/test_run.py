@@ -2,14 +2,22 @@
 import base64
 import json
 import os
+import subprocess
 
 import pytest
+from conftest import BINARY
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
 
 
 def chat(desk):
     return desk.fake.bodies("/api/chat")[-1]
+
+
+def test_a_closed_stdin_is_empty_and_no_other_file(desk):
+    r = subprocess.run(["sh", "-c", 'exec "$0" run small q <&-', BINARY], env=desk.env, cwd=desk.home,
+                       capture_output=True, timeout=60, check=False)
+    assert (r.returncode, r.stdout.decode()) == (0, "Hello there.\n\n"), r.stderr
 
 
 def test_an_answer_in_a_pipe_has_no_escape_codes(desk):
@@ -28,6 +36,13 @@ def test_what_is_piped_in_stands_before_the_words(desk):
     assert chat(desk)["messages"][0]["content"] == "a long\ntext\n sum it up"
     desk.run("run", "small", stdin="only this")
     assert chat(desk)["messages"][0]["content"] == "only this"
+
+
+def test_a_standard_input_that_cannot_be_read_is_said(desk):
+    r = subprocess.run(["sh", "-c", '"$0" run small q </', BINARY], env=desk.env, capture_output=True, text=True, timeout=60,
+                       check=False)
+    assert r.returncode == 1 and not r.stdout and r.stderr == "tresor: run: cannot read standard input\n"
+    assert not desk.fake.asked
 
 
 @pytest.mark.parametrize("args", [[], [""]])

@@ -1,7 +1,10 @@
 """`tresor run` on a terminal: the line editor, slash commands, Ctrl+C, the history, word wrap."""
 import os
+import signal
 import stat
 import sys
+import termios
+import threading
 import time
 
 import pytest
@@ -127,7 +130,6 @@ def test_leaving(desk, leave):
 
 
 def test_the_terminal_is_as_before(desk):
-    import termios
     with desk.terminal("run", "small") as t:
         before = termios.tcgetattr(t.master)
         t.wait_for(READY)
@@ -135,6 +137,55 @@ def test_the_terminal_is_as_before(desk):
         t.send("\x04")
         assert t.wait() == 0
         assert termios.tcgetattr(t.master)[:4] == before[:4]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_that_ends_the_talk_puts_the_terminal_back(desk, number):
+    with desk.terminal("run", "small") as t:
+        before = termios.tcgetattr(t.master)
+        t.wait_for(READY)
+        os.kill(t.process.pid, number)
+        assert t.wait() == -number
+        assert termios.tcgetattr(t.master)[:4] == before[:4]
+        assert t.text.endswith("\x1b[?2004l")
+
+
+@pytest.mark.parametrize("line, path", [("/show info", "/api/show"), ("/load other", "/api/show"),
+                                        ("/load other", "/api/generate"), ("/save mine", "/api/create")])
+def test_ctrl_c_ends_a_command_and_not_the_program(desk, line, path):
+    desk.fake.models["other"] = desk.fake.models["small"]
+    with desk.terminal("run", "small") as t:
+        t.wait_for(READY)
+        free = desk.fake.hold[path] = threading.Event()
+        t.send(line + "\r")
+        end = time.monotonic() + 20
+        while desk.fake.hold and time.monotonic() < end:
+            time.sleep(0.02)
+        t.send("\x03")
+        t.wait_for("stopped", 5)
+        free.set()
+        assert ask(t, "hi") == "Hello there.\n\n"
+        bye(t)
+    assert desk.fake.bodies("/api/chat")[-1]["model"] == "small"
+
+
+def test_ctrl_c_while_the_terminal_takes_nothing_keeps_the_answer(desk):
+    desk.fake.say, desk.fake.slow = ["word " * 4000] * 40, 0.01
+    with desk.terminal("run", "small") as t:
+        t.wait_for(READY)
+        t.send("talk on\r")
+        time.sleep(1.5)  # nobody reads: the command waits in a write
+        for _ in range(3):  # the first may end a write that took some
+            os.kill(t.process.pid, signal.SIGINT)
+            time.sleep(0.1)
+        t.wait_for(READY, 10)
+        desk.fake.say, desk.fake.slow = ["Short."], 0
+        t.seen -= len(READY)
+        assert ask(t, "now") == "Short.\n\n"
+        bye(t)
+    assert "tresor: run" not in t.text
+    said = desk.fake.bodies("/api/chat")[-1]["messages"]
+    assert [m["role"] for m in said] == ["user", "assistant", "user"] and said[1]["content"].startswith("word word")
 
 
 def test_an_answer_wraps_between_words(desk):
@@ -238,6 +289,60 @@ def test_ctrl_g_opens_the_editor(desk, name):
     assert desk.fake.bodies("/api/chat")[0]["messages"][0]["content"] == "begun and\nmore!"
 
 
+def editor(desk, script):
+    path = os.path.join(desk.home, "my-editor")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\n" + script)
+    os.chmod(path, 0o700)
+    return {"TRESOR_EDITOR": path, "TMPDIR": desk.home}
+
+
+@pytest.mark.parametrize("trap, says, sent", [("trap '' INT QUIT", "begunmore", "begunmore!"),
+                                              ("trap - INT QUIT", "the editor ended with an error", "begun!")])
+def test_signals_in_the_editor_are_the_editors(desk, trap, says, sent):
+    with desk.terminal("run", "small", env=editor(desk, f'{trap}\nkill -INT 0\nkill -QUIT 0\nprintf more >>"$1"\n')) as t:
+        t.wait_for(READY)
+        t.send("begun\x07")
+        t.wait_for(says)
+        t.send("!\r")
+        t.wait_for("Hello there.")
+        bye(t)
+    assert desk.fake.bodies("/api/chat")[0]["messages"][0]["content"] == sent
+
+
+@pytest.mark.parametrize("script, why", [("printf 'a\\377b' >\"$1\"", "not UTF-8"),
+                                         ("head -c 1048577 /dev/zero | tr '\\0' x >\"$1\"", "more than 1 MiB")])
+def test_what_the_editor_left_is_kept_when_it_cannot_be_taken(desk, script, why):
+    with desk.terminal("run", "small", env=editor(desk, script), columns=200) as t:
+        t.wait_for(READY)
+        t.send("begun\x07")
+        t.wait_for(why)
+        t.wait_for("it is kept in ")
+        path = t.wait_for(")")[:-1]
+        ask(t, "!")
+        bye(t)
+    assert open(path, "rb").read() in (b"a\xffb", b"x" * 1048577)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert desk.fake.bodies("/api/chat")[0]["messages"][0]["content"] == "begun!"
+
+
+def test_control_bytes_of_the_editor_and_the_history_are_not_drawn(desk):
+    os.makedirs(os.path.dirname(desk.history))
+    with open(desk.history, "wb") as f:
+        f.write(b"old\x1b[2J\xc2\x9b1A\x07\n")
+    with desk.terminal("run", "small", env=editor(desk, "printf 'new\\033]0;x\\007\\r\\nline' >\"$1\"")) as t:
+        t.wait_for(READY)
+        t.send("\x1b[A")
+        t.wait_for("old[2J1A")
+        t.send("\x15\x07")
+        t.wait_for("new]0;x")
+        t.send("\r")
+        t.wait_for("Hello there.")
+        bye(t)
+    assert not set(t.text) & set("\x07\x9b") and "\x1b[2J" not in t.text and "\x1b]" not in t.text
+    assert desk.fake.bodies("/api/chat")[0]["messages"][0]["content"] == "new]0;x\nline"
+
+
 def test_an_editor_that_is_not_there_loses_nothing(desk):
     with desk.terminal("run", "small", env={"TRESOR_EDITOR": "/no/such/editor"}) as t:
         t.wait_for(READY)
@@ -258,6 +363,10 @@ def test_set_changes_what_is_asked(desk):
         assert "unknown parameter 'cheese'" in ask(t, "/set parameter cheese 1")
         assert "invalid int value [much]" in ask(t, "/set parameter top_k much")
         assert "Available Parameters" in ask(t, "/set parameter seed")
+        assert "invalid float value [0x1p-1]" in ask(t, "/set parameter top_p 0x1p-1")
+        assert "unknown parameter 'mirostat'" in ask(t, "/set parameter mirostat 1")
+        assert ask(t, "/set parameter use_mmap 1") == "Set parameter 'use_mmap' to '1'\n"
+        assert "invalid bool value [yes]" in ask(t, "/set parameter use_mmap yes")
         assert ask(t, "/set system be brief  now") == "Set system message.\n"
         assert ask(t, "/set format json") == "Set format to 'json' mode.\n"
         assert "Invalid or missing format" in ask(t, "/set format xml")
@@ -266,7 +375,7 @@ def test_set_changes_what_is_asked(desk):
         assert ask(t, "/set verbose") == "Set 'verbose' mode.\n"
         assert "eval rate:            25.00 tokens/s" in ask(t, "hi")
         body = desk.fake.bodies("/api/chat")[-1]
-        assert body["options"] == {"temperature": 0.25, "seed": 7, "stop": ["a", "b"]}
+        assert body["options"] == {"temperature": 0.25, "seed": 7, "stop": ["a", "b"], "use_mmap": True}
         assert body["format"] == "json" and body["think"] == "high"
         assert body["messages"][0] == {"role": "system", "content": "be brief  now"}
         for line, reply in (("/set noformat", "Disabled format.\n"), ("/set nothink", "Set 'nothink' mode.\n"),
@@ -279,6 +388,20 @@ def test_set_changes_what_is_asked(desk):
         assert "cannot be set here" in ask(t, "/set template x")
         assert ask(t, "/set cheese") == "Unknown command '/set cheese'. Type /? for help\n"
         bye(t)
+
+
+def test_a_long_word_is_refused_and_not_cut(desk):
+    with desk.terminal("run", "small", columns=2000) as t:
+        assert ask(t, "/save " + "m" * 511) == f"Created new model '{'m' * 511}'\n"
+        assert ask(t, "/save " + "m" * 512) == "error: a word is longer than 511 bytes\n"
+        assert ask(t, "/set parameter stop" + " s" * 62) == "error: more than 64 words\n"
+        assert ask(t, "/set parameter stop " + "s" * 512) == "error: a word is longer than 511 bytes\n"
+        assert ask(t, "/set system " + "w" * 600) == "Set system message.\n"  # a text and no word
+        ask(t, "hi")
+        bye(t)
+    assert len(desk.fake.bodies("/api/create")) == 1
+    body = desk.fake.bodies("/api/chat")[0]
+    assert body["messages"][0]["content"] == "w" * 600 and "options" not in body
 
 
 def test_a_system_message_of_many_lines(desk):
@@ -397,6 +520,25 @@ def test_a_pull_shows_a_bar_on_a_terminal(desk):
     assert lines[1].startswith("pulling 0123456789ab") and "100% \u2595\u2588" in lines[1]
     assert "\u258f  92 MB/ 92 MB" in lines[1]
     assert " 50% \u2595" in t.text
+
+
+def test_what_a_server_says_cannot_steer_the_terminal(desk):
+    evil = "\x1b]0;owned\x07\x9b1A\x7f"
+    machine = {"cpu": evil, "gpu": evil, "cores": 4, "memory": 1000}
+    desk.fake.pull = [{"status": "pulling " + evil}]
+    desk.fake.models["vec"] = {"capabilities": ["embedding"]}
+    desk.fake.embedding = [evil]
+    desk.fake.tags = [{"name": evil}]
+    desk.fake.more = {
+        "/team/v1/advise": {"machine": machine, "advice": [{"source": evil, "licence": evil, "fits": True}]},
+        "/team/v1/fleet": {"models": [{"name": evil, "state": evil, "settings": evil, "tuned": evil}],
+                           "quarantine": [{"request": evil, "model": evil}]}}
+    for args in (["pull", "new"], ["run", "vec", "q"], ["list", "--json"], ["advise"], ["advise", "--best"],
+                 ["ps", "--verbose"]):
+        with desk.terminal(*args, term="dumb") as t:  # which gets no sequence of our own
+            assert t.wait() == 0, t.text
+        assert "owned" in t.text and not set(t.text) & set("\x1b\x07\x9b\x7f"), (args, t.text)
+    assert "pulling ?]0;owned??1A?" in desk.run("pull", "new")[2]
 
 
 def test_a_pull_is_plain_lines_elsewhere(desk):
