@@ -97,6 +97,8 @@ static size_t prompt_share(struct sched *s, bool answering, bool soon, size_t to
 		room = most < together ? most : together;
 		s->long_due = s->steps + LONG_EVERY;
 	}
+	if (!answering && together <= CHUNK_FIRST) /* a rest of a few tokens costs a step */
+		room = room > together ? room : together;
 	room >>= s->squeeze;
 	return room ? room : 1;
 }

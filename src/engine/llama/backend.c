@@ -528,12 +528,6 @@ static struct state_form form_of(const struct llama_backend *b, enum engine_pool
 	return (struct state_form){ b->params[p].kv_unified ? 1 : b->caps.pool[p].n_seq, !flash };
 }
 
-static bool is_kept_form(const struct llama_backend *b, enum engine_pool p)
-{
-	struct state_form k = kept_form(b), f = form_of(b, p);
-	return k.streams == f.streams && k.transposed == f.transposed;
-}
-
 static bool grow(struct shim_bytes *b, size_t more)
 {
 	size_t cap = b->cap ? b->cap : STATE_FIRST;
@@ -547,27 +541,34 @@ static bool grow(struct shim_bytes *b, size_t more)
 	return true;
 }
 
+/* A state that is kept for long: without the room to grow. */
+static uint8_t *fitted(uint8_t *bytes, size_t n)
+{
+	uint8_t *fit = mem_realloc(bytes, n);
+	return fit ? fit : bytes;
+}
+
 static enum err op_state_get(
 	void *backend, enum engine_pool p, int32_t seq, void **ret, size_t *ret_size)
 {
 	struct llama_backend *b = llama_self(backend);
 	struct shim_bytes got = { .grow = grow };
+	struct state_form kept = kept_form(b), form = form_of(b, p);
 	enum shim_result r = shim_state_get(b->ctx[p], seq, &got);
-	AUTO_MEM uint8_t *bytes = got.ptr;
+	AUTO_MEM uint8_t *bytes = got.ptr, *other = NULL;
 	if (r != SHIM_OK)
 		return r == SHIM_NOMEM ? ERR_NOMEM : ERR_UNSUPPORTED;
-	if (is_kept_form(b, p)) {
-		/* kept for long: without the room to grow */
-		uint8_t *fit = mem_realloc(bytes, got.n);
-		*ret = fit ? fit : bytes;
-		*ret_size = got.n;
-		bytes = NULL;
+	if (form.transposed != kept.transposed) {
+		if (!state_convert(bytes, got.n, b->sections, form, kept, &other, ret_size))
+			return ERR_UNSUPPORTED;
+		*ret = TAKE(other);
 		return OK;
 	}
-	uint8_t *kept;
-	if (!state_convert(bytes, got.n, b->sections, form_of(b, p), kept_form(b), &kept, ret_size))
+	if (form.streams != kept.streams && !state_narrow(bytes, &got.n, b->sections, form))
 		return ERR_UNSUPPORTED;
-	*ret = kept;
+	*ret = fitted(bytes, got.n);
+	*ret_size = got.n;
+	bytes = NULL;
 	return OK;
 }
 
@@ -575,14 +576,18 @@ static bool op_state_set(
 	void *backend, enum engine_pool p, int32_t seq, const void *from, size_t size)
 {
 	struct llama_backend *b = llama_self(backend);
+	struct state_form kept = kept_form(b), form = form_of(b, p);
 	AUTO_MEM uint8_t *other = NULL;
-	if (!is_kept_form(b, p)) {
-		if (!state_convert(
-			    from, size, b->sections, kept_form(b), form_of(b, p), &other, &size))
+	struct state_pieces s = { .n = 1, .v = { { from, size } } };
+	if (form.transposed != kept.transposed) {
+		if (!state_convert(from, size, b->sections, kept, form, &other, &s.v[0].len))
 			return false;
-		from = other;
+		s.v[0].ptr = other;
+	} else if (form.streams != kept.streams &&
+		   !state_widen(from, size, b->sections, form.transposed, form.streams, &s)) {
+		return false;
 	}
-	if (llama_state_seq_set_data(b->ctx[p], from, size, seq) == size)
+	if (shim_state_set(b->ctx[p], seq, s.v, s.n) == SHIM_OK)
 		return true;
 	(void)llama_memory_seq_rm(memory(b, p), seq, -1, -1);
 	return false;

@@ -55,6 +55,11 @@ struct shim_bytes {
 /* Appends what llama_state_seq_get_data() would write of a sequence, and faster. SHIM_INVALID: it
  * has no cells. On an error `to` holds a part. */
 enum shim_result shim_state_get(struct llama_context *c, int32_t seq, struct shim_bytes *to);
+/* What llama_state_seq_set_data() does, from pieces that lie one behind the other. Anything but
+ * SHIM_OK: the sequence may hold a part. */
+struct state_piece;
+enum shim_result shim_state_set(
+	struct llama_context *c, int32_t seq, const struct state_piece *v, size_t n);
 /* A pool of the CPU backend, however that was loaded; NULL if it has none. */
 ggml_threadpool_t shim_threadpool_new(int n_threads, uint32_t poll);
 struct shim_text {

@@ -1,9 +1,14 @@
-/* States of one sequence, written without the library's list of writes.
+/* States of one sequence, written and read without the library's list of pieces.
  *
  * Where attention is off flash, values lie transposed, and tokens that were answered beside others
  * lie apart: a state of 170 cells of a small model is a million writes of two bytes. libllama's own
- * writer notes each of them in 40 bytes before it copies any. This one copies at once. */
+ * writer and reader note each of them in 40 bytes before they copy any. These copy at once, and
+ * read from several places, so that what only changes its head need not be copied before. */
 #include "engine/llama/shim.h"
+
+extern "C" {
+#include "engine/llama/state.h"
+}
 
 #include <cstring>
 #include <ggml-backend.h>
@@ -58,6 +63,57 @@ class writer final : public llama_io_write_i
 	}
 };
 
+class reader final : public llama_io_read_i
+{
+	const state_piece *v;
+	size_t left, at = 0, total = 0; /* pieces; bytes of the first; bytes read */
+
+	public:
+	reader(const state_piece *pieces, size_t n) : v(pieces), left(n)
+	{
+	}
+	bool ended()
+	{
+		for (; left && at == v->len; at = 0, left--)
+			v++;
+		return !left;
+	}
+	/* The next bytes that lie together, at most n. */
+	const uint8_t *next(size_t n, size_t *ret)
+	{
+		if (ended())
+			throw std::runtime_error("the state ends early");
+		const uint8_t *p = static_cast<const uint8_t *>(v->ptr) + at;
+		*ret = n < v->len - at ? n : v->len - at;
+		at += *ret;
+		total += *ret;
+		return p;
+	}
+	void read(void *dst, size_t n) override
+	{
+		for (size_t got; n; n -= got) {
+			const uint8_t *p = next(n, &got);
+			memcpy(dst, p, got);
+			dst = static_cast<uint8_t *>(dst) + got;
+		}
+	}
+	void read_tensor(ggml_tensor *t, size_t to, size_t n) override
+	{
+		if (t->buffer && ggml_backend_buffer_is_host(t->buffer)) {
+			read(static_cast<uint8_t *>(t->data) + to, n);
+			return;
+		}
+		for (size_t got; n; n -= got, to += got) {
+			const uint8_t *p = next(n, &got);
+			ggml_backend_tensor_set(t, p, to, got);
+		}
+	}
+	size_t n_bytes() override
+	{
+		return total;
+	}
+};
+
 } // namespace
 
 shim_result shim_state_get(llama_context *c, int32_t seq, shim_bytes *to)
@@ -76,5 +132,28 @@ shim_result shim_state_get(llama_context *c, int32_t seq, shim_bytes *to)
 		return SHIM_NOMEM;
 	} catch (...) {
 		return SHIM_FAILED;
+	}
+}
+
+shim_result shim_state_set(llama_context *c, int32_t seq, const state_piece *v, size_t n)
+{
+	try {
+		llama_synchronize(c);
+		llama_memory_t memory = llama_get_memory(c);
+		if (!memory)
+			return SHIM_INVALID;
+		reader r(v, n);
+		uint32_t magic;
+		int32_t was;
+		r.read(&magic, sizeof magic);
+		if (magic != STATE_MAGIC)
+			return SHIM_INVALID;
+		r.read(&was, sizeof was);
+		memory->state_read(r, seq, 0);
+		return r.ended() ? SHIM_OK : SHIM_INVALID;
+	} catch (const std::bad_alloc &) {
+		return SHIM_NOMEM;
+	} catch (...) {
+		return SHIM_INVALID;
 	}
 }

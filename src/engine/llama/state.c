@@ -46,7 +46,8 @@ static uint64_t take_u64(struct reader *r)
 	return v;
 }
 
-/* Bytes in, bytes out; `out` may be NULL: then only the length is counted. */
+/* Bytes in, bytes out; `out` may be NULL: then only the length is counted. It may be where they are
+ * read, too, when no more is written than was read before. */
 struct writer {
 	uint8_t *out;
 	size_t n;
@@ -55,7 +56,7 @@ struct writer {
 static void put(struct writer *w, const void *p, uint64_t n)
 {
 	if (w->out && p)
-		memcpy(w->out + w->n, p, n);
+		memmove(w->out + w->n, p, n);
 	w->n += n;
 }
 
@@ -183,4 +184,40 @@ bool state_convert(const uint8_t *in, size_t len, unsigned sections, struct stat
 	*ret = w.out;
 	*ret_len = w.n;
 	return true;
+}
+
+bool state_narrow(uint8_t *bytes, size_t *len, unsigned sections, struct state_form from)
+{
+	struct writer count = { 0 }, w = { .out = bytes };
+	struct state_form to = { 1, from.transposed };
+	if (!run(bytes, *len, sections, from, to, &count))
+		return false;
+	(void)run(bytes, *len, sections, from, to, &w);
+	*len = w.n;
+	return true;
+}
+
+static const uint32_t NO_CELLS[255]; /* of the streams behind the first */
+
+bool state_widen(const uint8_t *in, size_t len, unsigned sections, bool transposed,
+	uint32_t streams, struct state_pieces *ret)
+{
+	struct reader r = { in, len, false };
+	struct state_form one = { 1, transposed };
+	*ret = (struct state_pieces){ .streams = streams };
+	if (sections > STATE_SECTIONS || !streams ||
+		streams > 1 + sizeof NO_CELLS / sizeof *NO_CELLS)
+		return false;
+	ret->v[ret->n++] = (struct state_piece){ take(&r, HEAD), HEAD };
+	for (unsigned i = 0; i < sections && !r.bad; i++) {
+		const uint8_t *from = r.at + COUNT;
+		struct writer nowhere = { 0 };
+		section(&r, &nowhere, one, one);
+		if (r.bad)
+			return false;
+		ret->v[ret->n++] = (struct state_piece){ &ret->streams, sizeof ret->streams };
+		ret->v[ret->n++] = (struct state_piece){ from, (size_t)(r.at - from) };
+		ret->v[ret->n++] = (struct state_piece){ NO_CELLS, (streams - 1) * COUNT };
+	}
+	return !r.bad && !r.left;
 }
