@@ -5,6 +5,9 @@
 #include "engine/disk_int.h"
 #include "engine/disk_meta.h"
 #include "os/fd.h"
+#include "os/threads.h"
+
+enum { GIVE_WAY = 10 }; /* a tenth of a core while all of them compute */
 
 void job_free(struct job *j)
 {
@@ -96,6 +99,7 @@ static void work(struct disk *d, struct job *j)
 void *disk_thread(void *disk)
 {
 	struct disk *d = disk;
+	thread_give_way(GIVE_WAY);
 	(void)pthread_mutex_lock(&d->lock);
 	for (;;) {
 		while (!d->first && !d->stop)

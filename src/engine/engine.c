@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "engine/beside.h"
 #include "engine/embed_role.h"
 #include "engine/llama/backend.h"
 #include "engine/llama/tune.h"
@@ -47,6 +48,7 @@ struct engine {
 	struct ipc *keeper, *server; /* server NULL: not attached */
 	struct sched *sched;         /* NULL: a model for vectors alone */
 	struct tier *tier;           /* the prefix cache's disk; NULL: none */
+	struct beside *beside; /* NULL: a model for vectors alone */
 	struct embed_role *embeds;
 	int64_t stats_ms;
 	bool was_busy, server_lost;
@@ -80,9 +82,16 @@ static void load_expired(enum watch kind)
 			"not a usable model: its chat template does not come to an end");
 }
 
+static _Thread_local enum watch foreign = WATCH_FOREIGN; /* of this thread */
+
+static void begin_beside(void)
+{
+	foreign = WATCH_FOREIGN_BESIDE;
+}
+
 static void guard_foreign(unsigned seconds)
 {
-	watchdog_arm(WATCH_FOREIGN, seconds);
+	watchdog_arm(foreign, seconds);
 }
 
 /* ---- what the scheduler reports goes to the server ---- */
@@ -158,7 +167,7 @@ static void send_stats(struct engine *e)
 	if (e->sched)
 		sched_stats(e->sched, &s);
 	s.disk_bytes = e->tier ? tier_bytes(e->tier) : 0;
-	s.waiting += embed_role_waiting(e->embeds);
+	s.waiting += embed_role_waiting(e->embeds) + (e->beside ? beside_n(e->beside) : 0);
 	s.tokens_in += embed_role_tokens(e->embeds); /* who shows no progress is ended */
 	ipc_out_init(&m, ENGINE_STATS, 0);
 	engine_stats_put(&m, &s);
@@ -171,6 +180,8 @@ static void send_stats(struct engine *e)
 
 static void drop_server(struct engine *e)
 {
+	if (e->beside)
+		beside_cancel_all(e->beside);
 	if (e->sched)
 		sched_cancel_all(e->sched);
 	embed_role_cancel_all(e->embeds);
@@ -180,16 +191,51 @@ static void drop_server(struct engine *e)
 		cores_work(e->cores, false);
 }
 
-/* How many tokens, which, or what they stand for. */
+/* How many tokens, which, or what they stand for. Called beside the loop, too. */
+static enum err answer_words(void *arg, struct ipc_in *m, struct ipc_out *out)
+{
+	struct engine *e = arg;
+	return m->type == ENGINE_COUNT ? words_count(e->sched, m, out)
+				       : words_tokens(e->backend, m, out);
+}
+
 static enum err words(struct engine *e, struct ipc_in *m)
 {
 	struct ipc_out out = { 0 };
-	enum err err = m->type == ENGINE_COUNT ? words_count(e->sched, m, &out)
-					       : words_tokens(e->backend, m, &out);
+	enum err err = answer_words(e, m, &out);
 	if (err)
 		return err;
 	send_out(e, &out);
 	return OK;
+}
+
+static void fail(struct engine *e, uint64_t id, enum err err, struct request_error *why)
+{
+	const char *text = why && why->info.detail[0] ? why->info.detail : err_text(err);
+	on_failed(e, id,
+		&(struct gen_failed){ .code = err,
+			.detail = str_from(text),
+			.prompt_tokens = why ? why->prompt_tokens : 0,
+			.context_tokens = why ? why->context_tokens : 0 });
+}
+
+/* What was long is in tokens now. */
+static void take_beside(struct engine *e)
+{
+	struct beside_done d;
+	while (beside_take(e->beside, &d)) {
+		if (d.request)
+			sched_take(e->sched, d.request, d.deadline_ms,
+				time_mono_ms() - d.arrived_ms);
+		else if (d.err == ERR_PROTOCOL)
+			e->server_lost = true;
+		else if (d.err == ERR_CANCELLED)
+			on_done(e, d.id, &(struct gen_done){ .reason = GEN_CANCELLED });
+		else if (d.err)
+			fail(e, d.id, d.err, &d.why);
+		else
+			send_out(e, &d.out);
+	}
 }
 
 static enum err purge(struct engine *e, struct ipc_in *m)
@@ -208,7 +254,7 @@ static void cancel(struct engine *e, uint64_t id)
 {
 	if (embed_role_cancel(e->embeds, id))
 		on_done(e, id, &(struct gen_done){ .reason = GEN_CANCELLED });
-	else if (e->sched)
+	else if (e->sched && !beside_cancel(e->beside, id))
 		sched_cancel(e->sched, id);
 }
 
@@ -221,11 +267,18 @@ static enum err server_message(struct engine *e, struct ipc_in *m)
 		embed_role_add(e->embeds, m->id, &r);
 		return OK;
 	}
-	if (!e->sched && (m->type == GEN_START || m->type == ENGINE_COUNT)) {
+	bool text = m->type == GEN_START || m->type == ENGINE_COUNT;
+	if (!e->sched && text) {
 		on_failed(e, m->id,
 			&(struct gen_failed){ .code = ERR_UNSUPPORTED,
 				.detail =
 					STR("this model makes vectors; it does not write text") });
+		return OK;
+	}
+	if (e->beside && (text || m->type == ENGINE_TOKENS) && beside_wants(m)) {
+		enum err err = beside_put(e->beside, m);
+		if (err)
+			fail(e, m->id, err, NULL);
 		return OK;
 	}
 	switch (m->type) {
@@ -365,7 +418,9 @@ static enum err idle(struct engine *e)
 static enum err wait_and_read(struct engine *e)
 {
 	bool busy = is_busy(e);
-	struct pollfd p[2] = { { .fd = ipc_fd(e->keeper), .events = POLLIN }, { .fd = -1 } };
+	struct pollfd p[3] = { { .fd = ipc_fd(e->keeper), .events = POLLIN }, { .fd = -1 },
+		{ .fd = e->beside ? beside_fd(e->beside) : -1, .events = POLLIN } };
+	bool beside = e->beside && beside_n(e->beside);
 	if (ipc_wants_write(e->keeper))
 		p[0].events |= POLLOUT;
 	if (e->server) {
@@ -373,10 +428,10 @@ static enum err wait_and_read(struct engine *e)
 		p[1].events = (short)(POLLIN | (ipc_wants_write(e->server) ? POLLOUT : 0));
 	}
 	bool waits = busy && e->sched && sched_waits(e->sched) && !embed_role_busy(e->embeds);
-	int n = poll(p, 2, waits ? PICTURE_MS : busy ? 0 : idle_wait(e));
+	int n = poll(p, 3, waits ? PICTURE_MS : busy ? 0 : beside ? -1 : idle_wait(e));
 	if (n < 0 && errno != EINTR)
 		return err_from_errno(errno);
-	if (!n && !busy)
+	if (!n && !busy && !beside)
 		TRY(idle(e));
 	if (p[0].revents & POLLOUT)
 		(void)ipc_flush(e->keeper);
@@ -386,6 +441,8 @@ static enum err wait_and_read(struct engine *e)
 		e->server_lost = true;
 	if (e->server && p[1].revents & (POLLIN | POLLHUP | POLLERR))
 		read_server(e);
+	if (p[2].revents & POLLIN)
+		take_beside(e);
 	return OK;
 }
 
@@ -665,9 +722,13 @@ static void use_known(struct engine *e, const struct engine_load *load)
 static enum err start_writing(
 	struct engine *e, struct engine_load *load, uint64_t memory, struct llama_backend *b)
 {
+	struct beside_options o = {
+		.ops = &LLAMA_OPS, .backend = b, .answer = answer_words, .arg = e, .begin = begin_beside
+	};
 	use_known(e, load);
 	TRY(llama_backend_warm_up(b));
-	return start_scheduler(e, load, memory, b);
+	TRY(start_scheduler(e, load, memory, b));
+	return beside_new(&o, &e->beside);
 }
 
 /* From the open file to a model that answers. `info` says why not. */

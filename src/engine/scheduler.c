@@ -143,6 +143,26 @@ void sched_cancel_all(struct sched *s)
 
 /* ---- the queue ---- */
 
+static void refuse(struct sched *s, struct request *r, enum err e)
+{
+	struct request_error why = { 0 };
+	uint64_t id = r->id;
+	request_free(r);
+	sched_fail(s, id, e, &why);
+}
+
+void sched_take(struct sched *s, struct request *r, int64_t deadline_ms, int64_t ago_ms)
+{
+	enum err e = ERR_BUSY;
+	r->added_ns = sched_now(s) - ago_ms * 1000000;
+	r->order = s->orders++;
+	r->deadline_ns = deadline_ms ? r->added_ns + deadline_ms * 1000000 : 0;
+	if (queue_wait_n(s->queue) < s->max_waiting)
+		e = queue_wait_add(s->queue, r);
+	if (e)
+		refuse(s, r, e);
+}
+
 void sched_add(struct sched *s, uint64_t id, const struct gen_request *g)
 {
 	struct request_error why = { 0 };
@@ -150,16 +170,10 @@ void sched_add(struct sched *s, uint64_t id, const struct gen_request *g)
 	enum err e = ERR_BUSY;
 	if (queue_wait_n(s->queue) < s->max_waiting)
 		e = request_new(s->ops, s->backend, id, g, &r, &why);
-	if (!e) {
-		r->added_ns = sched_now(s);
-		r->order = s->orders++;
-		r->deadline_ns = g->deadline_ms ? r->added_ns + g->deadline_ms * 1000000 : 0;
-		e = queue_wait_add(s->queue, r);
-		if (e)
-			r = request_free(r);
-	}
 	if (e)
 		sched_fail(s, id, e, &why);
+	else
+		sched_take(s, r, g->deadline_ms, 0);
 }
 
 struct cancel {

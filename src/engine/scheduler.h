@@ -26,6 +26,7 @@
 #include "engine/backend.h"
 #include "engine/prefix.h"
 
+struct request;
 struct sched;
 /* called inside sched_add, sched_step and sched_cancel_all; may not call back */
 struct sched_sink {
@@ -52,6 +53,9 @@ struct sched *sched_free(struct sched *s); /* no sink calls */
 DEFINE_AUTO(sched)
 /* Copies the request. Failures (too long, invalid, queue full: ERR_BUSY) come through the sink. */
 void sched_add(struct sched *s, uint64_t id, const struct gen_request *g);
+/* The same with a request that is made already; takes it. `deadline_ms`: from arrival, which was
+ * `ago_ms` ago; 0: none. */
+void sched_take(struct sched *s, struct request *r, int64_t deadline_ms, int64_t ago_ms);
 /* Takes effect with the next step, which calls done with GEN_CANCELLED. Unknown ids are ignored. */
 void sched_cancel(struct sched *s, uint64_t id);
 void sched_cancel_all(struct sched *s); /* at once, without sink calls: nobody listens any more */

@@ -27,7 +27,7 @@ static void check(int64_t now, bool *ret_armed)
 		if (!d || now <= d)
 			continue;
 		log_error("work did not come to an end",
-			KV_Z("what", k == WATCH_FOREIGN ? "template or schema" : "batch"));
+			KV_Z("what", k == WATCH_STEP ? "batch" : "template or schema"));
 		void (*fn)(enum watch) = atomic_load(&on_expiry);
 		if (fn)
 			fn((enum watch)k);

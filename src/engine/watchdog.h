@@ -11,7 +11,8 @@
 #include "base/err.h"
 
 enum { WATCHDOG_EXIT = 71 };
-enum watch { WATCH_FOREIGN, WATCH_STEP, WATCH_KINDS }; /* a foreign text; a batch */
+/* A foreign text, in the loop's thread or beside it; a batch. */
+enum watch { WATCH_FOREIGN, WATCH_FOREIGN_BESIDE, WATCH_STEP, WATCH_KINDS };
 /* Starts the thread. Errors: from thread_start(). */
 enum err watchdog_start(void);
 void watchdog_arm(

@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -119,7 +120,7 @@ static const struct allowed polite[] = {
 	{ "access", C_ONLY | J }, { "faccessat", C_ONLY | J }, { "faccessat2", C_ONLY | J },
 	{ "stat", C_ONLY | J }, { "lstat", C_ONLY | J }, { "statx", C_ONLY | J },
 	{ "readlink", C_ONLY | J }, { "readlinkat", C_ONLY | J }, { "getcwd", C_ONLY | J },
-	{ "sched_setscheduler", THREADED }, { "setpriority", THREADED },
+	{ "sched_setscheduler", THREADED }, { "setpriority", S | E },
 };
 
 /* A call that depends on its arguments. `n` conditions must all hold. */
@@ -148,6 +149,8 @@ static const struct special specials[] = {
 		{ BITS(0, CLONE_THREAD | CLONE_VM | NEW_NAMESPACES, CLONE_THREAD | CLONE_VM) } },
 	{ "clone", ALL, SCMP_ACT_KILL_PROCESS, 1, { BITS(0, CLONE_THREAD, 0) } },
 	{ "clone", J, SCMP_ACT_KILL_PROCESS, 1, { BITS(0, CLONE_THREAD, CLONE_THREAD) } },
+	/* a thread may give way to others; nobody but itself is named */
+	{ "setpriority", C | G, SCMP_ACT_ALLOW, 2, { IS(0, PRIO_PROCESS), IS(1, 0) } },
 	/* no new code after the lock; a driver may */
 	{ "mmap", G, SCMP_ACT_ALLOW, 0, { { 0 } } },
 	{ "mprotect", G, SCMP_ACT_ALLOW, 0, { { 0 } } },

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/fault.h"
@@ -34,6 +35,11 @@ enum err thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *),
 	(void)snprintf(short_name, sizeof short_name, "%s", name);
 	(void)pthread_setname_np(*ret, short_name);
 	return OK;
+}
+
+void thread_give_way(int nice)
+{
+	(void)setpriority(PRIO_PROCESS, 0, nice); /* 0: on Linux this thread */
 }
 
 struct queue {

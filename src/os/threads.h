@@ -10,6 +10,10 @@
 enum err thread_start(const char *name, size_t stack_bytes, void *(*fn)(void *), void *arg,
 		      pthread_t *ret);
 
+/* The calling thread gives way to others: 1 (a little) to 19 (to all). Where the kernel refuses it
+ * stays as it is. */
+void thread_give_way(int nice);
+
 /* A bounded first-in-first-out of pointers. Full: queue_put says ERR_BUSY at once. */
 struct queue;
 enum err queue_new(size_t limit, struct queue **ret);

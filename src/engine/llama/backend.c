@@ -54,6 +54,7 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b)
 	if (!b)
 		return NULL;
 	grammar_cache_free(b->grammars);
+	(void)pthread_mutex_destroy(&b->grammars_lock);
 	llama_vision_free(b->vision);
 	if (b->templates)
 		shim_templates_free(b->templates);
@@ -352,6 +353,7 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 		(void)fclose(model);
 		return ERR_NOMEM;
 	}
+	(void)pthread_mutex_init(&b->grammars_lock, NULL);
 	b->facts.gpu = o->gpu;
 	enum err e = load_model(b, model, o, info);
 	(void)fclose(model); /* what is mapped stays mapped */

@@ -1,6 +1,8 @@
 /* engine/llama/backend_int.h - private to engine/llama: what its files share. */
 #pragma once
 
+#include <pthread.h>
+
 #include "engine/llama/backend.h"
 #include "engine/llama/shim.h"
 
@@ -25,6 +27,7 @@ struct llama_backend {
 	bool special_first[256]; /* first bytes of control tokens' texts */
 	void (*guard)(unsigned seconds);
 	struct grammar_cache *grammars; /* grammar.c; NULL until the first */
+	pthread_mutex_t grammars_lock;
 	struct llama_vision *vision;    /* vision.c; NULL: it does not see */
 };
 

@@ -20,7 +20,8 @@ struct engine_grammar {
 	struct shim_grammar *g;
 };
 
-/* ---- the cache: source text to compiled grammar, by hash, least recently used goes ---- */
+/* ---- the cache: source text to compiled grammar, by hash, least recently used goes; requests are
+ * made in two threads (engine/beside.h) ---- */
 
 struct cached {
 	uint64_t hash, used;
@@ -57,40 +58,51 @@ static uint64_t hash_of(struct str s)
 	return h;
 }
 
-static struct shim_grammar *cache_find(struct grammar_cache *c, bool schema, struct str text)
+/* A copy into *ret, or NULL: it is not known. Errors: ERR_NOMEM. */
+static enum err cache_find(
+	struct llama_backend *b, bool schema, struct str text, struct shim_grammar **ret)
 {
 	uint64_t h = hash_of(text);
+	enum err e = OK;
+	*ret = NULL;
+	(void)pthread_mutex_lock(&b->grammars_lock);
+	struct grammar_cache *c = b->grammars;
 	for (size_t i = 0; c && i < c->n; i++)
 		if (c->v[i].hash == h && c->v[i].schema == schema &&
 			str_eq(buf_str(&c->v[i].text), text)) {
 			c->v[i].used = ++c->uses;
-			return c->v[i].g;
+			e = shim_grammar_clone(c->v[i].g, ret) ? ERR_NOMEM : OK;
+			break;
 		}
-	return NULL;
+	(void)pthread_mutex_unlock(&b->grammars_lock);
+	return e;
 }
 
 /* Takes a copy of g; without memory it is simply not kept. */
 static void cache_put(
 	struct llama_backend *b, bool schema, struct str text, const struct shim_grammar *g)
 {
-	if (text.len > CACHE_TEXT_MAX)
-		return;
-	if (!b->grammars)
-		b->grammars = mem_zalloc(1, sizeof *b->grammars);
-	struct grammar_cache *c = b->grammars;
 	struct cached fresh = {
 		.schema = schema, .hash = hash_of(text), .text = BUF(CACHE_TEXT_MAX)
 	};
-	if (!c || buf_add(&fresh.text, text) || shim_grammar_clone(g, &fresh.g)) {
+	if (text.len > CACHE_TEXT_MAX || buf_add(&fresh.text, text) ||
+		shim_grammar_clone(g, &fresh.g)) {
 		cached_done(&fresh);
 		return;
 	}
-	struct cached *to = &c->v[c->n < CACHE_MAX ? c->n++ : 0];
-	for (size_t i = 0; c->n == CACHE_MAX && i < c->n; i++)
+	(void)pthread_mutex_lock(&b->grammars_lock);
+	if (!b->grammars)
+		b->grammars = mem_zalloc(1, sizeof *b->grammars);
+	struct grammar_cache *c = b->grammars;
+	struct cached *to = !c ? &fresh : &c->v[c->n < CACHE_MAX ? c->n++ : 0];
+	for (size_t i = 0; c && c->n == CACHE_MAX && i < c->n; i++)
 		to = c->v[i].used < to->used ? &c->v[i] : to;
-	fresh.used = ++c->uses;
+	if (c)
+		fresh.used = ++c->uses;
 	cached_done(to);
-	*to = fresh;
+	if (c)
+		*to = fresh;
+	(void)pthread_mutex_unlock(&b->grammars_lock);
 }
 
 /* ---- compiling ---- */
@@ -191,9 +203,10 @@ enum err llama_grammar_wrap(struct shim_grammar *g, struct engine_grammar **ret)
 static enum err grammar_of(struct llama_backend *b, bool schema, struct str text,
 	struct engine_grammar **ret, struct err_info *info)
 {
-	struct shim_grammar *g = NULL, *known = cache_find(b->grammars, schema, text);
-	if (known)
-		return shim_grammar_clone(known, &g) ? ERR_NOMEM : llama_grammar_wrap(g, ret);
+	struct shim_grammar *g;
+	TRY(cache_find(b, schema, text, &g));
+	if (g)
+		return llama_grammar_wrap(g, ret);
 	llama_guard(b, SCHEMA_SECONDS);
 	enum err e = schema ? compile_schema(b, text, &g, info) : compile_text(b, text, &g, info);
 	llama_guard(b, 0);

@@ -128,15 +128,19 @@ std::shared_ptr<const answer> find(const shim_templates &s, const shim_ask *ask,
 	std::string key = std::string(ask->choice) + (h.parallel ? "+" : "1") +
 			  std::to_string(h.think) + ask->tools + '\n' + ask->schema;
 	auto &c = s.cache;
-	for (size_t i = 0; i < c.size(); i++)
-		if (c[i].key == key) {
-			std::rotate(c.begin() + i, c.begin() + i + 1, c.end());
-			return c.back().what;
-		}
+	{
+		std::lock_guard<std::mutex> guard(s.cache_lock);
+		for (size_t i = 0; i < c.size(); i++)
+			if (c[i].key == key) {
+				std::rotate(c.begin() + i, c.begin() + i + 1, c.end());
+				return c.back().what;
+			}
+	}
 	shim::tools list;
 	if (*ask->tools)
 		list = common_chat_tools_parse_oaicompat(json::parse(ask->tools));
 	auto made = make(s, list, h);
+	std::lock_guard<std::mutex> guard(s.cache_lock);
 	if (c.size() == CACHE_MAX)
 		c.erase(c.begin());
 	c.push_back({ key, made });

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <json.h>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <string>
 #include <vector>
@@ -42,9 +43,11 @@ template <typename F> shim_result guarded(char *why, shim_result on_error, F f)
 /* What llama-common cannot turn into a grammar it writes to stderr as a warning and leaves out, so
  * that the answer would be freer than asked; libllama writes there why a grammar is bad, and all of
  * it. This catches the text: it makes the schema invalid, and a person's text stays out of our log.
- * */
+ * stderr is the process's, so one thread at a time. */
+inline std::recursive_mutex stderr_lock;
 class stderr_catch
 {
+	std::lock_guard<std::recursive_mutex> alone{ stderr_lock };
 	FILE *old = stderr;
 	char text[SHIM_WHY] = "";
 	FILE *mem = fmemopen(text, sizeof text - 1, "w");
@@ -112,6 +115,7 @@ struct shim_templates {
 		std::string key;
 		std::shared_ptr<const shim::answer> what;
 	};
+	mutable std::mutex cache_lock;
 	mutable std::vector<made> cache; /* of the last few lists of tools, newest last */
 };
 
