@@ -219,17 +219,17 @@ CASES = [
     Case("restart", restart, (
         Row("first_s", "the same chat after a restart, first token", "s", False, 1 / 5, 1 / 5),)),
     Case("single_empty", single, (
-        Row("tps", "1 user, empty cache", "tokens/s", True, 0.98, 0.98, True),), least_rounds=10),
+        Row("tps", "1 user, empty cache", "tokens/s", True, 0.98, 0.98, True),), least_rounds=16),
     Case("single_full", single, (
         Row("tps", "1 user, 20 idle conversations held", "tokens/s", True, 0.98, 0.98, True),), setup=fill,
-        least_rounds=10),
+        least_rounds=16),
     Case("poisson32", poisson32, (
         Row("p99_gap_s", "32 users, mixed lengths, Poisson arrivals, p99 gap", "s", False, 1 / 4, 1 / 2),),
         parallel=(4, 8, 32), long=True),
     Case("memory", memory, (Row("pss_mib", PSS, "MiB", False, 0.8, 1.0),), alone=True, cells=True),
 ]
 # Against the bare loop, not llama-server.
-LAYER = Case("layer", layer, (Row("tps", "whole stack against a bare loop", "tokens/s", True, 0.97),))
+LAYER = Case("layer", layer, (Row("tps", "whole stack against a bare loop", "tokens/s", True, 0.97),), least_rounds=11)
 GROUPS = {"single": ("single_empty", "single_full")}
 
 

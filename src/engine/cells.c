@@ -356,11 +356,17 @@ bool cells_idle(struct cells *c)
 			save(c, &c->slot[i]);
 			return true;
 		}
-	if (c->open[POOL_READ]) { /* its memory is for the time of reading */
+	return false;
+}
+
+bool cells_rest(struct cells *c, bool now)
+{
+	bool open = c->open[POOL_READ];
+	if (open && now) {
 		c->ops->pool_close(c->b, POOL_READ);
 		c->open[POOL_READ] = false;
 	}
-	return false;
+	return open;
 }
 
 void cells_save_all(struct cells *c)

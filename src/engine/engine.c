@@ -35,6 +35,7 @@ enum {
 	TUNE_IDLE_MS = 10 * 1000, /* without work: then it measures, once, what suits the machine */
 	TUNE_BUDGET_MS = 15 * 1000,
 	TUNE_TRIES = 3,
+	REST_MS = 60 * 1000, /* without work: then memory that only reading needs goes back */
 	PICTURE_MS = 3, /* between looks at a picture's rows when nothing else is to be done */
 	IDLE_MS = 200, /* without work: then what lies in cells only is saved */
 	CACHE_LEAST = 64 << 20,
@@ -391,14 +392,24 @@ static enum err tune(struct engine *e)
 	return llama_backend_warm_up(e->backend);
 }
 
+static bool may_tune(const struct engine *e)
+{
+	return e->tries && e->server;
+}
+
+static bool may_rest(const struct engine *e)
+{
+	return e->sched && sched_rest(e->sched, false);
+}
+
 /* How long to wait for messages when nothing is busy; -1: until one comes. */
 static int idle_wait(const struct engine *e)
 {
 	if (e->may_save)
 		return IDLE_MS;
-	if (!e->tries || !e->server)
+	if (!may_tune(e) && !may_rest(e))
 		return -1;
-	int64_t left = e->idle_since_ms + TUNE_IDLE_MS - time_mono_ms();
+	int64_t left = e->idle_since_ms + (may_tune(e) ? TUNE_IDLE_MS : REST_MS) - time_mono_ms();
 	return left > 0 ? (int)left : 0;
 }
 
@@ -408,7 +419,10 @@ static enum err idle(struct engine *e)
 		e->may_save = sched_idle(e->sched);
 		return OK;
 	}
-	if (e->tries && e->server && time_mono_ms() - e->idle_since_ms >= TUNE_IDLE_MS)
+	int64_t for_ms = time_mono_ms() - e->idle_since_ms;
+	if (for_ms >= REST_MS && may_rest(e))
+		(void)sched_rest(e->sched, true);
+	if (for_ms >= TUNE_IDLE_MS && may_tune(e))
 		return tune(e);
 	return OK;
 }

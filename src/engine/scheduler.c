@@ -378,6 +378,11 @@ bool sched_idle(struct sched *s)
 	return cells_idle(s->cells);
 }
 
+bool sched_rest(struct sched *s, bool now)
+{
+	return cells_rest(s->cells, now);
+}
+
 void sched_save(struct sched *s)
 {
 	cells_save_all(s->cells);

@@ -7,9 +7,11 @@ enum {
 	LOWER_SHARE = 8,   /* one part in so many of a step is for prompts of lower classes */
 	DRAFT_RUNNING = 2, /* with more than so many running, their batch is wide enough without */
 	/* Short prompts that come together are read together in a step of so many gaps, one step in
-	 * so many: a hundredth of the gaps may be longer. */
+	 * so many: a hundredth of the gaps may be longer; more often when more people wait for their
+	 * first token than for their next. */
 	LONG_GAPS = 4,
 	LONG_EVERY = 128,
+	LONG_EVERY_MANY = 16,
 };
 
 /* Where its tokens are computed now. */
@@ -83,22 +85,34 @@ static size_t tokens_in(const struct sched *s, double ns)
 	return n < s->caps->n_batch ? n : s->caps->n_batch;
 }
 
-/* Tokens of prompt a step may carry: as many as fit into the gap; twice as many while nobody
- * answers or is about to, so that somebody new does not wait for long either. `together`: tokens of
- * short prompts of persons, for which a long step is made now and then. */
-static size_t prompt_share(struct sched *s, bool answering, bool soon, size_t together)
+/* What waits for this step. */
+struct waiting {
+	size_t answering;       /* requests whose next token is due */
+	size_t newcomers;       /* short prompts of persons, and their tokens: for these a long step */
+	size_t newcomer_tokens; /* is made now and then */
+	bool soon;              /* somebody is about to answer */
+	bool lower;             /* prompts of lower classes */
+};
+
+static bool long_step_due(const struct sched *s, const struct waiting *w)
 {
-	double answers = answering ? s->answer_ns : 0, gap = (double)s->gap_ns;
-	size_t room = tokens_in(s, (answering || soon ? gap : 2 * gap) - answers);
-	if (together > room && s->steps >= s->long_due && !s->squeeze) {
-		/* with nobody answering only somebody newer waits for it */
-		size_t most = answering ? tokens_in(s, LONG_GAPS * gap - answers)
-					: s->caps->n_batch;
-		room = most < together ? most : together;
-		s->long_due = s->steps + LONG_EVERY;
+	uint64_t every = w->newcomers > w->answering ? LONG_EVERY_MANY : LONG_EVERY;
+	return !s->squeeze && (!s->long_step || s->steps >= s->long_step + every);
+}
+
+/* Tokens of prompt a step may carry: as many as fit into the gap; twice as many while nobody
+ * answers or is about to, so that somebody new does not wait for long either. */
+static size_t prompt_share(struct sched *s, const struct waiting *w)
+{
+	double answers = w->answering ? s->answer_ns : 0, gap = (double)s->gap_ns;
+	size_t room = tokens_in(s, (w->answering || w->soon ? gap : 2 * gap) - answers);
+	if (w->answering && w->newcomer_tokens > room && long_step_due(s, w)) {
+		size_t most = tokens_in(s, LONG_GAPS * gap - answers);
+		room = most < w->newcomer_tokens ? most : w->newcomer_tokens;
+		s->long_step = s->steps;
 	}
-	if (!answering && together <= CHUNK_FIRST) /* a rest of a few tokens costs a step */
-		room = room > together ? room : together;
+	if (!w->answering && w->newcomer_tokens <= CHUNK_FIRST) /* a few tokens cost a step, too */
+		room = room > w->newcomer_tokens ? room : w->newcomer_tokens;
 	room >>= s->squeeze;
 	return room ? room : 1;
 }
@@ -177,13 +191,20 @@ bool sched_tile_fits(const struct sched *s)
 	return s->token_ns * s->caps->read_tile <= 2 * (double)s->gap_ns;
 }
 
-/* What the reading pool computes together is a tile at least: shares that are less are saved up
- * until they make one, so that the others' steps stay short meanwhile. */
+/* What the reading pool computes together are whole tiles, because a part of one costs as much: what
+ * is over waits for the next step; shares that are less are saved up until they make one, so that
+ * the others' steps stay short meanwhile. */
 static void fill_tile(struct sched *s)
 {
-	size_t total = 0;
+	size_t total = 0, tile = s->caps->read_tile;
 	EACH_RUNNING(s, l)
 	total += l->reader ? l->n_batch : 0;
+	EACH_RUNNING(s, l)
+	if (l->reader && total > tile && l->n_batch > total % tile &&
+		l->n_batch + 1 < sched_left(l)) {
+		l->n_batch -= total % tile;
+		total -= total % tile;
+	}
 	bool later = total && total + s->read_saved < s->caps->read_tile;
 	s->read_saved = later ? s->read_saved + total : 0;
 	size_t more = total && total < s->caps->read_tile ? s->caps->read_tile - total : 0;
@@ -202,20 +223,20 @@ static void fill_tile(struct sched *s)
 /* How many tokens of its prompt each slot computes in this step. */
 void sched_share_prompts(struct sched *s)
 {
-	bool answering = false, lower = false, soon = false;
-	size_t together = 0;
+	struct waiting w = { 0 };
 	EACH_RUNNING(s, l)
 	{
 		l->n_batch = 0;
-		answering |= !l->leader && sched_left(l) == 1;
-		lower |= reads(l) && l->req->priority > 0;
-		if (reads(l) && sched_left(l) <= CHUNK_FIRST) {
-			soon = true;
-			together += l->req->priority ? 0 : sched_left(l);
-		}
+		w.answering += !l->leader && sched_left(l) == 1;
+		w.lower |= reads(l) && l->req->priority > 0;
+		if (!reads(l) || sched_left(l) > CHUNK_FIRST)
+			continue;
+		w.soon = true;
+		w.newcomers += !l->req->priority;
+		w.newcomer_tokens += l->req->priority ? 0 : sched_left(l);
 	}
-	size_t room = prompt_share(s, answering, soon, together);
-	size_t kept = lower ? room / LOWER_SHARE : 0;
+	size_t room = prompt_share(s, &w);
+	size_t kept = w.lower ? room / LOWER_SHARE : 0;
 	room = share_out(s, 0, room - kept) + kept;
 	room = share_out(s, 1, room);
 	(void)share_out(s, 2, room);

@@ -18,7 +18,7 @@ struct sched {
 	size_t n_batch;
 	uint32_t max_waiting, n_running, n_run;
 	uint64_t orders, steps;
-	uint64_t long_due; /* step from which one may be long again */
+	uint64_t long_step; /* the last one; 0: none yet */
 	size_t read_saved; /* tokens of prompt due in the reading pool, less than its tile */
 	uint32_t squeeze; /* halvings of the prompt share after ERR_AGAIN */
 	uint32_t stuck;   /* ERR_AGAINs in a row with nothing left to give up */
