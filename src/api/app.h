@@ -19,6 +19,7 @@ struct keeper_link;
 struct machine;
 struct model_store;
 struct pulls;
+struct trials;
 struct vault;
 
 struct app_config {
@@ -47,6 +48,7 @@ struct app {
 	struct fleet *fleet;
 	struct model_store *models;
 	struct pulls *pulls;
+	struct trials *trials;
 	struct egress_client *egress;
 	struct advice_table *advice;
 	struct machine *machine;

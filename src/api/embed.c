@@ -32,12 +32,7 @@ enum err embed_new(struct call *c, struct str model, struct embed_call **ret)
 		return ERR_NOMEM;
 	if (!model.len)
 		return err_set(&c->info, ERR_INVALID, "model is required");
-	if (str_copy(model, e->shown_model, sizeof e->shown_model))
-		return err_set(&c->info, ERR_INVALID, "the model's name is too long");
-	enum err err = model_store_find(c->app->models, model, &e->model, NULL);
-	if (err == ERR_NOT_FOUND || err == ERR_INVALID)
-		return err_set(&c->info, ERR_NOT_FOUND, "model '%s' not found", e->shown_model);
-	TRY(err);
+	TRY(gen_model(c, model, e->shown_model, &e->model));
 	memcpy(e->target.digest, e->model.model_digest, sizeof e->target.digest);
 	TRY(str_copy(str_from(e->model.name), e->target.name, sizeof e->target.name));
 	e->target.keep_alive_ms = c->app->keep_alive_ms;

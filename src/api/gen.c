@@ -1,5 +1,6 @@
 #include "api/gen.h"
 
+#include "api/aliases.h"
 #include "http/route.h"
 #include "models/fleet_tokens.h"
 
@@ -37,7 +38,7 @@ static void read_params(struct gen *g)
 {
 	AUTO_BUF struct buf params = BUF(LIMIT_MANIFEST);
 	struct model_texts t = { .params = &params };
-	if (!model_store_texts(g->c->app->models, str_from(g->model.name), &t, NULL))
+	if (!model_store_texts(g->c->app->models, &g->model, &t))
 		options_model(g->c, buf_str(&params), &g->options);
 }
 
@@ -51,10 +52,12 @@ enum err gen_model(struct call *c, struct str name, char shown[LIMIT_MODEL_NAME 
 	} else if (str_copy(name, shown, LIMIT_MODEL_NAME + 1)) {
 		return err_set(&c->info, ERR_INVALID, "the model's name is too long");
 	}
-	enum err e = model_store_find(c->app->models, str_from(shown), ret, NULL);
+	enum err e = call_model(c, str_from(shown), ret);
 	if (e == ERR_NOT_FOUND || e == ERR_INVALID)
 		return err_set(&c->info, ERR_NOT_FOUND, "model '%s' not found", shown);
-	return e;
+	TRY(e);
+	http_set_header(c->q, MODEL_DIGEST_HEADER, str_from(ret->digest));
+	return OK;
 }
 
 enum err gen_new(struct call *c, struct str model, const char *what, const struct gen_form *form,
@@ -693,7 +696,7 @@ void gen_messages_of_model(struct gen *g, struct gen_messages *m, bool request_h
 {
 	AUTO_BUF struct buf system = BUF(LIMIT_MANIFEST), examples = BUF(LIMIT_MANIFEST);
 	struct model_texts t = { .system = &system, .messages = &examples };
-	if (model_store_texts(g->c->app->models, str_from(g->model.name), &t, NULL))
+	if (model_store_texts(g->c->app->models, &g->model, &t))
 		return;
 	if (!request_has_system && system.len)
 		gen_message_add(m, STR("system"), buf_str(&system), STR("company"));

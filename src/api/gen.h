@@ -63,8 +63,9 @@ struct gen_group {
 	bool failed; /* one did: the others are cancelled, and say nothing more */
 };
 
-/* Finds a model by the name that a client gave; none: the default one. `shown` is set also on
- * ERR_NOT_FOUND. Errors: ERR_NOT_FOUND, ERR_INVALID, and the store's. */
+/* Finds a model by the name or alias that a client gave; none: the default one. The answer will
+ * name its version (MODEL_DIGEST_HEADER). `shown` is set also on ERR_NOT_FOUND. Errors:
+ * ERR_NOT_FOUND, ERR_INVALID, ERR_FORBIDDEN (call_model()), and the store's. */
 enum err gen_model(struct call *c, struct str name, char shown[LIMIT_MODEL_NAME + 1],
 	struct model_entry *ret);
 /* Finds the model and its own params. `what` is "chat" or "generate": for the error of a model that

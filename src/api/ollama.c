@@ -1,5 +1,5 @@
 /* Ollama's API about models: version, tags, ps, show, delete, and blobs. */
-#include "api/call.h"
+#include "api/aliases.h"
 #include "api/show_modelfile.h"
 
 #include <stdio.h>
@@ -58,6 +58,22 @@ static void time_field(struct jw *w, const char *key, int64_t ms)
 	jw_kstr(w, key, str_from(at));
 }
 
+static void tag(const struct model_entry *m, struct jw *w)
+{
+	jw_obj(w);
+	name_and_size(m, w);
+	time_field(w, "modified_at", m->modified_ms);
+	details(m, w);
+}
+
+static void alias_tag(const struct alias_shown *a, void *arg)
+{
+	struct jw *w = arg;
+	tag(&a->model, w);
+	jw_kstr(w, "alias_of", str_from(a->names)); /* not Ollama's */
+	jw_end(w);
+}
+
 enum err ollama_tags(struct call *c)
 {
 	AUTO_MEM struct model_entry *list = NULL;
@@ -69,11 +85,9 @@ enum err ollama_tags(struct call *c)
 	jw_obj(&w);
 	jw_key(&w, "models");
 	jw_arr(&w);
+	TRY(call_aliases(c, alias_tag, &w));
 	for (size_t i = 0; i < n; i++) {
-		jw_obj(&w);
-		name_and_size(&list[i], &w);
-		time_field(&w, "modified_at", list[i].modified_ms);
-		details(&list[i], &w);
+		tag(&list[i], &w);
 		jw_end(&w);
 	}
 	jw_end(&w);
@@ -147,7 +161,7 @@ static enum err wanted(struct call *c, struct str *ret)
 
 static enum err not_found(struct call *c, struct str name, enum err e)
 {
-	if (e == ERR_NOT_FOUND || e == ERR_INVALID)
+	if (e == ERR_NOT_FOUND || e == ERR_INVALID) /* the hint of an alias stays */
 		return err_set(&c->info, ERR_NOT_FOUND, "model '%.*s' not found",
 			(int)(name.len < 200 ? name.len : 200), name.ptr);
 	return e;
@@ -253,8 +267,8 @@ enum err ollama_show(struct call *c)
 	struct str name;
 	struct jw w;
 	TRY(wanted(c, &name));
-	TRY(not_found(c, name, model_store_find(c->app->models, name, &m, NULL)));
-	TRY(model_store_texts(c->app->models, name, &t, &c->info));
+	TRY(not_found(c, name, call_model(c, name, &m)));
+	TRY(model_store_texts(c->app->models, &m, &t));
 	parameters(buf_str(&params), &lines);
 	jw_init(&w, &out);
 	jw_obj(&w);
@@ -282,6 +296,7 @@ enum err ollama_show(struct call *c)
 	jw_kbool(&w, "starter", m.starter);
 	jw_kbool(&w, "pinned", fleet_is_pinned(c->app->fleet, m.model_digest));
 	tuned(c, &m, &w);
+	TRY(alias_of_json(c, &m, &w));
 	jw_end(&w);
 	if (m.go_template)
 		call_warn(c,
@@ -294,12 +309,28 @@ enum err ollama_show(struct call *c)
 enum err ollama_delete(struct call *c)
 {
 	struct str name;
-	struct model_entry m;
+	bool force = false;
 	TRY(wanted(c, &name));
-	TRY(not_found(c, name, model_store_find(c->app->models, name, &m, NULL)));
-	TRY(model_store_delete(c->app->models, name, &c->info));
+	TRY(json_want_bool(c->body, "force", false, &force, &c->info)); /* not Ollama's */
+	TRY(not_found(c, name, model_store_delete(c->app->models, name, force, &c->info)));
 	http_reply(c->q, 200, NULL, STR(""));
 	return OK;
+}
+
+/* Clients of Ollama read nothing here; where a version was kept, others are told. */
+static void reply_kept(struct call *c, const struct model_kept *kept)
+{
+	AUTO_BUF struct buf out = BUF(4096);
+	struct jw w;
+	if (!kept->name[0]) {
+		http_reply(c->q, 200, NULL, STR(""));
+		return;
+	}
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_kstr(&w, "kept", str_from(kept->name));
+	jw_end(&w);
+	call_json(c, 200, &out);
 }
 
 enum err ollama_copy(struct call *c)
@@ -307,12 +338,13 @@ enum err ollama_copy(struct call *c)
 	json_t *body;
 	struct str from = STR_NONE, to = STR_NONE;
 	struct model_entry m;
+	struct model_kept kept;
 	TRY(call_body(c, &body));
 	TRY(json_want_str(body, "source", true, &from, &c->info));
 	TRY(json_want_str(body, "destination", true, &to, &c->info));
 	TRY(not_found(c, from, model_store_find(c->app->models, from, &m, NULL)));
-	TRY(model_store_copy(c->app->models, from, to, &c->info));
-	http_reply(c->q, 200, NULL, STR(""));
+	TRY(model_store_copy(c->app->models, from, to, &kept, &c->info));
+	reply_kept(c, &kept);
 	return OK;
 }
 

@@ -77,16 +77,34 @@ static void end_failed(struct progress *p, const struct err_info *e)
 	}
 }
 
-static void end_done(struct progress *p)
+/* {"status":"success"}, and the version that the name stood for, when it moved (not Ollama's). */
+static void success(const struct model_kept *kept, struct buf *out)
 {
-	AUTO_BUF struct buf out = BUF(1024);
-	status_line("success", &out);
+	struct jw w;
+	jw_init(&w, out);
+	jw_obj(&w);
+	jw_kstr(&w, "status", STR("success"));
+	if (kept->name[0])
+		jw_kstr(&w, "kept", str_from(kept->name));
+	jw_end(&w);
+}
+
+static void end_done(struct progress *p, const struct model_kept *kept)
+{
+	AUTO_BUF struct buf out = BUF(4096);
+	char line[LIMIT_MODEL_NAME + 40];
+	if (p->stream && kept->name[0]) { /* in words: older clients show each line */
+		snprintf(line, sizeof line, "the old version stays as %s", kept->name);
+		status_line(line, &out);
+	}
+	success(kept, &out);
 	if (p->stream) {
+		(void)buf_add_byte(&out, '\n');
 		begin_stream(p);
 		write_line(p->q, &out);
 		return;
 	}
-	http_reply(p->q, 200, "application/json", STR("{\"status\":\"success\"}"));
+	http_reply(p->q, 200, "application/json", buf_str(&out));
 }
 
 static bool is_news(struct progress *p, const struct pull_progress *now)
@@ -112,7 +130,7 @@ static void on_pull(const struct pull_progress *now, void *arg)
 	if (now->state == PULL_RUNNING)
 		return;
 	if (now->state == PULL_DONE)
-		end_done(p);
+		end_done(p, &now->kept);
 	else
 		end_failed(p, &now->error);
 	if (p->streaming)
@@ -174,13 +192,15 @@ enum err ollama_create(struct call *c)
 	if (s.stream) {
 		http_stream(c->q, 200, "application/x-ndjson", on_gone, NULL);
 	}
-	enum err e = model_store_create(c->app->models, body, on_status, &s, &c->info);
+	struct model_kept kept = { .name = "" };
+	AUTO_BUF struct buf out = BUF(8 * 1024);
+	enum err e = model_store_create(c->app->models, body, on_status, &s, &kept, &c->info);
 	if (!s.stream) {
 		TRY(e);
-		http_reply(c->q, 200, "application/json", STR("{\"status\":\"success\"}"));
+		success(&kept, &out);
+		http_reply(c->q, 200, "application/json", buf_str(&out));
 		return OK;
 	}
-	AUTO_BUF struct buf out = BUF(8 * 1024);
 	if (e) {
 		c->info.code = e;
 		error_ollama(&c->info, &out);

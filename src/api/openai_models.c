@@ -1,5 +1,5 @@
 /* GET /v1/models and /v1/models/{name}. */
-#include "api/call.h"
+#include "api/aliases.h"
 
 #include "base/limits.h"
 #include "models/store.h"
@@ -16,6 +16,11 @@ static void one(const struct model_entry *m, struct jw *w)
 	jw_end(w);
 }
 
+static void one_alias(const struct alias_shown *a, void *arg)
+{
+	one(&a->model, arg);
+}
+
 enum err openai_models(struct call *c)
 {
 	AUTO_MEM struct model_entry *list = NULL;
@@ -28,6 +33,7 @@ enum err openai_models(struct call *c)
 	jw_kstr(&w, "object", STR("list"));
 	jw_key(&w, "data");
 	jw_arr(&w);
+	TRY(call_aliases(c, one_alias, &w));
 	for (size_t i = 0; i < n; i++)
 		one(&list[i], &w);
 	jw_end(&w);
@@ -42,13 +48,15 @@ enum err openai_model(struct call *c)
 	struct model_entry m;
 	struct jw w;
 	struct str name = http_param(c->q, "name");
-	enum err e = model_store_find(c->app->models, name, &m, NULL);
+	enum err e = call_model(c, name, &m);
 	if (e == ERR_NOT_FOUND || e == ERR_INVALID) {
 		c->param = "model";
 		return err_set(&c->info, ERR_NOT_FOUND, "model '%.*s' not found",
 			(int)(name.len < 200 ? name.len : 200), name.ptr);
 	}
 	TRY(e);
+	if (m.alias[0]) /* it answers as it was asked */
+		TRY(str_copy(name, m.name, sizeof m.name));
 	jw_init(&w, &out);
 	one(&m, &w);
 	call_json(c, 200, &out);

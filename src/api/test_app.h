@@ -56,6 +56,7 @@ struct fakes {
 	/* models */
 	char params[1024], system[1024];
 	_Atomic int deleted, copied;
+	unsigned aliases; /* in lists: 0 or 1 */
 	char uploaded[256];
 };
 extern struct fakes fakes;

@@ -545,6 +545,13 @@ enum err model_store_find(
 		ret->gguf.embedding_model = true;
 		return OK;
 	}
+	if (str_starts(name, STR("assistant"))) {
+		entry(ret, "tiny:latest");
+		memcpy(ret->alias, "assistant", sizeof "assistant");
+		ret->channel = str_eq(name, STR("assistant:candidate")) ? ALIAS_CANDIDATE
+									: ALIAS_PRODUCTION;
+		return OK;
+	}
 	return err_set(info, ERR_NOT_FOUND, "model \"%.*s\" not found", STR_ARG(name));
 }
 
@@ -567,9 +574,9 @@ enum err model_store_list(struct model_store *s, struct model_entry **ret, size_
 }
 
 enum err model_store_texts(
-	struct model_store *s, struct str name, struct model_texts *t, struct err_info *info)
+	struct model_store *s, const struct model_entry *e, struct model_texts *t)
 {
-	(void)s, (void)name, (void)info;
+	(void)s, (void)e;
 	if (t->params)
 		TRY(buf_add(t->params, str_from(fakes.params)));
 	if (t->system)
@@ -591,17 +598,23 @@ enum err model_store_default_set(
 	return model_store_find(s, name, &m, info);
 }
 
-enum err model_store_delete(struct model_store *s, struct str name, struct err_info *info)
+enum err model_store_delete(
+	struct model_store *s, struct str name, bool force, struct err_info *info)
 {
-	(void)s, (void)name, (void)info;
+	struct model_entry m;
+	TRY(model_store_find(s, name, &m, info));
+	if (m.alias[0] && !force)
+		return err_set(info, ERR_CONFLICT, "\"%s\" is an alias, not a model", m.alias);
 	fakes.deleted++;
 	return OK;
 }
 
-enum err model_store_copy(
-	struct model_store *s, struct str from, struct str to, struct err_info *info)
+enum err model_store_copy(struct model_store *s, struct str from, struct str to,
+	struct model_kept *ret, struct err_info *info)
 {
 	(void)s, (void)from;
+	(void)snprintf(ret->name, sizeof ret->name, "%s",
+		str_eq(to, STR("moved")) ? "moved:latest@sha256:aa" : "");
 	if (str_find_byte(to, ' ', 0) != SIZE_MAX)
 		return err_set(info, ERR_INVALID, "the new name is not valid");
 	fakes.copied++;
@@ -609,9 +622,11 @@ enum err model_store_copy(
 }
 
 enum err model_store_create(struct model_store *s, const json_t *request,
-	void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
+	void (*status)(const char *line, void *arg), void *arg, struct model_kept *ret,
+	struct err_info *info)
 {
 	(void)s;
+	ret->name[0] = '\0';
 	if (!json_is_object(json_object_get(request, "files")))
 		return err_set(info, ERR_INVALID, "neither 'from' or 'files' was specified");
 	status("parsing GGUF", arg);

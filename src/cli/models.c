@@ -116,7 +116,8 @@ static enum err rm(struct client *c, const struct args *a, struct err_info *info
 {
 	for (unsigned i = 0; i < a->n_operands; i++) {
 		AUTO_BUF struct buf body = BUF(8192), out = BUF(65536);
-		TRY(cli_model_body(a->operand[i], "", &body));
+		TRY(cli_model_body(a->operand[i],
+			args_get(a, "--force") ? ",\"force\":true" : "", &body));
 		TRY(client_call(c, "DELETE", "/api/delete", buf_str(&body), &out, info));
 		if (!a->json)
 			printf("deleted '%s'\n", a->operand[i]);
@@ -128,6 +129,7 @@ static enum err rm(struct client *c, const struct args *a, struct err_info *info
 static enum err cp(struct client *c, const struct args *a, struct err_info *info)
 {
 	AUTO_BUF struct buf body = BUF(16 * 1024), out = BUF(65536);
+	AUTO_JSON json_t *reply = NULL;
 	struct jw w;
 	jw_init(&w, &body);
 	jw_obj(&w);
@@ -137,8 +139,12 @@ static enum err cp(struct client *c, const struct args *a, struct err_info *info
 	TRY(body.err);
 	TRY(cli_no_route(c, client_call(c, "POST", "/api/copy", buf_str(&body), &out, info),
 		"copy models (it has no POST /api/copy)", info));
-	if (!a->json)
-		printf("copied '%s' to '%s'\n", a->operand[0], a->operand[1]);
+	if (a->json)
+		return OK;
+	printf("copied '%s' to '%s'\n", a->operand[0], a->operand[1]);
+	if (out.len && !json_read(buf_str(&out), out.len, 4, &reply, NULL) &&
+		*cli_text(reply, "kept"))
+		wrap_printf(stdout, "the old version stays as %s\n", cli_text(reply, "kept"));
 	return OK;
 }
 

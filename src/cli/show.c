@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/auto.h"
+#include "base/time.h"
 #include "cli/human.h"
 #include "cli/width.h"
 
@@ -244,6 +245,32 @@ static enum err text_section(const char *head, const char *text, FILE *out)
 	return OK;
 }
 
+/* Not Ollama's: what the name stands for, and who decided it. */
+static enum err alias(const json_t *show, FILE *out)
+{
+	AUTO_GRID struct grid g;
+	const json_t *a = json_object_get(show, "alias");
+	char at[TIME_RFC3339_LEN];
+	grid_init(&g, 3, false);
+	if (!json_is_object(a))
+		return OK;
+	time_rfc3339(json_integer_value(json_object_get(a, "since_ms")), at);
+	TRY(pair(&g, "channel", text_of(a, "channel")));
+	TRY(pair(&g, "model", text_of(a, "model")));
+	TRY(pair(&g, "digest", text_of(a, "digest")));
+	TRY(pair(&g, "let in by",
+		*text_of(a, "person_name") ? text_of(a, "person_name")
+		: *text_of(a, "person")    ? "an account that is gone"
+					   : "the operator"));
+	TRY(pair(&g, "since", at));
+	if (*text_of(a, "trial"))
+		TRY(pair(&g, "trial", text_of(a, "trial")));
+	if (*text_of(a, "reason"))
+		TRY(pair(&g, "reason", text_of(a, "reason")));
+	print_section("Alias", &g, out);
+	return OK;
+}
+
 /* Not Ollama's. */
 static enum err here(const json_t *show, FILE *out)
 {
@@ -269,5 +296,6 @@ enum err show_info(const json_t *show, bool verbose, FILE *out)
 	}
 	TRY(text_section("System", text_of(show, "system"), out));
 	TRY(text_section("License", text_of(show, "license"), out));
-	return here(show, out);
+	TRY(here(show, out));
+	return alias(show, out);
 }

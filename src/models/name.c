@@ -1,6 +1,5 @@
 #include "models/name.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum part { PART_HOST, PART_NS, PART_MODEL, PART_TAG };
@@ -103,6 +102,26 @@ static enum err registry_name(struct str text, struct model_name *n, struct err_
 	return take(PART_TAG, tag, n->tag, sizeof n->tag, info);
 }
 
+/* Cuts "@sha256:DIGEST" off. */
+static enum err take_version(struct str *text, struct model_name *n, struct err_info *info)
+{
+	size_t at = str_find_byte(*text, '@', 0);
+	if (at == SIZE_MAX)
+		return OK;
+	struct str digest = str_sub(*text, at + 1, text->len);
+	if (!str_starts(digest, STR("sha256:")) || !digest_ok(str_sub(digest, 7, digest.len)))
+		return err_set(info, ERR_INVALID,
+			"the model's version is not @sha256: and 64 hex digits");
+	*text = str_sub(*text, 0, at);
+	return str_copy(str_sub(digest, 7, digest.len), n->version, sizeof n->version);
+}
+
+static size_t full_length(const struct model_name *n)
+{
+	return strlen(n->host) + strlen(n->ns) + strlen(n->model) + strlen(n->tag) +
+	       strlen("//:") + (n->version[0] ? NAME_VERSION_LEN : 0);
+}
+
 enum err name_parse(struct str text, struct model_name *ret, struct err_info *info)
 {
 	struct model_name n = { 0 };
@@ -117,6 +136,7 @@ enum err name_parse(struct str text, struct model_name *ret, struct err_info *in
 		text = str_sub(text, 7, text.len);
 	if (text.len > LIMIT_MODEL_NAME)
 		return err_set(info, ERR_INVALID, "the model's name is too long");
+	TRY(take_version(&text, &n, info));
 	if (str_starts(text, STR("starter:"))) {
 		struct str model = str_sub(text, 8, text.len), tag = STR(NAME_DEFAULT_TAG);
 		size_t colon = str_find_byte(model, ':', 0);
@@ -132,9 +152,7 @@ enum err name_parse(struct str text, struct model_name *ret, struct err_info *in
 	} else {
 		TRY(registry_name(text, &n, info));
 	}
-	char check[LIMIT_MODEL_NAME + 2];
-	if (snprintf(check, sizeof check, "%s/%s/%s:%s", n.host, n.ns, n.model, n.tag) >
-		LIMIT_MODEL_NAME)
+	if (full_length(&n) > LIMIT_MODEL_NAME)
 		return err_set(info, ERR_INVALID, "the model's name is too long");
 	*ret = n;
 	return OK;
@@ -164,21 +182,40 @@ void name_format(const struct model_name *n, char dst[LIMIT_MODEL_NAME + 1])
 	bool host = !str_eq_nocase(str_from(n->host), STR(NAME_DEFAULT_HOST));
 	bool ns = host || !str_eq_nocase(str_from(n->ns), STR(NAME_DEFAULT_NAMESPACE));
 	bool latest = str_eq_nocase(str_from(n->tag), STR(NAME_DEFAULT_TAG));
-	const char *const full[] = { n->host, "/", n->ns, "/", n->model, ":", n->tag };
-	const char *const starter[] = { "starter:", n->model, ":", n->tag };
+	const char *at = n->version[0] ? "@sha256:" : "";
+	const char *const full[] = { n->host, "/", n->ns, "/", n->model, ":", n->tag, at,
+		n->version };
+	const char *const starter[] = { "starter:", n->model, latest ? "" : ":",
+		latest ? "" : n->tag, at, n->version };
 	if (n->source == NAME_STARTER)
-		join(starter, latest ? 2 : 4, dst);
+		join(starter, 6, dst);
 	else
-		join(full + (host ? 0 : ns ? 2 : 4), host ? 7 : ns ? 5 : 3, dst);
+		join(full + (host ? 0 : ns ? 2 : 4), host ? 9 : ns ? 7 : 5, dst);
 }
 
 void name_path(const struct model_name *n, char dst[LIMIT_MODEL_NAME + 1])
 {
-	const char *const part[] = { n->host, "/", n->ns, "/", n->model, "/", n->tag };
-	join(part, 7, dst);
+	const char *const part[] = { n->host, "/", n->ns, "/", n->model, "/", n->tag,
+		n->version[0] ? "@sha256:" : "", n->version };
+	join(part, 9, dst);
+}
+
+enum err name_version(const struct model_name *n, const char *digest, struct model_name *ret)
+{
+	struct model_name v = *n;
+	TRY(str_copy(str_from(digest), v.version, sizeof v.version));
+	if (full_length(&v) > LIMIT_MODEL_NAME)
+		return ERR_LIMIT;
+	*ret = v;
+	return OK;
 }
 
 bool name_eq(const struct model_name *a, const struct model_name *b)
+{
+	return name_eq_base(a, b) && !strcmp(a->version, b->version);
+}
+
+bool name_eq_base(const struct model_name *a, const struct model_name *b)
 {
 	return str_eq_nocase(str_from(a->host), str_from(b->host)) &&
 	       str_eq_nocase(str_from(a->ns), str_from(b->ns)) &&

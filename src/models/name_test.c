@@ -5,6 +5,8 @@
 
 #include "tests/test.h"
 
+#define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static const struct {
 	const char *text, *format, *path;
 	enum name_source source;
@@ -28,6 +30,12 @@ static const struct {
 	{ "starter:smollm2", "starter:smollm2", "starter/library/smollm2/latest", NAME_STARTER },
 	{ "starter:smollm2:latest", "starter:smollm2", "starter/library/smollm2/latest",
 		NAME_STARTER },
+	{ "m@sha256:" DIGEST, "m:latest@sha256:" DIGEST,
+		"registry.ollama.ai/library/m/latest@sha256:" DIGEST, NAME_REGISTRY },
+	{ "r.example/n/m:t@sha256:" DIGEST, "r.example/n/m:t@sha256:" DIGEST,
+		"r.example/n/m/t@sha256:" DIGEST, NAME_REGISTRY },
+	{ "starter:m@sha256:" DIGEST, "starter:m@sha256:" DIGEST,
+		"starter/library/m/latest@sha256:" DIGEST, NAME_STARTER },
 };
 
 static const char *const bad[] = {
@@ -58,6 +66,11 @@ static const char *const bad[] = {
 	"r.example/n.s/m",
 	"m:t:u",
 	"m@sha256:0",
+	"m@" DIGEST,
+	"m@sha256:" DIGEST "0",
+	"m@sha256:" DIGEST "@sha256:" DIGEST,
+	"@sha256:" DIGEST,
+	"n@sha256:" DIGEST "/m",
 	"m%2e",
 	"m\\n",
 	"r.example:0/a/m",
@@ -113,6 +126,20 @@ TEST(case_does_not_make_another_name)
 	CHECK(!name_eq(&a, &b));
 	CHECK_OK(name_parse(STR("starter:mistral:7b"), &b, NULL));
 	CHECK(!name_eq(&a, &b));
+}
+
+TEST(a_version_is_another_name_with_the_same_base)
+{
+	struct model_name a, b, v;
+	char longest[LIMIT_MODEL_NAME + 1];
+	CHECK_OK(name_parse(STR("m:t"), &a, NULL));
+	CHECK_OK(name_version(&a, DIGEST, &v));
+	CHECK_OK(name_parse(STR("M:T@sha256:" DIGEST), &b, NULL));
+	CHECK(name_eq(&v, &b) && !name_eq(&v, &a) && name_eq_base(&v, &a));
+	/* a name that fills the limit has no room for one */
+	(void)snprintf(longest, sizeof longest, "%096d/%096d:t", 1, 1);
+	CHECK_OK(name_parse(str_from(longest), &a, NULL));
+	CHECK_ERR(name_version(&a, DIGEST, &v), ERR_LIMIT);
 }
 
 TEST(names_of_any_allowed_length_fit)

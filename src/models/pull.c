@@ -59,6 +59,13 @@ void pull_tell(struct pull *p, const char *status, const char *digest, uint64_t 
 	tell_watchers(p);
 }
 
+void pull_kept(struct pull *p, const struct model_kept *kept)
+{
+	pthread_mutex_lock(&p->lock);
+	p->progress.kept = *kept;
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- a pull's life ---- */
 static struct pull *pull_free(struct pull *p)
 {
@@ -285,6 +292,9 @@ static enum err check_request(const struct pull_request *q, struct model_name *f
 	if (from->source == NAME_FILE)
 		return err_set(info, ERR_UNSUPPORTED,
 			"files are read by the command line: tresor pull file:PATH");
+	if (from->version[0])
+		return err_set(info, ERR_UNSUPPORTED,
+			"a version cannot be pulled by its digest yet: pull the name");
 	*as = *from;
 	if (q->as.len)
 		TRY(name_parse(q->as, as, info));
@@ -324,6 +334,7 @@ enum err pulls_start(struct pulls *ps, const struct pull_request *q, pull_sink s
 {
 	struct model_name from, as;
 	TRY(check_request(q, &from, &as, info));
+	TRY(model_store_name_free(ps->o.store, &as, info)); /* before gigabytes come */
 	TRY(check_host(ps, &from, info));
 	pthread_mutex_lock(&ps->lock);
 	trim(ps);

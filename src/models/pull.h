@@ -49,6 +49,7 @@ struct pull_progress { /* a value */
 	uint64_t total, completed;         /* bytes of that layer */
 	uint64_t all_total, all_completed; /* bytes of the whole pull */
 	struct err_info error;             /* FAILED */
+	struct model_kept kept; /* DONE: the version that the name stood for, when it moved */
 };
 typedef void (*pull_sink)(const struct pull_progress *p, void *arg);
 

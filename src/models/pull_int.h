@@ -80,6 +80,8 @@ bool pull_is_cancelled(struct pull *p);
 /* Sets the status line and numbers and tells the watchers; `force`: even if they heard lately. */
 void pull_tell(struct pull *p, const char *status, const char *digest, uint64_t total,
 	       uint64_t completed, bool force);
+/* What goes with the end of the progress. */
+void pull_kept(struct pull *p, const struct model_kept *kept);
 /* pull_run.c: the whole pull, on its thread. */
 enum err pull_run(struct pull *p, struct err_info *info);
 /* pull_http.c */

@@ -138,7 +138,11 @@ static enum err finish(struct pull *p, const char *model, struct err_info *info)
 	if (pull_is_cancelled(p))
 		return ERR_CANCELLED;
 	pull_tell(p, "writing manifest", "", 0, 0, true);
-	return model_store_put(o->store, &p->as, buf_str(&p->manifest_text), buf_str(&text), info);
+	struct model_kept kept;
+	TRY(model_store_put(
+		o->store, &p->as, buf_str(&p->manifest_text), buf_str(&text), &kept, info));
+	pull_kept(p, &kept);
+	return OK;
 }
 
 static enum err run_registry(struct pull *p, struct err_info *info)
@@ -201,7 +205,10 @@ static enum err put_starter(
 	memcpy(parts.model_digest, l->digest, sizeof parts.model_digest);
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
 	TRY(store_check(o->store, l->digest, false, &parts.meta.gguf, info));
-	return store_put_parts(o->store, &p->as, &parts, on_put_status, p, info);
+	struct model_kept kept;
+	TRY(store_put_parts(o->store, &p->as, &parts, on_put_status, p, &kept, info));
+	pull_kept(p, &kept);
+	return OK;
 }
 
 static enum err run_starter(struct pull *p, struct err_info *info)

@@ -31,8 +31,17 @@ struct store_item *store_find_locked(struct model_store *s, const struct model_n
 	return NULL;
 }
 
-/* Takes the item's digest list; replaces one of the same name. With `lock` held. */
-static enum err keep_locked(struct model_store *s, struct store_item *i)
+struct store_item *store_look_locked(struct model_store *s, const struct model_name *n)
+{
+	struct store_item *i = store_find_locked(s, n);
+	for (size_t k = 0; !i && n->version[0] && k < s->n_items; k++)
+		if (name_eq_base(&s->item[k].name, n) &&
+			!strcmp(s->item[k].entry.digest, n->version))
+			return &s->item[k];
+	return i;
+}
+
+enum err store_keep_locked(struct model_store *s, struct store_item *i)
 {
 	struct store_item *old = store_find_locked(s, &i->name);
 	if (old) {
@@ -123,34 +132,78 @@ void model_store_unpin(struct model_store *s, const char *digest)
 }
 
 /* ---- looking ---- */
-enum err model_store_find(
-	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info)
+static enum err no_model(struct str name, struct err_info *info)
 {
-	struct model_name n;
-	TRY(name_parse(name, &n, info));
-	pthread_mutex_lock(&s->lock);
-	struct store_item *i = store_find_locked(s, &n);
-	if (i)
-		*ret = i->entry;
-	pthread_mutex_unlock(&s->lock);
-	if (!i)
-		return err_set(info, ERR_NOT_FOUND, "model \"%.*s\" not found", STR_ARG(name));
+	return err_set(info, ERR_NOT_FOUND, "model \"%.*s\" not found", STR_ARG(name));
+}
+
+static enum err find_alias(struct model_store *s, struct str name, const struct store_alias *a,
+	struct model_entry *ret, struct err_info *info)
+{
+	struct model_entry m;
+	if (!a->digest[0]) {
+		(void)no_model(name, info);
+		err_hint(info, "the alias \"%s\" has no %s version", a->name,
+			alias_channel_text(a->channel));
+		return ERR_NOT_FOUND;
+	}
+	if (store_find_version(s, a->digest, &m)) {
+		(void)no_model(name, info);
+		err_hint(info, "the version that the alias \"%s\" names is not here any more",
+			a->name);
+		return ERR_NOT_FOUND;
+	}
+	memcpy(m.alias, a->name, sizeof m.alias);
+	m.channel = a->channel;
+	*ret = m;
 	return OK;
 }
 
-enum err model_store_find_digest(struct model_store *s, const char *digest, struct model_entry *ret)
+enum err model_store_find(
+	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info)
+{
+	struct store_alias a;
+	struct model_name n;
+	enum err e = store_alias_find(s, name, &a);
+	if (e != ERR_NOT_FOUND)
+		return e ? e : find_alias(s, name, &a, ret, info);
+	TRY(name_parse(name, &n, info));
+	pthread_mutex_lock(&s->lock);
+	struct store_item *i = store_look_locked(s, &n);
+	if (i)
+		*ret = i->entry;
+	pthread_mutex_unlock(&s->lock);
+	return i ? OK : no_model(name, info);
+}
+
+static enum err find_by(
+	struct model_store *s, const char *digest, bool model_too, struct model_entry *ret)
 {
 	enum err e = ERR_NOT_FOUND;
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->n_items && e; i++) {
-		if (!strcmp(s->item[i].entry.digest, digest) ||
-			!strcmp(s->item[i].entry.model_digest, digest)) {
-			*ret = s->item[i].entry;
+	for (int kept = 0; kept < 2 && e; kept++) {
+		for (size_t i = 0; i < s->n_items && e; i++) {
+			const struct model_entry *m = &s->item[i].entry;
+			if (m->kept != (kept == 1) ||
+				(strcmp(m->digest, digest) != 0 &&
+					!(model_too && !strcmp(m->model_digest, digest))))
+				continue;
+			*ret = *m;
 			e = OK;
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
 	return e;
+}
+
+enum err model_store_find_digest(struct model_store *s, const char *digest, struct model_entry *ret)
+{
+	return find_by(s, digest, true, ret);
+}
+
+enum err store_find_version(struct model_store *s, const char *digest, struct model_entry *ret)
+{
+	return find_by(s, digest, false, ret);
 }
 
 static int newest_first(const void *a, const void *b)
@@ -204,26 +257,29 @@ static enum err write_default(struct db_conn *c, void *arg)
 	return db_run(&r);
 }
 
+/* A model for chats before one for searching, a real one before a test model, and what a name
+ * stands for before what it stood for. */
+static int rank(const struct model_entry *m)
+{
+	return m->kept * 4 + m->gguf.embedding_model * 2 + m->starter;
+}
+
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1])
 {
 	char wanted[LIMIT_MODEL_NAME + 1] = "";
-	struct model_entry *list = NULL;
+	struct model_entry *list = NULL, m;
 	size_t n = 0, best = 0;
 	if (s->db)
 		TRY(db_read(s->db, read_default, wanted));
+	if (wanted[0] && !model_store_find(s, str_from(wanted), &m, NULL)) {
+		memcpy(ret, wanted, sizeof wanted);
+		return OK;
+	}
 	TRY(model_store_list(s, &list, &n));
 	ret[0] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		if (!strcmp(list[i].name, wanted)) {
+	for (size_t i = 0; i < n; i++)
+		if (rank(&list[i]) < rank(&list[best]))
 			best = i;
-			break;
-		}
-		/* a model for chats before one for searching, and a real one before a test model */
-		int a = list[i].gguf.embedding_model * 2 + list[i].starter;
-		int b = list[best].gguf.embedding_model * 2 + list[best].starter;
-		if (a < b)
-			best = i;
-	}
 	if (n)
 		memcpy(ret, list[best].name, sizeof list[best].name);
 	mem_free(list);
@@ -239,7 +295,8 @@ enum err model_store_default_set(
 		return err_set(info, ERR_INVALID, "model \"%s\" cannot chat", e.name);
 	if (!s->db)
 		return err_set(info, ERR_UNSUPPORTED, "there is no database");
-	struct set_default d = { e.name, person };
+	bool alias = e.alias[0] && e.channel == ALIAS_PRODUCTION;
+	struct set_default d = { alias ? e.alias : e.name, person };
 	return db_write(s->db, write_default, &d);
 }
 
@@ -269,16 +326,11 @@ static void drop_folders(struct model_store *s, char *path)
 	}
 }
 
-static enum err put_changed(
-	struct model_store *s, const struct model_name *n, struct str manifest, struct str meta)
+static enum err write_manifest(struct model_store *s, const struct model_name *n, const char *hex,
+	struct str manifest)
 {
-	char path[STORE_PATH_MAX], hex[65], before[65] = "";
-	uint8_t sum[SHA256_LEN];
+	char path[STORE_PATH_MAX], before[65] = "";
 	struct store_item fresh = { 0 }, gone = { 0 };
-	sha256_of(manifest.ptr, manifest.len, sum);
-	hex_encode(sum, sizeof sum, hex);
-	TRY(store_meta_path(s, hex, path));
-	TRY(file_write_atomic(path, meta, 0600));
 	TRY(store_manifest_path(s, n, path));
 	char *slash = strrchr(path, '/');
 	*slash = '\0';
@@ -294,7 +346,7 @@ static enum err put_changed(
 		old->digest = NULL;
 		old->n_digests = 0;
 	}
-	enum err e = keep_locked(s, &fresh);
+	enum err e = store_keep_locked(s, &fresh);
 	pthread_mutex_unlock(&s->lock);
 	if (e)
 		store_item_done(&fresh);
@@ -307,8 +359,50 @@ static enum err put_changed(
 	return e;
 }
 
+/* The old version first: a crash between the two leaves it twice, which the next change tidies. */
+static enum err put_changed(struct model_store *s, const struct model_name *n, struct str manifest,
+	struct str meta, struct model_kept *ret, struct err_info *info)
+{
+	char path[STORE_PATH_MAX], hex[65];
+	uint8_t sum[SHA256_LEN];
+	struct model_name kept = { .version = "" };
+	sha256_of(manifest.ptr, manifest.len, sum);
+	hex_encode(sum, sizeof sum, hex);
+	if (n->version[0] && strcmp(n->version, hex) != 0)
+		return err_set(info, ERR_INVALID, "a version never changes");
+	TRY(store_meta_path(s, hex, path));
+	TRY(file_write_atomic(path, meta, 0600));
+	if (!n->version[0])
+		TRY(store_version_keep(s, n, hex, &kept, info));
+	TRY(write_manifest(s, n, hex, manifest));
+	if (kept.version[0]) /* it moved: the version before the last is not needed any more */
+		store_versions_tidy(s, n, &kept);
+	if (ret && kept.version[0])
+		name_format(&kept, ret->name);
+	else if (ret)
+		ret->name[0] = '\0';
+	return OK;
+}
+
+enum err model_store_name_free(
+	struct model_store *s, const struct model_name *n, struct err_info *info)
+{
+	struct store_alias a;
+	char text[LIMIT_MODEL_NAME + 1];
+	if (n->version[0])
+		return err_set(info, ERR_INVALID,
+			"a version cannot be brought or made: it is what a name stood for");
+	name_format(n, text);
+	enum err e = store_alias_find(s, str_from(text), &a);
+	if (e == ERR_NOT_FOUND)
+		return OK;
+	TRY(e);
+	return err_set(
+		info, ERR_CONFLICT, "\"%s\" is an alias: a model needs another name", a.name);
+}
+
 enum err model_store_put(struct model_store *s, const struct model_name *n, struct str manifest,
-	struct str meta, struct err_info *info)
+	struct str meta, struct model_kept *ret, struct err_info *info)
 {
 	struct manifest m;
 	struct model_name as = *n;
@@ -319,47 +413,64 @@ enum err model_store_put(struct model_store *s, const struct model_name *n, stru
 	if (old)
 		as = old->name; /* the same name in other letters is the same file */
 	pthread_mutex_unlock(&s->lock);
-	enum err e = put_changed(s, &as, manifest, meta);
+	enum err e = old ? OK : model_store_name_free(s, &as, info);
+	if (!e)
+		e = put_changed(s, &as, manifest, meta, ret, info);
 	pthread_mutex_unlock(&s->change);
 	return e;
 }
 
-enum err model_store_copy(
-	struct model_store *s, struct str from, struct str to, struct err_info *info)
+/* What is copied: the manifest of exactly this version. */
+static enum err read_version(struct model_store *s, const struct model_entry *from,
+	struct buf *manifest, struct buf *meta)
 {
-	struct model_name a, b;
-	char path[STORE_PATH_MAX], digest[65] = "";
+	char path[STORE_PATH_MAX];
+	struct model_name n;
+	TRY(name_parse(str_from(from->name), &n, NULL));
+	TRY(store_manifest_path(s, &n, path));
+	TRY(file_read(path, manifest));
+	TRY(store_meta_path(s, from->digest, path));
+	return file_read(path, meta);
+}
+
+static enum err copy_changed(struct model_store *s, struct str from, struct model_name *to,
+	struct model_kept *ret, struct err_info *info)
+{
+	struct model_entry m;
 	AUTO_BUF struct buf manifest = BUF(LIMIT_MANIFEST);
 	AUTO_BUF struct buf meta = BUF(META_MAX);
-	TRY(name_parse(from, &a, info));
+	bool same = false;
+	TRY(model_store_find(s, from, &m, info));
+	TRY(model_store_name_free(s, to, info));
+	pthread_mutex_lock(&s->lock);
+	struct store_item *old = store_find_locked(s, to);
+	if (old) {
+		*to = old->name;
+		same = !strcmp(old->entry.digest, m.digest);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (same)
+		return OK;
+	TRY(read_version(s, &m, &manifest, &meta));
+	return put_changed(s, to, buf_str(&manifest), buf_str(&meta), ret, info);
+}
+
+enum err model_store_copy(struct model_store *s, struct str from, struct str to,
+	struct model_kept *ret, struct err_info *info)
+{
+	struct model_name b;
 	TRY(name_parse(to, &b, info));
 	if (b.source == NAME_FILE)
 		return err_set(info, ERR_INVALID, "the new name is not valid");
+	if (ret)
+		ret->name[0] = '\0';
 	pthread_mutex_lock(&s->change);
-	pthread_mutex_lock(&s->lock);
-	struct store_item *i = store_find_locked(s, &a), *old = store_find_locked(s, &b);
-	if (i) {
-		a = i->name;
-		memcpy(digest, i->entry.digest, sizeof digest);
-	}
-	if (old)
-		b = old->name;
-	pthread_mutex_unlock(&s->lock);
-	enum err e = i ? store_manifest_path(s, &a, path)
-		       : err_set(info, ERR_NOT_FOUND, "model \"%.*s\" not found", STR_ARG(from));
-	if (!e)
-		e = file_read(path, &manifest);
-	if (!e)
-		e = store_meta_path(s, digest, path);
-	if (!e)
-		e = file_read(path, &meta);
-	if (!e && i != old)
-		e = put_changed(s, &b, buf_str(&manifest), buf_str(&meta));
+	enum err e = copy_changed(s, from, &b, ret, info);
 	pthread_mutex_unlock(&s->change);
 	return e;
 }
 
-static enum err delete_changed(struct model_store *s, const struct model_name *n)
+enum err store_remove(struct model_store *s, const struct model_name *n)
 {
 	char path[STORE_PATH_MAX];
 	struct store_item gone = { 0 };
@@ -383,16 +494,42 @@ static enum err delete_changed(struct model_store *s, const struct model_name *n
 	return OK;
 }
 
-enum err model_store_delete(struct model_store *s, struct str name, struct err_info *info)
+static enum err delete_changed(
+	struct model_store *s, struct model_name *n, bool force, struct err_info *info)
 {
+	struct store_item there = { 0 };
+	pthread_mutex_lock(&s->lock);
+	struct store_item *i = store_look_locked(s, n);
+	if (i)
+		there = *i;
+	pthread_mutex_unlock(&s->lock);
+	if (!i)
+		return ERR_NOT_FOUND;
+	if (!force)
+		TRY(store_version_may_go(s, &there, info));
+	TRY(store_remove(s, &there.name));
+	if (!there.name.version[0])
+		store_versions_tidy(s, &there.name, NULL);
+	return OK;
+}
+
+enum err model_store_delete(
+	struct model_store *s, struct str name, bool force, struct err_info *info)
+{
+	struct store_alias a;
 	struct model_name n;
+	enum err e = store_alias_find(s, name, &a);
+	if (!e)
+		return err_set(info, ERR_CONFLICT,
+			"\"%s\" is an alias, not a model: tresor alias rm %s removes it", a.name,
+			a.name);
+	if (e != ERR_NOT_FOUND)
+		return e;
 	TRY(name_parse(name, &n, info));
 	pthread_mutex_lock(&s->change);
-	enum err e = delete_changed(s, &n);
+	e = delete_changed(s, &n, force, info);
 	pthread_mutex_unlock(&s->change);
-	if (e == ERR_NOT_FOUND)
-		return err_set(info, e, "model \"%.*s\" not found", STR_ARG(name));
-	return e;
+	return e == ERR_NOT_FOUND ? no_model(name, info) : e;
 }
 
 /* ---- start-up ---- */
@@ -443,7 +580,8 @@ static void repair(struct model_store *s)
 		if (model_meta_json(&meta, &text) || store_manifest_path(s, &name, path) ||
 			file_read(path, &manifest))
 			continue;
-		(void)model_store_put(s, &name, buf_str(&manifest), buf_str(&text), NULL);
+		(void)model_store_put(
+			s, &name, buf_str(&manifest), buf_str(&text), NULL, NULL);
 	}
 }
 

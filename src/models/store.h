@@ -5,11 +5,16 @@
  * the check found and the small text layers. Written in this order: blobs committed by the keeper,
  * then .meta, then the manifest by an atomic rename, so a name that is listed is whole. The server
  * writes only below manifests/ and never opens a model file.
+ *
+ * A name that gets another manifest keeps the one it had as a version, NAME@sha256:DIGEST: a name
+ * like any other. Of the versions that no alias names only the last stays; they go with their name.
+ *
  * All functions may be called by any thread; they block on the keeper or the disk (not for the
  * IPC loop). */
 #pragma once
 
 #include "base/json.h"
+#include "models/alias.h"
 #include "models/gguf.h"
 #include "models/name.h"
 #include "os/ipc.h"
@@ -39,37 +44,57 @@ struct model_entry {                     /* a value: no pointer inside */
 	bool starter;       /* "test model, not for real questions" */
 	bool go_template;   /* the registry's Go template is not used: tell the person */
 	char projector_digest[65]; /* of a model that sees: its second blob; empty: none */
+	bool kept;          /* a version that its name does not stand for any more */
+	/* The alias by which it was found, and which of its channels: whoever asks for another one
+	 * than production needs a right. Empty: by a name. */
+	char alias[ALIAS_NAME_MAX + 1];
+	enum alias_channel channel;
 };
-/* Errors: ERR_NOT_FOUND (info: model "x" not found), ERR_INVALID (name). */
+/* The one place where a name becomes a version: a model's name, NAME@sha256:DIGEST, an alias, or
+ * ALIAS:CHANNEL. Errors: ERR_NOT_FOUND (info: model "x" not found; its hint, when an alias has no
+ * such version), ERR_INVALID (name), the database's. */
 enum err model_store_find(
 	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info);
-/* By manifest digest or model digest. */
+/* By manifest digest or model digest; a name before its versions. */
 enum err model_store_find_digest(
 	struct model_store *s, const char *digest, struct model_entry *ret);
 /* Newest first. *ret is malloc'd; the caller frees. */
 enum err model_store_list(struct model_store *s, struct model_entry **ret, size_t *ret_n);
-/* The small text layers; each buf gets text or stays empty. `params` is a JSON object of default
- * options. Any buf may be NULL. */
+/* The small text layers of exactly this version, also when its name has moved since; each buf gets
+ * text or stays empty. `params` is a JSON object of default options. Any buf may be NULL. */
 struct model_texts {
 	struct buf *template_, *system, *params, *licence, *messages, *manifest;
 };
 enum err model_store_texts(
-	struct model_store *s, struct str name, struct model_texts *t, struct err_info *info);
-/* The model used when nobody names one: the setting if that model is there, else the first that is
- * not a starter, else the first. Empty text: there is none. */
+	struct model_store *s, const struct model_entry *e, struct model_texts *t);
+/* The model used when nobody names one: the setting (a name or an alias) if that model is there,
+ * else the first that is not a starter, else the first. Empty text: there is none. */
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1]);
 enum err model_store_default_set(
 	struct model_store *s, struct str name, const char *person, struct err_info *info);
 
 /* ---- changes ---- */
-enum err model_store_copy(
-	struct model_store *s, struct str from, struct str to, struct err_info *info);
-/* Removes the name; blobs that no name and no running pull uses are deleted by the keeper. */
-enum err model_store_delete(struct model_store *s, struct str name, struct err_info *info);
+/* What of a change a person has to be told: the version that the name stood for, and that stays.
+ * Empty: the name is new, or has not moved. */
+struct model_kept {
+	char name[LIMIT_MODEL_NAME + 1]; /* "m:latest@sha256:..." */
+};
+/* Errors of all: ERR_CONFLICT (an alias has the new name). */
+enum err model_store_copy(struct model_store *s, struct str from, struct str to,
+	struct model_kept *ret, struct err_info *info);
+/* Removes the name and those of its versions that no alias names; blobs that no name and no running
+ * pull uses are deleted by the keeper. Errors: ERR_CONFLICT (an alias names it; info says which):
+ * not with `force`. */
+enum err model_store_delete(
+	struct model_store *s, struct str name, bool force, struct err_info *info);
 /* Writes .meta and manifest of `n`. Every layer's blob must be committed and pinned. `meta` is
  * the JSON object of models/meta.h. */
 enum err model_store_put(struct model_store *s, const struct model_name *n, struct str manifest,
-	struct str meta, struct err_info *info);
+	struct str meta, struct model_kept *ret, struct err_info *info);
+/* May a model be called so? Errors: ERR_INVALID (one version: those are made by moving a name),
+ * ERR_CONFLICT (an alias has the name), the database's. */
+enum err model_store_name_free(
+	struct model_store *s, const struct model_name *n, struct err_info *info);
 /* A running pull or create pins the digests it brings, so that a delete beside it spares them. */
 enum err model_store_pin(struct model_store *s, const char *digest);
 void model_store_unpin(struct model_store *s, const char *digest);
@@ -82,7 +107,8 @@ enum err model_store_prune(struct model_store *s, unsigned *ret);
  * system text, params and licence. `request` is the parsed body of POST /api/create. `status` gets
  * Ollama's lines. Errors: ERR_NOT_FOUND, ERR_INVALID, ERR_MODEL_BAD, the keeper's. */
 enum err model_store_create(struct model_store *s, const json_t *request,
-	void (*status)(const char *line, void *arg), void *arg, struct err_info *info);
+	void (*status)(const char *line, void *arg), void *arg, struct model_kept *ret,
+	struct err_info *info);
 
 /* ---- uploads: POST /api/blobs/sha256:... ---- */
 struct model_upload;

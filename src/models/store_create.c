@@ -99,7 +99,7 @@ static enum err add_config(struct build *b, const struct gguf_summary *g, struct
 }
 
 static enum err put_build(struct build *b, const struct model_name *n, const struct store_parts *p,
-	struct err_info *info)
+	struct model_kept *ret, struct err_info *info)
 {
 	AUTO_BUF struct buf manifest = BUF(LIMIT_MANIFEST);
 	AUTO_BUF struct buf meta = BUF(META_MAX);
@@ -117,12 +117,12 @@ static enum err put_build(struct build *b, const struct model_name *n, const str
 	TRY(model_meta_json(&p->meta, &meta));
 	TRY(manifest_write(b->layer, b->n, &manifest));
 	tell(b, "writing manifest");
-	return model_store_put(b->s, n, buf_str(&manifest), buf_str(&meta), info);
+	return model_store_put(b->s, n, buf_str(&manifest), buf_str(&meta), ret, info);
 }
 
 enum err store_put_parts(struct model_store *s, const struct model_name *n,
 	const struct store_parts *p, void (*status)(const char *line, void *arg), void *arg,
-	struct err_info *info)
+	struct model_kept *ret, struct err_info *info)
 {
 	struct build *b = mem_zalloc(1, sizeof *b);
 	if (!b)
@@ -130,7 +130,7 @@ enum err store_put_parts(struct model_store *s, const struct model_name *n,
 	b->s = s;
 	b->status = status;
 	b->arg = arg;
-	enum err e = put_build(b, n, p, info);
+	enum err e = put_build(b, n, p, ret, info);
 	for (size_t i = 0; i < b->n; i++)
 		if (b->pinned[i])
 			model_store_unpin(s, b->layer[i].digest);
@@ -177,7 +177,7 @@ static enum err base_from(
 	struct model_texts t = { &b->text[0], &b->text[1], &b->text[2], &b->text[3], &b->text[4],
 		&b->manifest };
 	TRY(model_store_find(s, from, &b->entry, info));
-	TRY(model_store_texts(s, from, &t, info));
+	TRY(model_store_texts(s, &b->entry, &t));
 	TRY(manifest_read(buf_str(&b->manifest), &m, info));
 	for (size_t i = 0; i < m.n; i++)
 		if (m.layer[i].kind == LAYER_PROJECTOR)
@@ -308,7 +308,8 @@ static enum err refuse_unknown(const json_t *request, struct err_info *info)
 }
 
 static enum err create(struct model_store *s, const json_t *request, struct base *b,
-	void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
+	void (*status)(const char *line, void *arg), void *arg, struct model_kept *kept,
+	struct err_info *info)
 {
 	struct str name = STR_NONE, from = STR_NONE;
 	struct model_name n;
@@ -319,6 +320,7 @@ static enum err create(struct model_store *s, const json_t *request, struct base
 	TRY(name_parse(name, &n, info));
 	if (n.source == NAME_FILE || n.source == NAME_STARTER)
 		return err_set(info, ERR_INVALID, "the model's name is not valid");
+	TRY(model_store_name_free(s, &n, info));
 	TRY(refuse_unknown(request, info));
 	TRY(json_want_str(request, "from", false, &from, info));
 	TRY(json_want_obj(request, "files", false, &files, info));
@@ -355,26 +357,35 @@ static enum err create(struct model_store *s, const json_t *request, struct base
 		pinned += !e;
 	}
 	if (!e)
-		e = store_put_parts(s, &n, &p, status, arg, info);
+		e = store_put_parts(s, &n, &p, status, arg, kept, info);
 	while (pinned)
 		model_store_unpin(s, b->keep[--pinned].digest);
 	model_store_unpin(s, p.model_digest);
+	if (!e && status && kept->name[0]) {
+		char line[LIMIT_MODEL_NAME + 40];
+		(void)snprintf(line, sizeof line, "the old version stays as %s", kept->name);
+		status(line, arg);
+	}
 	if (!e && status)
 		status("success", arg);
 	return e;
 }
 
 enum err model_store_create(struct model_store *s, const json_t *request,
-	void (*status)(const char *line, void *arg), void *arg, struct err_info *info)
+	void (*status)(const char *line, void *arg), void *arg, struct model_kept *ret,
+	struct err_info *info)
 {
+	struct model_kept kept = { .name = "" };
 	struct base *b = mem_zalloc(1, sizeof *b);
 	if (!b)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < sizeof b->text / sizeof *b->text; i++)
 		b->text[i] = BUF(LAYER_TEXT_MAX);
 	b->manifest = BUF(LIMIT_MANIFEST);
-	enum err e = create(s, request, b, status, arg, info);
+	enum err e = create(s, request, b, status, arg, &kept, info);
 	base_done(b);
 	mem_free(b);
+	if (!e && ret)
+		*ret = kept;
 	return e;
 }

@@ -13,7 +13,10 @@
 #include "models/store_int.h"
 #include "os/fd.h"
 
-enum { DEPTH = 4 }; /* host, namespace, model, tag */
+enum {
+	DEPTH = 4, /* host, namespace, model, tag */
+	PART_MAX = 256,
+};
 
 enum err store_manifest_path(
 	struct model_store *s, const struct model_name *n, char dst[STORE_PATH_MAX])
@@ -99,6 +102,9 @@ enum err store_item_read(struct model_store *s, const struct model_name *n, stru
 		return err_from_errno(errno);
 	sha256_of(text.ptr, text.len, sum);
 	hex_encode(sum, sizeof sum, i.entry.digest);
+	if (n->version[0] && strcmp(n->version, i.entry.digest) != 0)
+		return ERR_CORRUPT;
+	i.entry.kept = n->version[0];
 	i.entry.modified_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
 	name_format(n, i.entry.name);
 	TRY(take_layers(&m, &i));
@@ -108,9 +114,9 @@ enum err store_item_read(struct model_store *s, const struct model_name *n, stru
 }
 
 /* A path of four folders below manifests/ back to the name; what is not a name is not a model. */
-static enum err name_of(char part[DEPTH][NAME_HOST_MAX + 2], struct model_name *ret)
+static enum err name_of(char part[DEPTH][PART_MAX], struct model_name *ret)
 {
-	char text[4 * (NAME_HOST_MAX + 2) + 4], back[LIMIT_MODEL_NAME + 1];
+	char text[DEPTH * PART_MAX + 4], back[LIMIT_MODEL_NAME + 1];
 	bool starter = !strcmp(part[0], "starter");
 	(void)snprintf(text, sizeof text, starter ? "starter:%s:%s" : "%s/%s/%s:%s",
 		starter ? part[2] : part[0], starter ? part[3] : part[1], part[2], part[3]);
@@ -120,7 +126,7 @@ static enum err name_of(char part[DEPTH][NAME_HOST_MAX + 2], struct model_name *
 	return strcmp(back, text) ? ERR_INVALID : OK;
 }
 
-static enum err take_file(struct model_store *s, char part[DEPTH][NAME_HOST_MAX + 2])
+static enum err take_file(struct model_store *s, char part[DEPTH][PART_MAX])
 {
 	struct store_item i;
 	struct model_name n;
@@ -159,7 +165,7 @@ static bool is_leftover(const char *name)
 }
 
 static enum err walk(struct model_store *s, const char *path, unsigned depth,
-	char part[DEPTH][NAME_HOST_MAX + 2])
+	char part[DEPTH][PART_MAX])
 {
 	enum err e = OK;
 	DIR *d = opendir(path);
@@ -186,7 +192,7 @@ static enum err walk(struct model_store *s, const char *path, unsigned depth,
 enum err model_store_open(const char *data_dir, struct db *db, const struct model_blob_ops *ops,
 	void *ops_arg, struct model_store **ret)
 {
-	char meta[STORE_PATH_MAX], part[DEPTH][NAME_HOST_MAX + 2];
+	char meta[STORE_PATH_MAX], part[DEPTH][PART_MAX];
 	AUTO(model_store) struct model_store *s = mem_zalloc(1, sizeof *s);
 	if (!s)
 		return ERR_NOMEM;
@@ -233,17 +239,34 @@ static enum err add_json(struct buf *to, const json_t *v)
 	return to->err;
 }
 
-enum err model_store_texts(
-	struct model_store *s, struct str name, struct model_texts *t, struct err_info *info)
+/* The name may have moved since: then the version lies beside it. */
+static enum err read_manifest(
+	struct model_store *s, const struct model_entry *e, struct buf *ret)
 {
-	struct model_entry e;
-	struct model_name n;
+	char path[STORE_PATH_MAX], hex[65];
+	struct model_name n, version;
+	uint8_t sum[SHA256_LEN];
+	TRY(name_parse(str_from(e->name), &n, NULL));
+	TRY(store_manifest_path(s, &n, path));
+	TRY(file_read(path, ret));
+	sha256_of(ret->ptr, ret->len, sum);
+	hex_encode(sum, sizeof sum, hex);
+	if (!strcmp(hex, e->digest))
+		return OK;
+	buf_clear(ret);
+	TRY(name_version(&n, e->digest, &version));
+	TRY(store_manifest_path(s, &version, path));
+	return file_read(path, ret);
+}
+
+enum err model_store_texts(
+	struct model_store *s, const struct model_entry *e, struct model_texts *t)
+{
 	struct model_meta m;
 	char path[STORE_PATH_MAX];
 	AUTO_BUF struct buf text = BUF(META_MAX);
 	AUTO_JSON json_t *o = NULL;
-	TRY(model_store_find(s, name, &e, info));
-	TRY(store_meta_path(s, e.digest, path));
+	TRY(store_meta_path(s, e->digest, path));
 	TRY(file_read(path, &text));
 	TRY(json_read(buf_str(&text), META_MAX, 16, &o, NULL));
 	TRY(model_meta_read(o, &m));
@@ -252,9 +275,5 @@ enum err model_store_texts(
 	TRY(add(t->licence, m.licence));
 	TRY(add_json(t->params, m.params));
 	TRY(add_json(t->messages, m.messages));
-	if (!t->manifest)
-		return OK;
-	TRY(name_parse(str_from(e.name), &n, NULL));
-	TRY(store_manifest_path(s, &n, path));
-	return file_read(path, t->manifest);
+	return t->manifest ? read_manifest(s, e, t->manifest) : OK;
 }

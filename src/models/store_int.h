@@ -1,8 +1,9 @@
-/* models/store_int.h - private to models/store*.c and upload.c. */
+/* models/store_int.h - private to models/store*.c, alias_store.c, pull*.c and upload.c. */
 #pragma once
 
 #include <pthread.h>
 
+#include "models/alias.h"
 #include "models/manifest.h"
 #include "models/meta.h"
 #include "models/store.h"
@@ -35,6 +36,14 @@ enum err store_item_read(struct model_store *s, const struct model_name *n, stru
 void store_item_done(struct store_item *i);
 /* With `lock` held. NULL: not there. */
 struct store_item *store_find_locked(struct model_store *s, const struct model_name *n);
+/* The same, and NAME@sha256:DIGEST also where NAME stands for that version now. */
+struct store_item *store_look_locked(struct model_store *s, const struct model_name *n);
+/* Takes the item's digest list; replaces one of the same name. With `lock` held. */
+enum err store_keep_locked(struct model_store *s, struct store_item *i);
+/* By the manifest's digest alone; a name before its versions. Errors: ERR_NOT_FOUND. */
+enum err store_find_version(struct model_store *s, const char *digest, struct model_entry *ret);
+/* Removes one name, its file and what nothing else needs. With `change` held. ERR_NOT_FOUND. */
+enum err store_remove(struct model_store *s, const struct model_name *n);
 enum err store_meta_path(struct model_store *s, const char *digest, char dst[STORE_PATH_MAX]);
 enum err store_manifest_path(struct model_store *s, const struct model_name *n,
 			     char dst[STORE_PATH_MAX]);
@@ -57,4 +66,31 @@ struct store_parts {
 };
 enum err store_put_parts(struct model_store *s, const struct model_name *n,
 			 const struct store_parts *p, void (*status)(const char *line, void *arg),
-			 void *arg, struct err_info *info);
+			 void *arg, struct model_kept *ret, struct err_info *info);
+
+/* ---- store_versions.c: old versions of a name; with `change` held ---- */
+/* Before `n` gets the manifest of digest `fresh`: the one it has stays as a version. *ret_kept is
+ * its name; its version is empty when nothing had to be kept. Errors: ERR_INVALID (an alias needs
+ * the old one, and the name is too long to have versions), the disk's. */
+enum err store_version_keep(struct model_store *s, const struct model_name *n, const char *fresh,
+	struct model_name *ret_kept, struct err_info *info);
+/* Removes the versions of `n` that no alias needs (none names them, or another name has them too)
+ * and those that `n` itself stands for again; not `kept` (may be NULL). What fails stays. */
+void store_versions_tidy(
+	struct model_store *s, const struct model_name *n, const struct model_name *kept);
+/* May the name go, or does an alias need it? Errors: ERR_CONFLICT (info names the alias). */
+enum err store_version_may_go(struct model_store *s, const struct store_item *i,
+	struct err_info *info);
+
+/* ---- alias_store.c ---- */
+struct store_alias {
+	char name[ALIAS_NAME_MAX + 1];
+	enum alias_channel channel;
+	char digest[65]; /* empty: the channel is not set */
+};
+/* Errors: ERR_NOT_FOUND (no alias is called so), the database's. */
+enum err store_alias_find(struct model_store *s, struct str text, struct store_alias *ret);
+/* The first alias that needs this version: by `model`, or whichever name where there is `only` one.
+ * Empty: none. */
+enum err store_alias_of(struct model_store *s, const char *digest, struct str model, bool only,
+	char ret_alias[ALIAS_NAME_MAX + 1]);

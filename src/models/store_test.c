@@ -60,7 +60,7 @@ static enum err create(struct rig *r, const char *fmt, const char *digest, struc
 	(void)snprintf(text, sizeof text, fmt, digest);
 #pragma GCC diagnostic pop
 	CHECK_OK(json_read(str_from(text), sizeof text, 8, &o, info));
-	return model_store_create(r->s, o, NULL, NULL, info);
+	return model_store_create(r->s, o, NULL, NULL, NULL, info);
 }
 #define FROM_FILE                                                                                  \
 	"{\"model\":\"a:1\",\"files\":{\"x.gguf\":\"sha256:%s\"},\"system\":\"Hallo\","            \
@@ -93,8 +93,9 @@ TEST(a_created_model_is_there_also_after_a_restart)
 		CHECK_OK(model_store_find_digest(r.s, digest, &e));
 		AUTO_BUF struct buf system = BUF(1000);
 		AUTO_BUF struct buf params = BUF(1000);
-		CHECK_OK(model_store_texts(r.s, STR("a:1"),
-			&(struct model_texts){ .system = &system, .params = &params }, NULL));
+		CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
+		CHECK_OK(model_store_texts(r.s, &e,
+			&(struct model_texts){ .system = &system, .params = &params }));
 		CHECK_EQ_STR(buf_str(&system), STR("Hallo"));
 		CHECK(str_find(buf_str(&params), STR("\"top_k\""), 0) != SIZE_MAX);
 		reopen(&r);
@@ -115,14 +116,14 @@ TEST(blobs_go_with_their_last_name)
 	CHECK_EQ_INT(test_blobs_count(&r.blobs), 4); /* model, system, params, config */
 	CHECK_OK(create(
 		&r, "{\"model\":\"b\",\"from\":\"a:1\",\"system\":\"Anders\"}%.0s", digest, NULL));
-	CHECK_OK(model_store_copy(r.s, STR("b"), STR("c"), NULL));
-	CHECK_ERR(model_store_copy(r.s, STR("x"), STR("c"), NULL), ERR_NOT_FOUND);
+	CHECK_OK(model_store_copy(r.s, STR("b"), STR("c"), NULL, NULL));
+	CHECK_ERR(model_store_copy(r.s, STR("x"), STR("c"), NULL, NULL), ERR_NOT_FOUND);
 	CHECK_EQ_INT(count(&r), 3);
-	CHECK_OK(model_store_delete(r.s, STR("a:1"), NULL));
+	CHECK_OK(model_store_delete(r.s, STR("a:1"), false, NULL));
 	CHECK(test_blobs_has(&r.blobs, digest));
-	CHECK_OK(model_store_delete(r.s, STR("b"), NULL));
-	CHECK_OK(model_store_delete(r.s, STR("c"), NULL));
-	CHECK_ERR(model_store_delete(r.s, STR("c"), NULL), ERR_NOT_FOUND);
+	CHECK_OK(model_store_delete(r.s, STR("b"), false, NULL));
+	CHECK_OK(model_store_delete(r.s, STR("c"), false, NULL));
+	CHECK_ERR(model_store_delete(r.s, STR("c"), false, NULL), ERR_NOT_FOUND);
 	CHECK_EQ_INT(test_blobs_count(&r.blobs), 0);
 	CHECK_EQ_INT(count(&r), 0);
 	/* no folder and no meta file is left */
@@ -141,7 +142,7 @@ TEST(a_pinned_blob_stays)
 	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
 	CHECK_OK(model_store_pin(r.s, digest));
 	CHECK_OK(model_store_pin(r.s, digest));
-	CHECK_OK(model_store_delete(r.s, STR("a:1"), NULL));
+	CHECK_OK(model_store_delete(r.s, STR("a:1"), false, NULL));
 	CHECK(test_blobs_has(&r.blobs, digest));
 	unsigned gone;
 	model_store_unpin(r.s, digest);
@@ -154,23 +155,50 @@ TEST(a_pinned_blob_stays)
 	rig_close(&r);
 }
 
-TEST(an_overwritten_name_gives_its_old_blobs_back)
+TEST(an_overwritten_name_keeps_its_last_version_and_no_more)
 {
 	struct rig r;
-	char one[65], two[65];
+	struct model_entry old, e;
+	char one[65], two[65], three[65], version[LIMIT_MODEL_NAME + 1];
 	rig_open(&r);
 	put_gguf(&r, 1, one);
 	put_gguf(&r, 2, two);
+	put_gguf(&r, 3, three);
 	CHECK_OK(create(&r, FROM_FILE, one, NULL));
+	CHECK_OK(model_store_find(r.s, STR("a:1"), &old, NULL));
 	CHECK_OK(create(&r, FROM_FILE, two, NULL));
+	CHECK(test_blobs_has(&r.blobs, one) && test_blobs_has(&r.blobs, two));
+	CHECK_EQ_INT(count(&r), 2);
+	(void)snprintf(version, sizeof version, "a:1@sha256:%s", old.digest);
+	for (int round = 0; round < 2; round++) {
+		CHECK_OK(model_store_find(r.s, str_from(version), &e, NULL));
+		CHECK_EQ_Z(e.name, version);
+		CHECK(e.kept && !strcmp(e.model_digest, one));
+		CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
+		CHECK(!e.kept && !strcmp(e.model_digest, two));
+		/* its texts are those of the version, also by an entry read before the move */
+		AUTO_BUF struct buf manifest = BUF(LIMIT_MANIFEST);
+		CHECK_OK(model_store_texts(
+			r.s, &old, &(struct model_texts){ .manifest = &manifest }));
+		CHECK(str_find(buf_str(&manifest), str_from(one), 0) != SIZE_MAX);
+		reopen(&r);
+	}
+	/* the next move lets the older one go */
+	CHECK_OK(create(&r, FROM_FILE, three, NULL));
+	CHECK_ERR(model_store_find(r.s, str_from(version), &e, NULL), ERR_NOT_FOUND);
 	CHECK(!test_blobs_has(&r.blobs, one) && test_blobs_has(&r.blobs, two));
-	CHECK_EQ_INT(count(&r), 1);
-	CHECK_EQ_INT(test_blobs_count(&r.blobs), 4);
-	/* the same under other letters is the same name */
-	CHECK_OK(create(&r, "{\"model\":\"A:1\",\"files\":{\"x\":\"%s\"}}", two, NULL));
-	CHECK_EQ_INT(count(&r), 1);
-	reopen(&r);
-	CHECK_EQ_INT(count(&r), 1);
+	CHECK_EQ_INT(count(&r), 2);
+	/* the same under other letters is the same name, and back again is no version more */
+	CHECK_OK(create(&r, "{\"model\":\"A:1\",\"files\":{\"x\":\"%s\"}}", three, NULL));
+	CHECK_OK(create(&r, FROM_FILE, three, NULL));
+	CHECK_EQ_INT(count(&r), 2);
+	/* the same again moves nothing, so the last version stays */
+	CHECK_OK(create(&r, FROM_FILE, three, NULL));
+	CHECK_EQ_INT(count(&r), 2);
+	/* a name goes with its versions */
+	CHECK_OK(model_store_delete(r.s, STR("a:1"), false, NULL));
+	CHECK_EQ_INT(count(&r), 0);
+	CHECK(!test_blobs_has(&r.blobs, three));
 	rig_close(&r);
 }
 
@@ -221,8 +249,8 @@ TEST(what_is_damaged_or_foreign_is_left_out)
 	rig_open(&r);
 	put_gguf(&r, 1, digest);
 	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
-	CHECK_OK(model_store_copy(r.s, STR("a:1"), STR("b"), NULL));
-	CHECK_OK(model_store_copy(r.s, STR("a:1"), STR("host.example/n/c:t"), NULL));
+	CHECK_OK(model_store_copy(r.s, STR("a:1"), STR("b"), NULL, NULL));
+	CHECK_OK(model_store_copy(r.s, STR("a:1"), STR("host.example/n/c:t"), NULL, NULL));
 	damage("registry.ollama.ai/library/b/latest");
 	damage("stray");
 	(void)snprintf(path, sizeof path,
@@ -281,7 +309,7 @@ TEST(the_default_can_be_set)
 	rig_open(&r);
 	put_gguf(&r, 1, digest);
 	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
-	CHECK_OK(model_store_copy(r.s, STR("a:1"), STR("b"), NULL));
+	CHECK_OK(model_store_copy(r.s, STR("a:1"), STR("b"), NULL, NULL));
 	r.s = model_store_free(r.s);
 	(void)snprintf(path, sizeof path, "%s/t.db", test_dir());
 	struct db_options o = { .path = path,
@@ -300,7 +328,7 @@ TEST(the_default_can_be_set)
 		CHECK_EQ_Z(name, i ? "b:latest" : "a:1");
 	}
 	CHECK_ERR(model_store_default_set(r.s, STR("c"), NULL, NULL), ERR_NOT_FOUND);
-	CHECK_OK(model_store_delete(r.s, STR("b"), NULL));
+	CHECK_OK(model_store_delete(r.s, STR("b"), false, NULL));
 	CHECK_OK(model_store_default(r.s, name));
 	CHECK_EQ_Z(name, "a:1"); /* the setting names one that is gone */
 	rig_close(&r);
@@ -354,7 +382,7 @@ TEST_TIMEOUT(a_change_that_fails_changes_nothing, 120)
 	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
 	for (unsigned n = 1; hit; n++) {
 		fault_arm(FAULT_SYSCALL, n);
-		enum err e = model_store_copy(r.s, STR("a:1"), STR("kopie"), NULL);
+		enum err e = model_store_copy(r.s, STR("a:1"), STR("kopie"), NULL, NULL);
 		hit = fault_fired(FAULT_SYSCALL);
 		fault_arm(FAULT_SYSCALL, 0);
 		CHECK(count(&r) == 1 || count(&r) == 2);
@@ -363,7 +391,7 @@ TEST_TIMEOUT(a_change_that_fails_changes_nothing, 120)
 		CHECK(!e || hit);
 		CHECK(e || count(&r) == 2);
 		if (count(&r) == 2)
-			CHECK_OK(model_store_delete(r.s, STR("kopie"), NULL));
+			CHECK_OK(model_store_delete(r.s, STR("kopie"), false, NULL));
 		CHECK(test_blobs_has(&r.blobs, digest));
 	}
 	rig_close(&r);

@@ -14,6 +14,7 @@
 #include "http/http.h"
 #include "models/advise.h"
 #include "models/pull.h"
+#include "models/trial.h"
 #include "net/egress_client.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
@@ -92,7 +93,8 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	struct server *s = arg;
 	char fallback[LIMIT_MODEL_NAME + 1];
 	struct model_entry m;
-	if (!name.len) {
+	bool standard = !name.len;
+	if (standard) {
 		TRY(model_store_default(s->app.models, fallback));
 		name = str_from(fallback);
 	}
@@ -100,7 +102,9 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	*ret = (struct fleet_model){ .keep_alive_ms = s->app.keep_alive_ms };
 	memcpy(ret->digest, m.model_digest, sizeof ret->digest);
 	memcpy(ret->projector, m.projector_digest, sizeof ret->projector);
-	return str_copy(str_from(m.name), ret->name, sizeof ret->name);
+	/* a conversation that begins with the default keeps what this returns: the alias, then */
+	return str_copy(str_from(standard && m.alias[0] ? m.alias : m.name), ret->name,
+		sizeof ret->name);
 }
 
 static enum err open_store(struct server *s, struct err_info *info)
@@ -153,6 +157,8 @@ static enum err open_models(struct server *s, struct err_info *info)
 		.egress = a->egress };
 	if (!e)
 		e = pulls_new(&p, &a->pulls);
+	if (!e)
+		e = trials_new(a->db, a->models, a->fleet, &a->trials);
 	if (!e)
 		e = advice_new(&a->advice);
 	return e ? say_why(info, e, "models") : OK;
@@ -332,6 +338,7 @@ static void close_all(struct server *s)
 	keeper_link_unpump(a->keeper);
 	if (a->http)
 		http_stop(a->http, STOP_GRACE_MS);
+	trials_free(a->trials);
 	pulls_free(a->pulls);
 	chats_free(a->chats);
 	keeper_link_close(a->keeper); /* nobody waits for a model that is still being loaded */

@@ -357,7 +357,10 @@ static int do_show(struct server *s, const char *name)
 	for (int i = 0; i < 6; i++)
 		t[i] = BUF(LIMIT_MANIFEST);
 	struct model_texts texts = { &t[0], &t[1], &t[2], &t[3], &t[4], &t[5] };
-	enum err e = model_store_texts(s->store, str_from(name), &texts, &info);
+	struct model_entry m;
+	enum err e = model_store_find(s->store, str_from(name), &m, &info);
+	if (!e)
+		e = model_store_texts(s->store, &m, &texts);
 	if (e)
 		return fail(e, &info);
 	static const char *const keys[] = { "template", "system", "params", "licence", "messages",
@@ -401,7 +404,7 @@ static int do_create(struct server *s, const char *text)
 	AUTO_JSON json_t *o = NULL;
 	enum err e = json_read(str_from(text), 1 << 20, 16, &o, &info);
 	if (!e)
-		e = model_store_create(s->store, o, print_line, NULL, &info);
+		e = model_store_create(s->store, o, print_line, NULL, NULL, &info);
 	return e ? fail(e, &info) : 0;
 }
 
@@ -422,9 +425,9 @@ static int command(struct server *s, int argc, char **argv)
 	if (!strcmp(c, "upload"))
 		return do_upload(s, a, b);
 	if (!strcmp(c, "rm"))
-		e = model_store_delete(s->store, str_from(a), &info);
+		e = model_store_delete(s->store, str_from(a), false, &info);
 	else if (!strcmp(c, "cp"))
-		e = model_store_copy(s->store, str_from(a), str_from(b), &info);
+		e = model_store_copy(s->store, str_from(a), str_from(b), NULL, &info);
 	else if (!strcmp(c, "prune"))
 		e = model_store_prune(s->store, &n);
 	else

@@ -1,6 +1,7 @@
 /* Conversations and messages: chat/ does the work and writes the JSON. */
 #include "api/team/team.h"
 
+#include "api/aliases.h"
 #include "base/limits.h"
 #include "chat/chat.h"
 
@@ -35,6 +36,7 @@ enum err team_conversation_new(struct call *c)
 {
 	AUTO_BUF struct buf out = BUF(64 * 1024);
 	TRY(need_person(c));
+	TRY(call_model_may(c, call_str(c, "model")));
 	TRY(chat_create(c->app->chats, c->who.person, call_str(c, "model"), call_str(c, "title"),
 		&out, &c->info));
 	call_json(c, 201, &out);
@@ -61,6 +63,7 @@ enum err team_conversation_change(struct call *c)
 	};
 	TRY(json_want_i64(c->body, "label", false, 0, 4, &label, &c->info));
 	ch.label = (int)label;
+	TRY(call_model_may(c, call_str(c, "model")));
 	TRY(chat_change(c->app->chats, id_of(c), &ch, &out, &c->info));
 	call_json(c, 200, &out);
 	return OK;
@@ -83,6 +86,7 @@ enum err team_message_new(struct call *c)
 		.model = call_str(c, "model"),
 	};
 	TRY(need_person(c));
+	TRY(call_model_may(c, s.model));
 	TRY(chat_send(c->app->chats, c->who.person, id_of(c), &s, &out, &c->info));
 	call_json(c, 201, &out);
 	return OK;

@@ -1,6 +1,7 @@
 /* Models for the page: list, default, pulls, advice. */
 #include "api/team/team.h"
 
+#include "api/aliases.h"
 #include "base/fault.h"
 #include "base/limits.h"
 #include "base/time.h"
@@ -20,7 +21,8 @@ static bool is_loaded(const struct fleet_loaded *l, size_t n, const char *digest
 	return false;
 }
 
-static void model_json(const struct model_entry *m, bool loaded, struct jw *w)
+static void model_json(
+	const struct model_entry *m, bool loaded, const char *alias_of, struct jw *w)
 {
 	jw_obj(w);
 	jw_kstr(w, "name", str_from(m->name));
@@ -33,7 +35,23 @@ static void model_json(const struct model_entry *m, bool loaded, struct jw *w)
 	jw_kbool(w, "loaded", loaded);
 	jw_kbool(w, "starter", m->starter);
 	jw_kstr(w, "licence", str_from(m->licence));
+	if (alias_of)
+		jw_kstr(w, "alias_of", str_from(alias_of));
 	jw_end(w);
+}
+
+struct listing {
+	struct fleet_loaded *loaded;
+	size_t n_loaded;
+	struct jw *w;
+};
+
+static void alias_model(const struct alias_shown *a, void *arg)
+{
+	struct listing *l = arg;
+	if (!a->model.gguf.embedding_model)
+		model_json(&a->model, is_loaded(l->loaded, l->n_loaded, a->model.model_digest),
+			a->names, l->w);
 }
 
 enum err team_models(struct call *c)
@@ -50,9 +68,11 @@ enum err team_models(struct call *c)
 	jw_obj(&w);
 	jw_key(&w, "models");
 	jw_arr(&w);
+	TRY(call_aliases(c, alias_model, &(struct listing){ loaded, n_loaded, &w }));
 	for (size_t i = 0; i < n; i++)
 		if (!list[i].gguf.embedding_model)
-			model_json(&list[i], is_loaded(loaded, n_loaded, list[i].model_digest), &w);
+			model_json(&list[i], is_loaded(loaded, n_loaded, list[i].model_digest),
+				NULL, &w);
 	jw_end(&w);
 	jw_kstr(&w, "default", str_from(fallback));
 	jw_end(&w);
@@ -67,7 +87,11 @@ static void tell_models(struct chat_hub *hub)
 
 enum err team_model_delete(struct call *c)
 {
-	TRY(model_store_delete(c->app->models, http_param(c->q, "name"), &c->info));
+	struct str force = http_query(c->q, "force");
+	if (force.ptr && !str_eq(force, STR("1")))
+		return err_set(&c->info, ERR_INVALID, "\"force\" must be 1");
+	TRY(model_store_delete(
+		c->app->models, http_param(c->q, "name"), force.ptr != NULL, &c->info));
 	tell_models(c->app->hub);
 	call_empty(c);
 	return OK;
@@ -96,6 +120,8 @@ static void pull_json(const struct pull_progress *p, struct jw *w)
 	jw_kstr(w, "status", str_from(p->status));
 	jw_ki64(w, "total", (int64_t)p->all_total);
 	jw_ki64(w, "completed", (int64_t)p->all_completed);
+	if (p->kept.name[0])
+		jw_kstr(w, "kept", str_from(p->kept.name));
 	if (p->state == PULL_FAILED) {
 		jw_key(w, "error");
 		jw_obj(w);
