@@ -43,7 +43,8 @@ static enum err world_new(struct world *w, unsigned max, uint64_t max_bytes)
 	*w = (struct world){ .open = true };
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->changed, NULL);
-	TRY(fake_new(&(struct fake_options){ .n_own = 1 << 20, .n_seq = 1, .n_batch = 64 }, &w->fake));
+	struct fake_options fo = { .n_own = 1 << 20, .n_seq = 1, .n_batch = 64 };
+	TRY(fake_new(&fo, &w->fake));
 	TRY(ipc_pair(fd));
 	TRY(ipc_new(fd[0], &w->server));
 	TRY(ipc_new(fd[1], &w->engine));

@@ -1,20 +1,18 @@
 #include "engine/engine.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/time.h"
 #include "engine/beside.h"
 #include "engine/embed_role.h"
+#include "engine/engine_lock.h"
 #include "engine/llama/backend.h"
 #include "engine/llama/tune.h"
 #include "engine/llama/vision.h"
@@ -518,82 +516,6 @@ static int serve(struct engine *e)
 
 /* ---- the start ---- */
 
-/* What may be used: memory free now; the page cache counts as free. 0: unknown. */
-static uint64_t memory_available(void)
-{
-	AUTO_BUF struct buf text = BUF(64 * 1024);
-	const char *z;
-	if (file_read("/proc/meminfo", &text) || buf_cstr(&text, &z))
-		return 0;
-	const char *at = strstr(z, "MemAvailable:");
-	uint64_t kib = 0;
-	if (!at)
-		return 0;
-	at += strspn(at, "MemAvailable: ");
-	return str_to_u64((struct str){ at, strspn(at, "0123456789") }, &kib) ? 0 : kib * 1024;
-}
-
-static const struct sandbox_path GPU_PATHS[] = {
-	{ "/dev", SANDBOX_READ | SANDBOX_WRITE },
-	{ "/proc", SANDBOX_READ },
-	{ "/sys", SANDBOX_READ },
-	{ "/usr", SANDBOX_READ | SANDBOX_EXEC },
-	{ "/lib", SANDBOX_READ | SANDBOX_EXEC },
-	{ "/lib64", SANDBOX_READ | SANDBOX_EXEC },
-	{ "/etc", SANDBOX_READ },
-};
-
-/* When memory runs out it is an engine that goes, not the keeper or somebody's database. */
-static void offer_for_oom(void)
-{
-	int fd;
-	if (fd_open("/proc/self/oom_score_adj", O_WRONLY, 0, &fd))
-		return;
-	(void)!write(fd, "900", 3);
-	(void)close(fd);
-}
-
-static enum sandbox_profile profile_of(const struct engine_load *load)
-{
-	return load->gpu                 ? SANDBOX_ENGINE_GPU
-	       : load->has_projector ? SANDBOX_ENGINE_LOAD
-				     : SANDBOX_ENGINE_CPU;
-}
-
-/* A template or a header may ask for any amount: past what is free now (and the mapped file, which
- * is page cache) allocations fail, and the model or the request is refused. A GPU driver maps far
- * more than it uses, so there no limit holds. */
-static enum err lock_up(const struct engine_load *load, uint64_t memory)
-{
-	enum { SLACK_BYTES = 1 << 30 }; /* libraries, stacks and arenas: mapped, not used */
-	enum sandbox_profile p = profile_of(load);
-	char projector[32];
-	struct sandbox_path paths[sizeof GPU_PATHS / sizeof *GPU_PATHS + 1];
-	size_t n = 0;
-	struct sandbox_limits limits = { 0 };
-	struct stat st, eyes = { 0 };
-	if (fstat(load->model_fd, &st) < 0 ||
-		(load->has_projector && fstat(load->projector_fd, &eyes) < 0))
-		return err_from_errno(errno);
-	/* A file that grows is one of the ways to harm: past this a write gets EFBIG. */
-	if (load->disk_bytes) {
-		limits.file_bytes_mib = (unsigned)(load->disk_bytes >> 20) + 1;
-		(void)signal(SIGXFSZ, SIG_IGN);
-	}
-	if (!load->gpu && memory)
-		limits.memory_bytes = memory - memory / 16 +
-				      (uint64_t)(st.st_size + eyes.st_size) + SLACK_BYTES;
-	offer_for_oom();
-	for (size_t i = 0; load->gpu && i < sizeof GPU_PATHS / sizeof *GPU_PATHS; i++)
-		paths[n++] = GPU_PATHS[i];
-	if (load->has_projector) { /* the one file that the library opens by its name */
-		snprintf(projector, sizeof projector, "/proc/self/fd/%d", load->projector_fd);
-		paths[n++] = (struct sandbox_path){ projector, SANDBOX_READ };
-	}
-	TRY(sandbox_enter(p, paths, n, &limits));
-	return sandbox_lock(p);
-}
-
 /* A card computes with no cores of ours. */
 static enum err open_cores(struct engine *e, struct engine_load *load)
 {
@@ -737,7 +659,11 @@ static enum err start_writing(
 	struct engine *e, struct engine_load *load, uint64_t memory, struct llama_backend *b)
 {
 	struct beside_options o = {
-		.ops = &LLAMA_OPS, .backend = b, .answer = answer_words, .arg = e, .begin = begin_beside
+		.ops = &LLAMA_OPS,
+		.backend = b,
+		.answer = answer_words,
+		.arg = e,
+		.begin = begin_beside,
 	};
 	use_known(e, load);
 	TRY(llama_backend_warm_up(b));
@@ -811,7 +737,7 @@ int engine_main(struct ipc *keeper)
 	 * up to more than what is in use. */
 	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	uint32_t cores = llama_backend_prepare();
-	uint64_t memory = memory_available();
+	uint64_t memory = engine_memory();
 	enum err err = crypto_init();
 	if (!err)
 		err = read_load(keeper, &load);
@@ -820,7 +746,7 @@ int engine_main(struct ipc *keeper)
 		return 1;
 	}
 	FILE *file = fdopen(load.model_fd, "rb");
-	err = file ? lock_up(&load, memory) : err_from_errno(errno);
+	err = file ? engine_lock(&load, memory) : err_from_errno(errno);
 	if (err) {
 		log_error("engine not locked", KV_ERR(err));
 		refuse(keeper, err, "the engine's sandbox could not be entered");

@@ -6,9 +6,9 @@ enum {
 	CHUNK_FIRST = 64,  /* tokens of prompt a step carries while nothing is measured */
 	LOWER_SHARE = 8,   /* one part in so many of a step is for prompts of lower classes */
 	DRAFT_RUNNING = 2, /* with more than so many running, their batch is wide enough without */
-	/* Short prompts that come together are read together in a step of so many gaps, one step in
-	 * so many: a hundredth of the gaps may be longer; more often when more people wait for their
-	 * first token than for their next. */
+	/* Short prompts that come together are read together in a step of so many gaps, one step
+	 * in so many: a hundredth of the gaps may be longer; more often when more people wait for
+	 * their first token than for their next. */
 	LONG_GAPS = 4,
 	LONG_EVERY = 128,
 	LONG_EVERY_MANY = 16,
@@ -87,11 +87,11 @@ static size_t tokens_in(const struct sched *s, double ns)
 
 /* What waits for this step. */
 struct waiting {
-	size_t answering;       /* requests whose next token is due */
-	size_t newcomers;       /* short prompts of persons, and their tokens: for these a long step */
-	size_t newcomer_tokens; /* is made now and then */
-	bool soon;              /* somebody is about to answer */
-	bool lower;             /* prompts of lower classes */
+	size_t answering; /* requests whose next token is due */
+	/* short prompts of persons, for which a long step is made now and then */
+	size_t newcomers, newcomer_tokens;
+	bool soon;  /* somebody is about to answer */
+	bool lower; /* prompts of lower classes */
 };
 
 static bool long_step_due(const struct sched *s, const struct waiting *w)
@@ -191,9 +191,9 @@ bool sched_tile_fits(const struct sched *s)
 	return s->token_ns * s->caps->read_tile <= 2 * (double)s->gap_ns;
 }
 
-/* What the reading pool computes together are whole tiles, because a part of one costs as much: what
- * is over waits for the next step; shares that are less are saved up until they make one, so that
- * the others' steps stay short meanwhile. */
+/* What the reading pool computes together are whole tiles, because a part of one costs as much:
+ * what is over waits for the next step; shares that are less are saved up until they make one, so
+ * that the others' steps stay short meanwhile. */
 static void fill_tile(struct sched *s)
 {
 	size_t total = 0, tile = s->caps->read_tile;

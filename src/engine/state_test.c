@@ -110,7 +110,8 @@ TEST(pieces_make_it_one_of_many_and_borrow_the_rest)
 			struct buf in = state(sections, 0, one), want = state(sections, 0, many),
 				   got = BUF(1 << 16);
 			struct state_pieces p;
-			CHECK(state_widen((const uint8_t *)in.ptr, in.len, sections, transposed, 8, &p));
+			const uint8_t *bytes = (const uint8_t *)in.ptr;
+			CHECK(state_widen(bytes, in.len, sections, transposed, 8, &p));
 			for (unsigned i = 0; i < p.n; i++)
 				CHECK_OK(buf_add(&got, (struct str){ p.v[i].ptr, p.v[i].len }));
 			CHECK(same(buf_str(&got), buf_str(&want)));
