@@ -71,6 +71,10 @@ class World:
             status, reply = b.call("POST", "/team/v1/keys", {"name": "k"})
             assert status == 200, reply
             return reply["key"]["id"]
+        if kind == "response":
+            status, reply = b.call("POST", "/v1/responses", {"model": "smollm2", "input": "x", "max_output_tokens": 1})
+            assert status == 200, reply
+            return reply["id"]
         status, c = b.call("POST", "/team/v1/conversations", {"title": "t"})
         assert status == 201, c
         if kind == "conversation":
@@ -159,7 +163,7 @@ def wrong(case, status, text):
         return None if status == want else f"{status}, wanted {want}"
     if status in (401, 403):
         return f"{status}, should be let through"
-    if status == 404 and case["object"] in ("conversation", "message", "key", "person"):
+    if status == 404 and case["object"] in ("conversation", "message", "response", "key", "person"):
         return "404, should be let through"
     return f"{status}" if status >= 500 else None
 
