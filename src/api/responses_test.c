@@ -1,40 +1,28 @@
 /* OpenAI's Responses: events, whole answers, what is kept, errors that name their field. What is
  * expected is from OpenAI's API reference and the types of its Python client. */
 #include <stdio.h>
-#include <time.h>
 
-#include "api/test_app.h"
-#include "base/time.h"
-#include "chat/responses.h"
+#include "api/test_responses.h"
 
-#define ASK(text) "{\"model\":\"tiny\",\"input\":\"" text "\""
-#define PATH "/v1/responses"
-
-struct world {
-	struct test_app t;
-	struct buf out;
-};
-
-static void open_world(struct world *w)
+void open_world(struct world *w)
 {
 	test_app_start(&w->t);
 	w->out = BUF(1 << 22);
 }
 
-static void close_world(struct world *w)
+void close_world(struct world *w)
 {
 	test_app_stop(&w->t);
 	buf_done(&w->out);
 }
 
-static int ask(struct world *w, const char *method, const char *path, const char *body)
+int ask(struct world *w, const char *method, const char *path, const char *body)
 {
 	buf_clear(&w->out);
 	return call_api(&w->t, method, path, body, NULL, &w->out);
 }
 
-/* The answer as JSON; a new reference. */
-static json_t *reply(struct world *w)
+json_t *reply(struct world *w)
 {
 	json_t *doc = NULL;
 	struct err_info info = { .code = OK };
@@ -43,7 +31,7 @@ static json_t *reply(struct world *w)
 	return doc;
 }
 
-static json_t *post(struct world *w, const char *body)
+json_t *post(struct world *w, const char *body)
 {
 	int status = ask(w, "POST", PATH, body);
 	if (status != 200)
@@ -51,28 +39,28 @@ static json_t *post(struct world *w, const char *body)
 	return reply(w);
 }
 
-static const char *text(const json_t *o, const char *key)
+const char *text(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 	return s ? s : "(none)";
 }
 
-static const json_t *item(const json_t *response, size_t i)
+const json_t *item(const json_t *response, size_t i)
 {
 	return json_array_get(json_object_get(response, "output"), i);
 }
 
-static const json_t *part(const json_t *response, size_t i)
+const json_t *part(const json_t *response, size_t i)
 {
 	return json_array_get(json_object_get(item(response, i), "content"), 0);
 }
 
-static bool has(struct world *w, const char *what)
+bool has(struct world *w, const char *what)
 {
 	return str_find(buf_str(&w->out), str_from(what), 0) != SIZE_MAX;
 }
 
-static void path_of(const json_t *response, const char *more, char dst[128])
+void path_of(const json_t *response, const char *more, char dst[128])
 {
 	snprintf(dst, 128, PATH "/%s%s", text(response, "id"), more);
 }
@@ -394,136 +382,6 @@ TEST(input_items_come_in_pages_the_last_first)
 	close_world(&w);
 }
 
-/* ---- the background ---- */
-
-static json_t *wait_status(struct world *w, const char *path, const char *status)
-{
-	for (int i = 0; i < 500; i++) {
-		CHECK_EQ_INT(ask(w, "GET", path, NULL), 200);
-		json_t *r = reply(w);
-		if (strcmp(text(r, "status"), status) == 0)
-			return r;
-		json_decref(r);
-		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-	}
-	FAIL("never %s", status);
-}
-
-TEST(an_answer_in_the_background_goes_on_alone)
-{
-	struct world w;
-	char path[128];
-	open_world(&w);
-	AUTO_JSON json_t *r = post(&w, ASK("hi") ",\"background\":true}");
-	CHECK_EQ_Z(text(r, "status"), "in_progress");
-	CHECK_EQ_INT(json_array_size(json_object_get(r, "output")), 0);
-	CHECK(json_is_null(json_object_get(r, "usage")));
-	path_of(r, "", path);
-	AUTO_JSON json_t *done = wait_status(&w, path, "completed");
-	CHECK_EQ_Z(text(part(done, 0), "text"), "Hello");
-	path_of(r, "/cancel", path);
-	CHECK_EQ_INT(ask(&w, "POST", path, "{}"), 200); /* as it is */
-	CHECK(has(&w, "\"status\":\"completed\""));
-	AUTO_JSON json_t *bad = post(&w, ASK("FAIL") ",\"background\":true}");
-	path_of(bad, "", path);
-	AUTO_JSON json_t *failed = wait_status(&w, path, "failed");
-	CHECK_EQ_Z(text(json_object_get(failed, "error"), "code"), "server_error");
-	CHECK_EQ_Z(text(part(failed, 0), "text"), "Hel");
-	close_world(&w);
-}
-
-TEST(an_answer_in_the_background_is_cancelled)
-{
-	struct world w;
-	char path[128], cancel[128], body[512];
-	open_world(&w);
-	AUTO_JSON json_t *r = post(&w, ASK("SLOW") ",\"background\":true}");
-	path_of(r, "", path);
-	path_of(r, "/cancel", cancel);
-	CHECK_EQ_INT(ask(&w, "GET", path, NULL), 200);
-	CHECK(has(&w, "\"status\":\"in_progress\""));
-	snprintf(body, sizeof body, ASK("hi") ",\"previous_response_id\":\"%s\"}", text(r, "id"));
-	CHECK_EQ_INT(ask(&w, "POST", PATH, body), 409);
-	CHECK_EQ_INT(ask(&w, "POST", cancel, "{}"), 200);
-	CHECK(has(&w, "\"status\":\"cancelled\""));
-	CHECK_EQ_INT(ask(&w, "POST", cancel, "{}"), 200);
-	CHECK(has(&w, "\"status\":\"cancelled\""));
-	AUTO_JSON json_t *front = post(&w, ASK("hi") "}");
-	path_of(front, "/cancel", cancel);
-	CHECK_EQ_INT(ask(&w, "POST", cancel, "{}"), 400);
-	CHECK(has(&w, "Cannot cancel a synchronous response."));
-	close_world(&w);
-}
-
-TEST(deleting_what_runs_ends_it)
-{
-	struct world w;
-	char path[128];
-	open_world(&w);
-	AUTO_JSON json_t *r = post(&w, ASK("SLOW") ",\"background\":true}");
-	path_of(r, "", path);
-	CHECK_EQ_INT(ask(&w, "DELETE", path, NULL), 200);
-	CHECK_EQ_INT(fakes.cancelled, 1);
-	for (int i = 0; i < 200 && fakes.ended < 1; i++)
-		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-	CHECK_EQ_INT(ask(&w, "GET", path, NULL), 404);
-	close_world(&w);
-}
-
-TEST(the_end_of_the_server_ends_the_background)
-{
-	struct world w;
-	open_world(&w);
-	AUTO_JSON json_t *r = post(&w, ASK("SLOW") ",\"background\":true}");
-	CHECK_EQ_Z(text(r, "status"), "in_progress");
-	w.t.app.http = http_stop(w.t.app.http, 1000);
-	w.t.app.responses = responses_free(w.t.app.responses);
-	CHECK_EQ_INT(fakes.cancelled, 1);
-	CHECK_OK(responses_new(w.t.app.db, NULL, &w.t.app.responses));
-	CHECK_OK(responses_recover(w.t.app.responses));
-	buf_clear(&w.out);
-	CHECK_OK(response_body(
-		w.t.app.responses, str_sub(str_from(text(r, "id")), 5, SIZE_MAX), &w.out));
-	CHECK(has(&w, "\"status\":\"failed\"") && has(&w, "\"code\":\"server_error\""));
-	close_world(&w);
-}
-
-TEST(a_background_stream_survives_its_reader)
-{
-	struct world w;
-	char request[512], path[128];
-	AUTO_BUF struct buf got = BUF(65536);
-	char piece[4096];
-	open_world(&w);
-	const char *body = ASK("SLOW") ",\"background\":true,\"stream\":true}";
-	snprintf(request, sizeof request,
-		"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
-		"Content-Length: %zu\r\n\r\n%s",
-		w.t.key, strlen(body), body);
-	int fd = test_connect(&w.t);
-	send_z(fd, request);
-	size_t at = SIZE_MAX;
-	while (str_find(buf_str(&got), STR("output_text.delta"), 0) == SIZE_MAX) {
-		ssize_t n = read(fd, piece, sizeof piece);
-		CHECK(n > 0);
-		CHECK_OK(buf_add(&got, (struct str){ piece, (size_t)n }));
-	}
-	close(fd);
-	at = str_find(buf_str(&got), STR("\"id\":\"resp_"), 0);
-	CHECK(at != SIZE_MAX);
-	snprintf(path, sizeof path, PATH "/%.*s",
-		STR_ARG(str_sub(buf_str(&got), at + 6, 5 + ID_LEN)));
-	nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
-	CHECK_EQ_INT(ask(&w, "GET", path, NULL), 200);
-	CHECK(has(&w, "\"status\":\"in_progress\""));
-	CHECK_EQ_INT(fakes.cancelled, 0);
-	char cancel[160];
-	snprintf(cancel, sizeof cancel, "%s/cancel", path);
-	CHECK_EQ_INT(ask(&w, "POST", cancel, "{}"), 200);
-	CHECK(has(&w, "\"status\":\"cancelled\""));
-	close_world(&w);
-}
-
 /* ---- what comes in ---- */
 
 TEST(items_become_messages)
@@ -755,15 +613,43 @@ TEST(input_is_counted)
 	close_world(&w);
 }
 
-TEST(a_person_takes_their_responses_along)
+TEST(long_instructions_are_kept_but_not_repeated_in_events)
 {
 	struct world w;
 	char path[128];
+	AUTO_BUF struct buf body = BUF(1 << 20);
+	const char *z;
 	open_world(&w);
-	AUTO_JSON json_t *r = post(&w, ASK("SLOW") ",\"background\":true}");
-	path_of(r, "", path);
-	CHECK_OK(responses_forget_person(w.t.app.responses, w.t.person));
-	CHECK_EQ_INT(ask(&w, "GET", path, NULL), 404);
-	CHECK_EQ_INT(fakes.cancelled, 1);
+	CHECK_OK(buf_addf(&body, ASK("hi") ",\"stream\":true,\"instructions\":\""));
+	for (int i = 0; i < 600; i++)
+		CHECK_OK(buf_addf(&body, "%01024d", i));
+	CHECK_OK(buf_addf(&body, "\"}"));
+	CHECK_OK(buf_cstr(&body, &z));
+	CHECK_EQ_INT(ask(&w, "POST", PATH, z), 200);
+	CHECK(w.out.len < 32 * 1024 && has(&w, "\"instructions\":null"));
+	CHECK(has(&w, "the events do not repeat instructions and tools"));
+	size_t at = str_find(buf_str(&w.out), STR("\"id\":\"resp_"), 0);
+	CHECK(at != SIZE_MAX);
+	snprintf(path, sizeof path, PATH "/%.*s",
+		STR_ARG(str_sub(buf_str(&w.out), at + 6, 5 + ID_LEN)));
+	CHECK_EQ_INT(ask(&w, "GET", path, NULL), 200);
+	CHECK(w.out.len > 600 * 1024 && has(&w, "00000599\""));
+	close_world(&w);
+}
+
+TEST(what_is_shared_stays_shared_in_a_chain)
+{
+	struct world w;
+	char body[512];
+	open_world(&w);
+	AUTO_JSON json_t *one = post(&w,
+		"{\"model\":\"tiny\",\"input\":[{\"role\":\"system\",\"share\":\"company\","
+		"\"content\":\"Of us all.\"},{\"role\":\"user\",\"content\":\"a\"}]}");
+	snprintf(body, sizeof body, ASK("b") ",\"previous_response_id\":\"%s\"}", text(one, "id"));
+	AUTO_JSON json_t *two = post(&w, body);
+	CHECK_EQ_Z(fakes.input, "[{\"role\":\"system\",\"content\":\"Of us all.\","
+				"\"share\":\"company\"},{\"role\":\"user\",\"content\":\"a\"},"
+				"{\"role\":\"assistant\",\"content\":\"Hello\"},"
+				"{\"role\":\"user\",\"content\":\"b\"}]");
 	close_world(&w);
 }
