@@ -19,6 +19,7 @@ struct keeper_link;
 struct machine;
 struct model_store;
 struct pulls;
+struct responses;
 struct trials;
 struct vault;
 
@@ -45,6 +46,7 @@ struct app {
 	struct audit *audit;
 	struct chats *chats;
 	struct chat_hub *hub;
+	struct responses *responses;
 	struct fleet *fleet;
 	struct model_store *models;
 	struct pulls *pulls;

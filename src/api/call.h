@@ -22,6 +22,7 @@ struct call {
 	json_t *body;               /* team routes: the checked object; never NULL there */
 	struct err_info info;       /* goes to the client with an error */
 	const char *param;          /* OpenAI: which field is wrong */
+	const char *code;           /* OpenAI: its clients' name for the error; NULL: usual */
 	struct buf warnings;        /* lines; see call_warn() */
 };
 typedef enum err (*api_fn)(struct call *c);

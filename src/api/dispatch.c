@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "chat/chat.h"
+#include "chat/responses.h"
 #include "http/route.h"
 #include "vault/audit.h"
 #include "vault/credential.h"
@@ -113,6 +114,13 @@ static enum err look_message(struct call *c, struct str id)
 {
 	return chat_message_owner(c->app->chats, id, c->object.owner);
 }
+static enum err look_response(struct call *c, struct str id)
+{
+	struct str own = str_sub(id, 5, SIZE_MAX);
+	if (!str_starts(id, STR("resp_")) || !id_ok(own))
+		return ERR_NOT_FOUND;
+	return response_owner(c->app->responses, own, c->object.owner);
+}
 static enum err look_key(struct call *c, struct str id)
 {
 	return api_key_owner(c->app->vault, id, c->object.owner);
@@ -140,6 +148,7 @@ static const struct {
 } lookers[] = {
 	{ OBJECT_CONVERSATION, look_conversation },
 	{ OBJECT_MESSAGE, look_message },
+	{ OBJECT_RESPONSE, look_response },
 	{ OBJECT_KEY, look_key },
 	{ OBJECT_PERSON, look_person },
 	{ OBJECT_ROLE, look_role },

@@ -67,7 +67,7 @@ static const char *type_of_anthropic(int status)
 	return "api_error";
 }
 
-static const char *code_of_openai(enum err e, const char *param)
+const char *error_openai_code(enum err e, const char *param)
 {
 	if (e == ERR_NOT_FOUND && param && strcmp(param, "model") == 0)
 		return "model_not_found";
@@ -82,7 +82,8 @@ static struct str text_of(const struct err_info *e)
 	return str_from(e->detail[0] ? e->detail : err_text(e->code));
 }
 
-void error_openai(const struct err_info *e, const char *param, struct buf *out)
+void error_openai(
+	const struct err_info *e, const char *param, const char *code, struct buf *out)
 {
 	struct jw w;
 	jw_init(&w, out);
@@ -92,7 +93,7 @@ void error_openai(const struct err_info *e, const char *param, struct buf *out)
 	jw_kstr(&w, "message", text_of(e));
 	jw_kstr(&w, "type", str_from(type_of_openai(err_http_status(e->code))));
 	jw_kstr(&w, "param", str_from(param));
-	jw_kstr(&w, "code", str_from(code_of_openai(e->code, param)));
+	jw_kstr(&w, "code", str_from(code ? code : error_openai_code(e->code, param)));
 	jw_end(&w);
 	jw_end(&w);
 }
@@ -146,7 +147,7 @@ void api_error_body(enum dialect d, const struct err_info *e, struct str request
 		error_ollama(e, out);
 		return;
 	case DIALECT_OPENAI:
-		error_openai(e, NULL, out);
+		error_openai(e, NULL, NULL, out);
 		return;
 	case DIALECT_ANTHROPIC:
 		error_anthropic(e, request_id, out);
@@ -184,7 +185,7 @@ void call_error(struct call *c, enum err e)
 		c->app->state->errors[e]++;
 	if (c->route->dialect == DIALECT_OPENAI) {
 		media_type = "application/json";
-		error_openai(&c->info, c->param, &out);
+		error_openai(&c->info, c->param, c->code, &out);
 	} else {
 		api_error_body(
 			c->route->dialect, &c->info, http_request_id(c->q), &out, &media_type);

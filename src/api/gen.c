@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/time.h"
 
-enum { PIECE_MAX = 256 * 1024 };
+enum { PIECE_MAX = 256 * 1024, FAILED_MAX = 4 * 1024 * 1024 };
 
 static void free_buf(void *buf)
 {
@@ -133,13 +133,15 @@ static void cancel_all(struct gen *g)
 
 static void send_piece(struct gen *g, struct buf *out)
 {
-	if (out->err || http_write(g->c->q, buf_str(out)))
+	if (out->err || (http_write(g->c->q, buf_str(out)) && !g->detached))
 		cancel_all(g);
 }
 
 static void on_gone(void *arg)
 {
-	cancel_all(arg);
+	struct gen *g = arg;
+	if (!g->detached)
+		cancel_all(g);
 }
 
 static void begin_stream(struct gen *g)
@@ -189,20 +191,27 @@ static void on_begun(struct gen *g, const struct fleet_event *e)
 	}
 }
 
-static enum err keep_logprobs(struct gen *g, const struct gen_delta *d)
+enum err gen_add_logprobs(struct buf *to, struct str more)
 {
 	AUTO_JSON json_t *list = NULL;
-	if (!d->logprobs.len)
+	if (!more.len)
 		return OK;
-	TRY(json_read(
-		d->logprobs, LIMIT_ANSWER, 8, &list, NULL)); /* an engine's word is not taken */
+	TRY(json_read(more, LIMIT_ANSWER, 8, &list, NULL)); /* an engine's word is not taken */
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		struct jw w;
-		(void)buf_add_byte(&g->logprobs, g->logprobs.len ? ',' : '[');
-		jw_init(&w, &g->logprobs);
+		(void)buf_add_byte(to, to->len ? ',' : '[');
+		jw_init(&w, to);
 		jw_json(&w, json_array_get(list, i));
 	}
-	return g->logprobs.err;
+	return to->err;
+}
+
+static enum err gather(struct gen *g, const struct gen_delta *d)
+{
+	if (g->form->gather)
+		return g->form->gather(g, d);
+	TRY(buf_add(d->thinking ? &g->thinking : &g->text, d->text));
+	return gen_add_logprobs(&g->logprobs, d->logprobs);
 }
 
 /* Comments in a stream of events, which clients skip: OpenAI's and Anthropic's forms are such.
@@ -221,11 +230,15 @@ static void on_queued(struct gen *g, const struct fleet_event *e)
 
 static void on_delta(struct gen *g, const struct gen_delta *d)
 {
+	g->thinking_tokens += d->thinking ? d->n_tokens : 0;
 	if (!d->text.len && !d->logprobs.len)
 		return;
 	if (!g->stream) {
-		if (buf_add(d->thinking ? &g->thinking : &g->text, d->text) || keep_logprobs(g, d))
+		enum err e = gather(g, d);
+		if (e) {
+			g->gathering = e;
 			cancel_all(g);
+		}
 		return;
 	}
 	AUTO_BUF struct buf out = BUF(PIECE_MAX + 8 * d->text.len + 2 * d->logprobs.len);
@@ -248,6 +261,29 @@ static void finish(struct gen *g)
 	g->over = true;
 }
 
+/* True: `g` belongs to somebody else now, who may have ended it already. */
+static bool handed_on(struct gen *g, const struct err_info *failed)
+{
+	if (!g->form->keep)
+		return false;
+	g->kept = true; /* before: sink() looks at it afterwards */
+	g->kept = g->form->keep(g, failed);
+	return g->kept;
+}
+
+static void tell_failed(struct gen *g, struct err_info *info)
+{
+	if (front(g)->streaming) {
+		AUTO_BUF struct buf out = BUF(FAILED_MAX);
+		g->form->failed(g, info, &out);
+		(void)!!http_write(g->c->q, buf_str(&out));
+	} else if (!g->detached || g->stream) {
+		g->c->info = *info;
+		call_error(g->c, info->code);
+	}
+	finish(g);
+}
+
 static void on_failed(struct gen *g, struct err_info *info)
 {
 	if (g->group) {
@@ -256,15 +292,8 @@ static void on_failed(struct gen *g, struct err_info *info)
 	}
 	if (g->form->explain)
 		g->form->explain(g, info);
-	if (front(g)->streaming) {
-		AUTO_BUF struct buf out = BUF(PIECE_MAX);
-		g->form->failed(g, info, &out);
-		(void)!!http_write(g->c->q, buf_str(&out));
-	} else {
-		g->c->info = *info;
-		call_error(g->c, info->code);
-	}
-	finish(g);
+	if (!handed_on(g, info))
+		tell_failed(g, info);
 }
 
 static void fail_with(struct gen *g, enum err e, struct str detail)
@@ -290,8 +319,10 @@ static void on_done(struct gen *g, const struct gen_done *d)
 {
 	size_t n = g->group ? g->group->n : 1;
 	AUTO_BUF struct buf out = BUF(n * 2 * LIMIT_ANSWER + PIECE_MAX);
-	if (g->text.err || g->thinking.err || g->logprobs.err) {
-		fail_with(g, ERR_LIMIT, STR("the answer is too long; ask for a stream"));
+	if (g->gathering) {
+		bool long_one = g->gathering == ERR_LIMIT && !g->stream;
+		fail_with(g, g->gathering,
+			long_one ? STR("the answer is too long; ask for a stream") : STR(""));
 		return;
 	}
 	if (d->reason == GEN_CANCELLED) {
@@ -315,9 +346,30 @@ static void on_done(struct gen *g, const struct gen_done *d)
 		(void)!!http_write(g->c->q, buf_str(&out));
 	} else if (gen_is_last(g)) {
 		g->form->whole(front(g), d, &out);
-		call_json(g->c, 200, &out);
 	}
+	if (handed_on(g, NULL))
+		return;
+	if (!g->stream && gen_is_last(g))
+		call_json(g->c, 200, &out);
 	finish(g);
+}
+
+void gen_end(struct gen *g, const struct buf *out)
+{
+	struct http_req *q = g->c->q;
+	if (g->streaming)
+		(void)!!http_write(q, buf_str(out));
+	else if (!g->detached || g->stream)
+		call_json(g->c, 200, out);
+	finish(g);
+	http_release(q); /* the fleet's hold; `g` may be gone now */
+}
+
+void gen_fail(struct gen *g, struct err_info *info)
+{
+	struct http_req *q = g->c->q;
+	tell_failed(g, info);
+	http_release(q);
 }
 
 static void on_event(struct gen *g, const struct fleet_event *e)
@@ -358,15 +410,17 @@ static void sink(const struct fleet_event *e, void *arg)
 	struct gen *g = arg;
 	struct http_req *q = g->c->q;
 	struct gen_group *all = g->group;
+	http_hold(q); /* whoever `g` is handed to may let it go before we have looked */
 	if (all)
 		pthread_mutex_lock(&all->lock);
 	if (!all || !all->failed)
 		on_event(g, e);
 	else if (is_end(e))
 		finish(g);
-	bool over = g->over;
+	bool over = !g->kept && g->over;
 	if (all)
 		pthread_mutex_unlock(&all->lock);
+	http_release(q);
 	if (over)
 		http_release(q); /* the fleet's hold; `g` may be gone now */
 }
@@ -451,6 +505,22 @@ enum err gen_start(struct gen *g, struct gen_request *r)
 	if (http_gone(g->c->q))
 		cancel_all(g);
 	return OK;
+}
+
+enum err gen_start_detached(struct gen *g, struct gen_request *r)
+{
+	uint64_t id = 0;
+	fill(g, r);
+	g->detached = true;
+	if (g->stream)
+		http_later(g->c->q, on_gone, g);
+	http_hold(g->c->q); /* for the fleet, until its last event */
+	enum err e = fleet_start(g->c->app->fleet, &g->target, r, sink, g, &id);
+	if (e)
+		http_release(g->c->q);
+	else
+		g->id = id;
+	return e;
 }
 
 enum err gen_count(struct gen *g, struct gen_request *r)

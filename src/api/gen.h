@@ -25,6 +25,13 @@ struct gen_form {
 	void (*explain)(struct gen *g, struct err_info *e);
 	/* After gen_count(): how many tokens the prompt has. NULL: nobody counts. */
 	void (*counted)(struct gen *g, uint64_t tokens, struct buf *out);
+	/* Gathers an answer in one piece; NULL: into text, thinking and logprobs below. An error
+	 * ends the request. */
+	enum err (*gather)(struct gen *g, const struct gen_delta *d);
+	/* The answer has ended: after ->done or ->whole (then `failed` is NULL), or instead of
+	 * ->failed. True: something comes before its end is told, which whoever does it tells by
+	 * gen_end() or gen_fail(). NULL: never. Not for groups. */
+	bool (*keep)(struct gen *g, const struct err_info *failed);
 };
 struct gen {
 	struct call *c;
@@ -49,6 +56,10 @@ struct gen {
 	json_t *calls;             /* at the end: [{id, name, arguments}]; NULL none; owned */
 	unsigned index;            /* of several answers to one request */
 	struct gen_group *group;   /* NULL: one answer */
+	uint64_t thinking_tokens;  /* of the answer so far */
+	enum err gathering;        /* what ->gather said */
+	bool kept;                 /* its end is somebody else's: see gen_form.keep */
+	bool detached;             /* nobody waits: a client that goes ends nothing */
 	bool over, finished;
 };
 
@@ -80,8 +91,19 @@ bool gen_is_last(const struct gen *g); /* in ->done: no other of its group still
 /* Starts. What g->options says, and whose request it is, are filled into `r` here.
  * Errors: ERR_BUSY, ERR_NOMEM: then nothing was answered. */
 enum err gen_start(struct gen *g, struct gen_request *r);
+/* Starts one that goes on without its client. A stream is told to whoever is there; else the caller
+ * answers, and nothing is told at the end. What happens to it is form->keep's. Errors: as above,
+ * and as fleet_start(): then nothing was begun. */
+enum err gen_start_detached(struct gen *g, struct gen_request *r);
+/* The end that form->keep put off, once, from any thread: `out` is the end of the stream, or the
+ * whole answer. `g` is not there any more afterwards. */
+void gen_end(struct gen *g, const struct buf *out);
+void gen_fail(struct gen *g, struct err_info *info);
 /* The same without an answer: form->counted gets the tokens of the prompt. Errors: as above. */
 enum err gen_count(struct gen *g, struct gen_request *r);
+/* A list that is JSON, from an engine, behind what `list` has ("[{..},{..}": without its end).
+ * Errors: ERR_BAD_JSON, ERR_LIMIT, ERR_NOMEM. */
+enum err gen_add_logprobs(struct buf *list, struct str more);
 uint64_t gen_person(const struct subject *s); /* a stable number, for fairness and the cache */
 const char *gen_reason_text(enum gen_reason r); /* "stop", "length" */
 /* The text of a JSON value in the request's arena. Errors: ERR_NOMEM, ERR_LIMIT. */

@@ -149,6 +149,25 @@ enum err openai_stream(struct gen *g, const json_t *body, bool *ret_usage)
 	return OK;
 }
 
+enum err openai_effort(struct call *c, struct str word, enum gen_think *ret)
+{
+	static const struct {
+		const char *word;
+		enum gen_think think;
+	} efforts[] = { { "none", THINK_OFF }, { "minimal", THINK_LOW }, { "low", THINK_LOW },
+		{ "medium", THINK_MEDIUM }, { "high", THINK_HIGH }, { "xhigh", THINK_HIGH },
+		{ "max", THINK_HIGH } };
+	if (!word.ptr)
+		return OK;
+	for (size_t i = 0; i < sizeof efforts / sizeof efforts[0]; i++)
+		if (str_eq(word, str_from(efforts[i].word))) {
+			*ret = efforts[i].think;
+			return OK;
+		}
+	return err_set(&c->info, ERR_INVALID,
+		"the effort must be none, minimal, low, medium, high, xhigh or max");
+}
+
 enum err openai_run(struct gen *g, const json_t *body)
 {
 	struct call *c = g->c;
@@ -172,6 +191,6 @@ void openai_failed(struct gen *g, const struct err_info *e, struct buf *out)
 {
 	(void)g;
 	(void)buf_add(out, STR("data: "));
-	error_openai(e, NULL, out);
+	error_openai(e, NULL, NULL, out);
 	(void)buf_add(out, STR("\n\n"));
 }

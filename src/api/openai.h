@@ -28,3 +28,5 @@ enum err openai_stream(struct gen *g, const json_t *body, bool *ret_usage);
 /* When it has to be ready: service_tier ("flex" waits for whatever is more urgent), and what
  * options_run() reads. Errors: ERR_INVALID. */
 enum err openai_run(struct gen *g, const json_t *body);
+/* How much to think, in OpenAI's words; STR_NONE leaves *ret. Errors: ERR_INVALID. */
+enum err openai_effort(struct call *c, struct str word, enum gen_think *ret);

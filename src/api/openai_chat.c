@@ -345,11 +345,6 @@ static enum err read_tools(struct call *c, const json_t *body, struct gen_reques
 /* reasoning_effort, or the same as reasoning: {effort, max_tokens}. */
 static enum err read_think(struct call *c, const json_t *body, struct gen *g, struct gen_request *r)
 {
-	static const struct {
-		const char *word;
-		enum gen_think think;
-	} efforts[] = { { "none", THINK_OFF }, { "minimal", THINK_LOW }, { "low", THINK_LOW },
-		{ "medium", THINK_MEDIUM }, { "high", THINK_HIGH }, { "xhigh", THINK_HIGH } };
 	json_t *more = NULL;
 	struct str word = STR_NONE;
 	c->param = "reasoning_effort";
@@ -362,12 +357,7 @@ static enum err read_think(struct call *c, const json_t *body, struct gen *g, st
 			json_object_get(more, "max_tokens"), &g->options));
 	}
 	c->param = more ? "reasoning" : "reasoning_effort";
-	for (size_t i = 0; i < sizeof efforts / sizeof efforts[0]; i++)
-		if (str_eq(word, str_from(efforts[i].word)))
-			r->think = efforts[i].think;
-	if (word.ptr && r->think == THINK_DEFAULT)
-		return bad(c, c->param, ERR_INVALID,
-			"the effort must be none, minimal, low, medium, high or xhigh");
+	TRY(openai_effort(c, word, &r->think));
 	c->param = NULL;
 	return OK;
 }

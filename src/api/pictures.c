@@ -118,11 +118,16 @@ enum err pictures_add_part(struct pictures *p, const json_t *part, size_t at, si
 	if (!json_is_string(url))
 		return err_set(
 			&p->c->info, ERR_INVALID, "%s.image_url.url must be a string", where);
-	struct str s = { json_string_value(url), json_string_length(url) };
-	if (!str_starts(s, STR("data:")))
+	return pictures_add_url(
+		p, where, (struct str){ json_string_value(url), json_string_length(url) });
+}
+
+enum err pictures_add_url(struct pictures *p, const char *where, struct str url)
+{
+	if (!str_starts(url, STR("data:")))
 		return err_set(&p->c->info, ERR_INVALID,
 			"%s: a picture comes as \"data:image/png;base64,..\"; addresses are not "
 			"fetched",
 			where);
-	return pictures_add_base64(p, where, data_of(s));
+	return pictures_add_base64(p, where, data_of(url));
 }

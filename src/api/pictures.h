@@ -21,6 +21,8 @@ enum err pictures_add_list(struct pictures *p, const json_t *list, size_t at);
 /* OpenAI: a part {"type":"image_url","image_url":{"url":"data:.."}}, or the address itself.
  * Addresses are refused: the server fetches nothing that a message names. Errors: as above. */
 enum err pictures_add_part(struct pictures *p, const json_t *part, size_t at, size_t i);
+/* One that is named by the address "data:..". `where` names it in errors. Errors: as above. */
+enum err pictures_add_url(struct pictures *p, const char *where, struct str url);
 /* One picture in base64. `where` names it in errors. Errors: as above. */
 enum err pictures_add_base64(struct pictures *p, const char *where, struct str base64);
 /* Names them in a request; borrowed, for the call that sends it. A message's content names each by

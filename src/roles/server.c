@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "chat/chat.h"
 #include "chat/hub.h"
+#include "chat/responses.h"
 #include "http/http.h"
 #include "models/advise.h"
 #include "models/pull.h"
@@ -174,6 +175,10 @@ static enum err open_chat(struct server *s, struct err_info *info)
 	if (!e)
 		e = chats_new(&o, &a->chats);
 	if (!e)
+		e = responses_new(a->db, a->fleet, &a->responses);
+	if (!e)
+		e = responses_recover(a->responses);
+	if (!e)
 		e = audit_new(a->keeper, &a->audit);
 	return e ? say_why(info, e, "conversations") : OK;
 }
@@ -257,6 +262,8 @@ static void sweep(void *arg)
 	enum err e = vault_sweep(s->app.vault);
 	if (!e)
 		e = model_store_prune(s->app.models, &removed);
+	if (!e)
+		e = responses_sweep(s->app.responses);
 	if (e)
 		log_warn("sweeping failed", KV_ERR(e));
 	store_sweep_copies(s->snapshots, time_now_ms());
@@ -341,6 +348,7 @@ static void close_all(struct server *s)
 	trials_free(a->trials);
 	pulls_free(a->pulls);
 	chats_free(a->chats);
+	responses_free(a->responses);
 	keeper_link_close(a->keeper); /* nobody waits for a model that is still being loaded */
 	fleet_free(a->fleet);
 	pool_free(s->chores);

@@ -88,13 +88,13 @@ static size_t rows_wanted(void)
 	size_t owned = 2 * none + 3 * 2;                  /* foreign, missing: all; own: 3 roles */
 	size_t person = 3 * none + none + 3 * 2;          /* foreign x 3 roles, missing, oneself */
 	size_t role = 5 * none;
-	return (size_t)ACTION_COUNT_ * (none + 3 * owned + person + role);
+	return (size_t)ACTION_COUNT_ * (none + 4 * owned + person + role);
 }
 
 TEST(every_action_role_and_object_is_as_promised)
 {
 	CHECK_EQ_INT(csv_check(), rows_wanted());
-	CHECK_EQ_INT(OBJECT_COUNT_, 6);
+	CHECK_EQ_INT(OBJECT_COUNT_, 7);
 }
 
 TEST(a_subject_that_was_never_filled_has_no_rights)

@@ -225,6 +225,8 @@ FUZZ
 		{ "/api/tokenize", ollama_tokenize },
 		{ "/detokenize", llamacpp_detokenize },
 		{ "/api/copy", ollama_copy },
+		{ "/v1/responses", openai_responses },
+		{ "/v1/responses/input_tokens", openai_response_count },
 	};
 	struct api_state state = { .start_ms = 1 };
 	struct app app = { .state = &state,

@@ -2,7 +2,7 @@
 """Writes tests/kat/rights.csv: what authorize() must say for every action, object and subject.
 
 Written from what people were promised, role by role, and not from the table in authorize.c:
-- nobody reads or changes another person's conversations, whatever the role;
+- nobody reads or changes another person's conversations or kept responses, whatever the role;
 - members use models and chats and manage what is their own;
 - admins run the instance and its people, but never touch, make or unmake an owner;
 - who runs the instance may say that a text is read once for everybody; a member may not;
@@ -25,14 +25,15 @@ OBJECTS = {
     "none": [("-", "-")],
     "conversation": [("own", "-"), ("foreign", "-"), ("missing", "-")],
     "message": [("own", "-"), ("foreign", "-"), ("missing", "-")],
+    "response": [("own", "-"), ("foreign", "-"), ("missing", "-")],
     "key": [("own", "-"), ("foreign", "-"), ("missing", "-")],
     "person": [(r, t) for r in ("own", "foreign") for t in ("member", "admin", "owner")]
     + [("missing", "none")],
     "role": [("-", t) for t in ROLES],
 }
 ON = {  # which objects an action is about; all others are about the instance
-    "chat.read": {"conversation", "message"},
-    "chat.change": {"conversation", "message"},
+    "chat.read": {"conversation", "message", "response"},
+    "chat.change": {"conversation", "message", "response"},
     "people.change": {"person", "role"},
     "self.keys": {"none", "key"},
 }

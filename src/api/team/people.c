@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "chat/chat.h"
+#include "chat/responses.h"
 #include "vault/keys.h"
 #include "vault/links.h"
 #include "vault/session.h"
@@ -88,6 +89,7 @@ static enum err forget(void *arg, const char *person)
 {
 	struct call *c = arg;
 	events_end(c->app, person, NULL);
+	TRY(responses_forget_person(c->app->responses, person));
 	return chat_forget_person(c->app->chats, person);
 }
 
