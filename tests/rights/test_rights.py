@@ -37,7 +37,7 @@ class World:
 
     def __init__(self, instance):
         self.i = instance
-        self.browsers, self.keys, self.kept = {}, {}, {}
+        self.browsers, self.keys = {}, {}
         self.n = 0
         for role in ROLES:
             self.i.add_user(f"{role}@example.org", role)
@@ -45,6 +45,8 @@ class World:
             self.keys[f"key-{role}"] = self.i.key(f"{role}@example.org", ALL_SCOPES)
         self.i.add_user("other@example.org", "member")
         self.login("other")
+        # Made while nothing runs: later they would wait for the answers that cases begin.
+        self.kept = {whose: self.make("response", whose) for whose in self.browsers}
         for role in ("admin", "owner"):
             for scope in ("doctor", "metrics"):  # the other one is what the route asks for
                 self.keys[f"key-noscope-{role}", scope] = self.i.key(f"{role}@example.org", scope)
@@ -90,9 +92,6 @@ class World:
             return self.person(case["which"])
         whose = self.role_of(case["who"]) if case["which"] == "own" else "other"
         if case["object"] == "response" and not (case["method"] == "DELETE" and case["which"] == "own"):
-            # made once: later it would wait for the answers that other cases began
-            if whose not in self.kept:
-                self.kept[whose] = self.make("response", whose)
             return self.kept[whose]
         return self.make(case["object"], whose)
 
