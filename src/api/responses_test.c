@@ -145,7 +145,7 @@ TEST(log_probabilities_come_when_they_are_included)
 	CHECK(fakes.last.logprobs && fakes.last.top_logprobs == 1);
 	CHECK_EQ_INT(json_array_size(list), 1);
 	CHECK_EQ_Z(text(json_array_get(list, 0), "token"), "!");
-	AUTO_JSON json_t *other = post(&w, ASK("hi") ",\"top_logprobs\":1}");
+	json_decref(post(&w, ASK("hi") ",\"top_logprobs\":1}"));
 	CHECK(!fakes.last.logprobs && has(&w, "\\\"top_logprobs\\\" has no effect without"));
 	close_world(&w);
 }
@@ -388,7 +388,7 @@ TEST(items_become_messages)
 {
 	struct world w;
 	open_world(&w);
-	AUTO_JSON json_t *r = post(&w,
+	json_decref(post(&w,
 		"{\"model\":\"tiny\",\"input\":["
 		"{\"role\":\"developer\",\"content\":\"Be brief.\"},"
 		"{\"type\":\"message\",\"role\":\"user\",\"content\":[{\"type\":\"input_text\","
@@ -401,7 +401,7 @@ TEST(items_become_messages)
 		"{\"role\":\"assistant\",\"content\":\"e\"},"
 		"{\"type\":\"function_call\",\"call_id\":\"k\",\"name\":\"f\",\"arguments\":\"\"},"
 		"{\"type\":\"function_call_output\",\"call_id\":\"k\",\"output\":[{\"type\":"
-		"\"input_text\",\"text\":\"5\"}]}]}");
+		"\"input_text\",\"text\":\"5\"}]}]}"));
 	CHECK_EQ_Z(fakes.input,
 		"[{\"role\":\"system\",\"content\":\"Be brief.\"},"
 		"{\"role\":\"user\",\"content\":\"ab\"},"
@@ -416,12 +416,12 @@ TEST(options_reach_the_engine)
 {
 	struct world w;
 	open_world(&w);
-	AUTO_JSON json_t *r = post(&w,
+	json_decref(post(&w,
 		ASK("hi") ",\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"description\":\"d\","
 			  "\"parameters\":{\"type\":\"object\"},\"strict\":true}],"
 			  "\"tool_choice\":{\"type\":\"function\",\"name\":\"f\"},"
 			  "\"parallel_tool_calls\":false,\"reasoning\":{\"effort\":\"none\"},"
-			  "\"truncation\":\"auto\",\"top_p\":0.5,\"seed\":3,\"stop\":\"END\"}");
+			  "\"truncation\":\"auto\",\"top_p\":0.5,\"seed\":3,\"stop\":\"END\"}"));
 	CHECK_EQ_Z(fakes.tools, "[{\"type\":\"function\",\"function\":{\"name\":\"f\","
 				"\"description\":\"d\",\"parameters\":{\"type\":\"object\"},"
 				"\"strict\":true}}]");
@@ -432,12 +432,11 @@ TEST(options_reach_the_engine)
 	CHECK(has(&w, "\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"description\":\"d\","
 		      "\"parameters\":{\"type\":\"object\"},\"strict\":true}]"));
 	CHECK(!has(&w, "\"warnings\""));
-	AUTO_JSON json_t *s = post(&w,
+	json_decref(post(&w,
 		ASK("hi") ",\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"n\","
-			  "\"schema\":{\"type\":\"object\"},\"strict\":true}}}");
+			  "\"schema\":{\"type\":\"object\"},\"strict\":true}}}"));
 	CHECK_EQ_Z(fakes.schema, "{\"type\":\"object\"}");
-	AUTO_JSON json_t *o =
-		post(&w, ASK("hi") ",\"text\":{\"format\":{\"type\":\"json_object\"}}}");
+	json_decref(post(&w, ASK("hi") ",\"text\":{\"format\":{\"type\":\"json_object\"}}}"));
 	CHECK_EQ_Z(fakes.schema, "json");
 	close_world(&w);
 }
@@ -462,7 +461,7 @@ TEST(what_has_no_effect_is_warned_of)
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
 		char body[256];
 		snprintf(body, sizeof body, ASK("hi") ",%s}", all[i].more);
-		AUTO_JSON json_t *r = post(&w, body);
+		json_decref(post(&w, body));
 		if (!has(&w, all[i].warning) || !has(&w, "\"warnings\":["))
 			FAIL("%s: %.*s", body, STR_ARG(buf_str(&w.out)));
 	}
@@ -646,7 +645,7 @@ TEST(what_is_shared_stays_shared_in_a_chain)
 		"{\"model\":\"tiny\",\"input\":[{\"role\":\"system\",\"share\":\"company\","
 		"\"content\":\"Of us all.\"},{\"role\":\"user\",\"content\":\"a\"}]}");
 	snprintf(body, sizeof body, ASK("b") ",\"previous_response_id\":\"%s\"}", text(one, "id"));
-	AUTO_JSON json_t *two = post(&w, body);
+	json_decref(post(&w, body));
 	CHECK_EQ_Z(fakes.input, "[{\"role\":\"system\",\"content\":\"Of us all.\","
 				"\"share\":\"company\"},{\"role\":\"user\",\"content\":\"a\"},"
 				"{\"role\":\"assistant\",\"content\":\"Hello\"},"

@@ -129,6 +129,8 @@ void grid_done(struct grid *g)
 enum err grid_add(struct grid *g, struct str text)
 {
 	size_t start = g->cells.len, column = g->n % g->columns;
+	if (g->columns > GRID_COLUMNS)
+		return ERR_LIMIT;
 	TRY(buf_add(&g->cells, text));
 	for (size_t i = start, n; i < g->cells.len; i += n) {
 		int wide;

@@ -107,3 +107,15 @@ TEST(a_table_counts_columns_and_lets_no_control_byte_out)
 	CHECK_EQ_Z(text, "\xe4\xbd\xa0      x    \n [2J    y    \n"
 			 "        z    \n");
 }
+
+TEST(a_table_has_so_many_columns_and_no_more)
+{
+	AUTO_GRID struct grid g;
+	width_init();
+	grid_init(&g, GRID_COLUMNS, false);
+	for (int i = 0; i < 2 * GRID_COLUMNS; i++)
+		CHECK_OK(grid_add(&g, STR("x")));
+	grid_done(&g);
+	grid_init(&g, GRID_COLUMNS + 1, false);
+	CHECK_ERR(grid_add(&g, STR("x")), ERR_LIMIT);
+}
