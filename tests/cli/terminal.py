@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -94,6 +95,8 @@ class Terminal:
 
         def own():
             os.setsid()
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):  # nohup and "&" leave them ignored
+                signal.signal(number, signal.SIG_DFL)
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         self.process = subprocess.Popen(  # pylint: disable=subprocess-popen-preexec-fn
             list(map(str, args)), stdin=slave, stdout=slave, stderr=slave, preexec_fn=own, cwd=cwd,
