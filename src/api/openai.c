@@ -6,6 +6,20 @@
 #include <ctype.h>
 #include <stdio.h>
 
+enum err openai_begin(struct call *c, const struct gen_form *form, json_t **ret_body,
+		      struct gen **ret)
+{
+	struct str model = STR_NONE;
+	TRY(call_body(c, ret_body));
+	c->param = "model";
+	TRY(json_want_str(*ret_body, "model", false, &model, &c->info));
+	if (!model.len)
+		return err_set(&c->info, ERR_INVALID, "you must provide a model");
+	TRY(gen_new(c, model, "chat", form, ret));
+	c->param = NULL;
+	return OK;
+}
+
 static void fingerprint(const struct gen *g, char dst[96])
 {
 	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest,

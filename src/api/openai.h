@@ -1,5 +1,5 @@
 /* api/openai.h - what OpenAI's requests for text have in common: /v1/chat/completions,
- * /v1/completions. Each sets c->param to the field that is wrong. */
+ * /v1/completions, /v1/responses. Each sets c->param to the field that is wrong. */
 #pragma once
 
 #include "api/gen.h"
@@ -8,6 +8,18 @@
 struct openai_kind {
 	const char *id, *object, *chunk; /* "chatcmpl", and "object" of a whole answer and a part */
 };
+/* Numbers that all of them take, with the name of Ollama's option that they are; those of the
+ * second half are not OpenAI's: what servers beside it take in the same place. */
+#define OPENAI_NUMBERS                                                                             \
+	{ "temperature", "temperature" }, { "top_p", "top_p" }, { "seed", "seed" },                \
+		{ "presence_penalty", "presence_penalty" },                                        \
+		{ "frequency_penalty", "frequency_penalty" }, { "top_k", "top_k" },                \
+		{ "min_p", "min_p" }, { "typical_p", "typical_p" },                                \
+		{ "repeat_penalty", "repeat_penalty" }, { "repeat_last_n", "repeat_last_n" },      \
+		{ "num_ctx", "num_ctx" }, { "deadline_ms", "deadline_ms" }
+/* A chat's body and the model it must name. Errors: ERR_INVALID, call_body()'s, gen_new()'s. */
+enum err openai_begin(struct call *c, const struct gen_form *form, json_t **ret_body,
+		      struct gen **ret);
 /* "data: {..., "choices":[": the caller puts choices, then openai_event_end(). */
 void openai_event(struct gen *g, const struct openai_kind *k, struct jw *w, struct buf *out);
 /* `usage`: it comes in an event of its own. `last`: of this answer; tells what belongs to it. */

@@ -204,21 +204,10 @@ static const char *const no_effect[] = {
 };
 /* Numbers, with the name of Ollama's option that they are. */
 static const struct options_number numbers[] = {
-	{ "temperature", "temperature" },
-	{ "top_p", "top_p" },
-	{ "seed", "seed" },
+	OPENAI_NUMBERS,
 	{ "max_tokens", "num_predict" },
 	{ "max_completion_tokens", "num_predict" },
-	{ "presence_penalty", "presence_penalty" },
-	{ "frequency_penalty", "frequency_penalty" },
-	/* not OpenAI's: what servers beside it take in the same place */
-	{ "top_k", "top_k" },
-	{ "min_p", "min_p" },
-	{ "typical_p", "typical_p" },
-	{ "repeat_penalty", "repeat_penalty" },
-	{ "repeat_last_n", "repeat_last_n" },
-	{ "num_ctx", "num_ctx" },
-	{ "deadline_ms", "deadline_ms" },
+	/* not OpenAI's either */
 	{ "reasoning_budget_tokens", "think_budget" },
 	{ "thinking_budget_tokens", "think_budget" },
 };
@@ -524,15 +513,8 @@ enum err openai_chat(struct call *c)
 	json_t *body;
 	struct gen *g;
 	struct gen_request r = { .kind = GEN_CHAT };
-	struct str model = STR_NONE;
 	int64_t n = 1;
-	TRY(call_body(c, &body));
-	c->param = "model";
-	TRY(json_want_str(body, "model", false, &model, &c->info));
-	if (!model.len)
-		return err_set(&c->info, ERR_INVALID, "you must provide a model");
-	TRY(gen_new(c, model, "chat", &form, &g));
-	c->param = NULL;
+	TRY(openai_begin(c, &form, &body, &g));
 	struct chat *chat = ARENA_NEW(c->arena, struct chat);
 	if (!chat)
 		return ERR_NOMEM;

@@ -167,20 +167,8 @@ static const struct gen_form form = { .stream_type = "text/event-stream",
 /* ---- what comes in ---- */
 
 static const struct options_number numbers[] = {
+	OPENAI_NUMBERS,
 	{ "max_tokens", "num_predict" },
-	{ "temperature", "temperature" },
-	{ "top_p", "top_p" },
-	{ "seed", "seed" },
-	{ "presence_penalty", "presence_penalty" },
-	{ "frequency_penalty", "frequency_penalty" },
-	/* not OpenAI's: as in /v1/chat/completions */
-	{ "top_k", "top_k" },
-	{ "min_p", "min_p" },
-	{ "typical_p", "typical_p" },
-	{ "repeat_penalty", "repeat_penalty" },
-	{ "repeat_last_n", "repeat_last_n" },
-	{ "num_ctx", "num_ctx" },
-	{ "deadline_ms", "deadline_ms" },
 };
 static const char *const others[] = { "model", "prompt", "suffix", "stream", "stream_options", "n",
 	"best_of", "echo", "logprobs", "stop", "logit_bias", "service_tier", "temporary",

@@ -1,5 +1,6 @@
 /* OpenAI's Responses API: an answer is made, told, and kept for whoever asked, who may go on from
  * it, read it again, end it and delete it. */
+#include "api/openai.h"
 #include "api/responses.h"
 
 #include <stdio.h>
@@ -168,14 +169,7 @@ static enum err new_resp(struct call *c, bool count, struct resp **ret, struct g
 {
 	json_t *body;
 	struct gen *g;
-	struct str model = STR_NONE;
-	TRY(call_body(c, &body));
-	c->param = "model";
-	TRY(json_want_str(body, "model", false, &model, &c->info));
-	if (!model.len)
-		return err_set(&c->info, ERR_INVALID, "you must provide a model");
-	TRY(gen_new(c, model, "chat", &form, &g));
-	c->param = NULL;
+	TRY(openai_begin(c, &form, &body, &g));
 	struct resp *r = ARENA_NEW(c->arena, struct resp);
 	if (!r)
 		return ERR_NOMEM;

@@ -42,20 +42,8 @@ static const char *const no_effect[] = { "user", "safety_identifier", "prompt_ca
 	"image" };
 /* Numbers, with the name of Ollama's option that they are. */
 static const struct options_number numbers[] = {
-	{ "temperature", "temperature" },
-	{ "top_p", "top_p" },
+	OPENAI_NUMBERS,
 	{ "max_output_tokens", "num_predict" },
-	/* not OpenAI's: what /v1/chat/completions takes in the same place */
-	{ "seed", "seed" },
-	{ "presence_penalty", "presence_penalty" },
-	{ "frequency_penalty", "frequency_penalty" },
-	{ "top_k", "top_k" },
-	{ "min_p", "min_p" },
-	{ "typical_p", "typical_p" },
-	{ "repeat_penalty", "repeat_penalty" },
-	{ "repeat_last_n", "repeat_last_n" },
-	{ "num_ctx", "num_ctx" },
-	{ "deadline_ms", "deadline_ms" },
 };
 static const char *const others[] = { "model", "input", "instructions", "previous_response_id",
 	"store", "background", "stream", "stream_options", "metadata", "tools", "tool_choice",

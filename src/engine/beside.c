@@ -33,9 +33,8 @@ struct beside {
 	int bell; /* eventfd */
 	pthread_t thread;
 	bool up;
-	unsigned n; /* jobs that will come out */
-	unsigned held;  /* all jobs, and what came with them */
-	uint64_t bytes;
+	unsigned n;     /* jobs */
+	uint64_t bytes; /* that came with them */
 	/* under the lock: */
 	pthread_mutex_t lock;
 	pthread_cond_t more;
@@ -166,7 +165,7 @@ static uint64_t bytes_of(const struct ipc_in *m)
 enum err beside_put(struct beside *b, struct ipc_in *m)
 {
 	uint64_t bytes = bytes_of(m);
-	if (b->held >= b->o.max || (b->held && b->bytes + bytes > b->o.max_bytes))
+	if (b->n >= b->o.max || (b->n && b->bytes + bytes > b->o.max_bytes))
 		return ERR_BUSY;
 	struct job *j = mem_zalloc(1, sizeof *j);
 	if (!j)
@@ -177,7 +176,6 @@ enum err beside_put(struct beside *b, struct ipc_in *m)
 	j->done.arrived_ms = time_mono_ms();
 	j->bytes = bytes;
 	b->n++;
-	b->held++;
 	b->bytes += bytes;
 	(void)pthread_mutex_lock(&b->lock);
 	struct job **at = &b->first;
@@ -216,7 +214,6 @@ void beside_cancel_all(struct beside *b)
 	for (struct job *j = b->first; j; j = j->next)
 		j->dropped = true;
 	(void)pthread_mutex_unlock(&b->lock);
-	b->n = 0;
 }
 
 /* The first that is ready; none overtakes, but for those that nobody waits for. */
@@ -229,7 +226,7 @@ static struct job *unlink_ready(struct beside *b)
 	else
 		j = NULL;
 	(void)pthread_mutex_unlock(&b->lock);
-	b->held -= j ? 1 : 0;
+	b->n -= j ? 1 : 0;
 	b->bytes -= j ? j->bytes : 0;
 	return j;
 }
@@ -243,7 +240,6 @@ bool beside_take(struct beside *b, struct beside_done *ret)
 			job_free(j);
 			continue;
 		}
-		b->n--;
 		*ret = j->done;
 		j->done.request = NULL;
 		j->done.out = (struct ipc_out){ 0 };

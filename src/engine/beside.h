@@ -30,7 +30,7 @@ DEFINE_AUTO(beside)
 bool beside_wants(const struct ipc_in *m);
 /* Takes the message over (`m` is empty then). Errors: ERR_BUSY, ERR_NOMEM; the message stays. */
 enum err beside_put(struct beside *b, struct ipc_in *m);
-unsigned beside_n(const struct beside *b); /* put and not yet taken */
+unsigned beside_n(const struct beside *b); /* put and not yet taken, or left and not yet ended */
 int beside_fd(const struct beside *b);     /* readable when there is something to take; borrowed */
 /* It comes out with ERR_CANCELLED. False: it is not here. */
 bool beside_cancel(struct beside *b, uint64_t id);

@@ -359,14 +359,16 @@ bool cells_idle(struct cells *c)
 	return false;
 }
 
-bool cells_rest(struct cells *c, bool now)
+bool cells_may_rest(const struct cells *c)
 {
-	bool open = c->open[POOL_READ];
-	if (open && now) {
+	return c->open[POOL_READ];
+}
+
+void cells_rest(struct cells *c)
+{
+	if (c->open[POOL_READ])
 		c->ops->pool_close(c->b, POOL_READ);
-		c->open[POOL_READ] = false;
-	}
-	return open;
+	c->open[POOL_READ] = false;
 }
 
 void cells_save_all(struct cells *c)

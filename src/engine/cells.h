@@ -110,8 +110,8 @@ void cells_drop(struct cells *c, struct slot *l);
 bool cells_give_up_leaf(struct cells *c);
 /* Nothing runs: saves leaves that only lie in cells. True: there may be more to save. */
 bool cells_idle(struct cells *c);
-/* Closes the reading pool, if `now`. Returns whether it was open. */
-bool cells_rest(struct cells *c, bool now);
+bool cells_may_rest(const struct cells *c); /* the reading pool is open */
+void cells_rest(struct cells *c);           /* closes it; nothing runs */
 void cells_save_all(struct cells *c); /* before the end */
 /* A strict request starts from nothing: pool and slots are empty after that. */
 void cells_clear(struct cells *c, enum engine_pool p);

@@ -57,7 +57,8 @@ struct engine {
 	struct llama_backend *backend;
 	struct tuned tuned; /* text empty: not measured */
 	int tries;          /* of measuring that are left */
-	int64_t idle_since_ms;
+	int64_t idle_since_ms; /* or since it put measuring off */
+	int64_t worked_ms;     /* the last step */
 };
 
 /* The watchdog's thread tells the keeper why; process-wide as the watchdog. */
@@ -397,7 +398,7 @@ static bool may_tune(const struct engine *e)
 
 static bool may_rest(const struct engine *e)
 {
-	return e->sched && sched_rest(e->sched, false);
+	return e->sched && sched_may_rest(e->sched);
 }
 
 /* How long to wait for messages when nothing is busy; -1: until one comes. */
@@ -405,10 +406,12 @@ static int idle_wait(const struct engine *e)
 {
 	if (e->may_save)
 		return IDLE_MS;
-	if (!may_tune(e) && !may_rest(e))
-		return -1;
-	int64_t left = e->idle_since_ms + (may_tune(e) ? TUNE_IDLE_MS : REST_MS) - time_mono_ms();
-	return left > 0 ? (int)left : 0;
+	int64_t now = time_mono_ms(), next = INT64_MAX;
+	if (may_tune(e))
+		next = e->idle_since_ms + TUNE_IDLE_MS;
+	if (may_rest(e) && e->worked_ms + REST_MS < next)
+		next = e->worked_ms + REST_MS;
+	return next == INT64_MAX ? -1 : next > now ? (int)(next - now) : 0;
 }
 
 static enum err idle(struct engine *e)
@@ -417,10 +420,10 @@ static enum err idle(struct engine *e)
 		e->may_save = sched_idle(e->sched);
 		return OK;
 	}
-	int64_t for_ms = time_mono_ms() - e->idle_since_ms;
-	if (for_ms >= REST_MS && may_rest(e))
-		(void)sched_rest(e->sched, true);
-	if (for_ms >= TUNE_IDLE_MS && may_tune(e))
+	int64_t now = time_mono_ms();
+	if (may_rest(e) && now - e->worked_ms >= REST_MS)
+		sched_rest(e->sched);
+	if (may_tune(e) && now - e->idle_since_ms >= TUNE_IDLE_MS)
 		return tune(e);
 	return OK;
 }
@@ -464,7 +467,7 @@ static enum err step(struct engine *e)
 {
 	bool writes = e->sched && sched_busy(e->sched);
 	e->may_save |= writes;
-	e->idle_since_ms = time_mono_ms();
+	e->idle_since_ms = e->worked_ms = time_mono_ms();
 	if (e->cores) {
 		uint32_t all = e->all_cores;
 		bool strict = writes && sched_strict(e->sched);

@@ -378,9 +378,14 @@ bool sched_idle(struct sched *s)
 	return cells_idle(s->cells);
 }
 
-bool sched_rest(struct sched *s, bool now)
+void sched_rest(struct sched *s)
 {
-	return cells_rest(s->cells, now);
+	cells_rest(s->cells);
+}
+
+bool sched_may_rest(const struct sched *s)
+{
+	return cells_may_rest(s->cells);
 }
 
 void sched_save(struct sched *s)

@@ -69,8 +69,9 @@ bool sched_waits(const struct sched *s);
 /* Nothing is busy: moves a leaf's text to lower tiers. True: call again. */
 bool sched_idle(struct sched *s);
 /* Nothing has been busy for long: gives back what is for reading long prompts alone, which takes a
- * tenth of a second to be made again. Not `now`: only says whether there is something. */
-bool sched_rest(struct sched *s, bool now);
+ * tenth of a second to be made again. */
+void sched_rest(struct sched *s);
+bool sched_may_rest(const struct sched *s); /* there is something to give back */
 void sched_save(struct sched *s); /* before the end: all that was read goes to lower tiers */
 /* Nothing is busy: forgets everything in every tier, because cells will be laid out otherwise, and
  * gives the pools' memory back; the next request opens them. */

@@ -86,6 +86,12 @@ static bool same(struct str a, struct str b)
 	return a.len == b.len && !memcmp(a.ptr, b.ptr, a.len);
 }
 
+static void join(const struct state_pieces *p, struct buf *out)
+{
+	for (unsigned i = 0; i < p->n; i++)
+		CHECK_OK(buf_add(out, (struct str){ p->v[i].ptr, p->v[i].len }));
+}
+
 TEST(a_stream_among_many_becomes_the_only_one)
 {
 	for (unsigned sections = 1; sections <= STATE_SECTIONS; sections++)
@@ -112,8 +118,7 @@ TEST(pieces_make_it_one_of_many_and_borrow_the_rest)
 			struct state_pieces p;
 			const uint8_t *bytes = (const uint8_t *)in.ptr;
 			CHECK(state_widen(bytes, in.len, sections, transposed, 8, &p));
-			for (unsigned i = 0; i < p.n; i++)
-				CHECK_OK(buf_add(&got, (struct str){ p.v[i].ptr, p.v[i].len }));
+			join(&p, &got);
 			CHECK(same(buf_str(&got), buf_str(&want)));
 			buf_done(&in);
 			buf_done(&want);
@@ -148,8 +153,7 @@ TEST(a_state_without_cells_is_one)
 	section(&in, 0, 0, 0, (struct state_form){ 1, true });
 	section(&want, 0, 0, 0, (struct state_form){ 8, true });
 	CHECK(state_widen((const uint8_t *)in.ptr, in.len, 1, true, 8, &p));
-	for (unsigned i = 0; i < p.n; i++)
-		CHECK_OK(buf_add(&got, (struct str){ p.v[i].ptr, p.v[i].len }));
+	join(&p, &got);
 	CHECK(same(buf_str(&got), buf_str(&want)));
 	buf_done(&in);
 	buf_done(&want);

@@ -78,6 +78,18 @@ static enum err cache_find(
 	return e;
 }
 
+/* Takes one and gives back what stood in its place. With the lock held. */
+static struct cached cache_exchange(struct grammar_cache *c, struct cached fresh)
+{
+	struct cached *to = &c->v[c->n < CACHE_MAX ? c->n++ : 0];
+	for (size_t i = 0; c->n == CACHE_MAX && i < c->n; i++)
+		to = c->v[i].used < to->used ? &c->v[i] : to;
+	struct cached old = *to;
+	fresh.used = ++c->uses;
+	*to = fresh;
+	return old;
+}
+
 /* Takes a copy of g; without memory it is simply not kept. */
 static void cache_put(
 	struct llama_backend *b, bool schema, struct str text, const struct shim_grammar *g)
@@ -93,16 +105,10 @@ static void cache_put(
 	(void)pthread_mutex_lock(&b->grammars_lock);
 	if (!b->grammars)
 		b->grammars = mem_zalloc(1, sizeof *b->grammars);
-	struct grammar_cache *c = b->grammars;
-	struct cached *to = !c ? &fresh : &c->v[c->n < CACHE_MAX ? c->n++ : 0];
-	for (size_t i = 0; c && c->n == CACHE_MAX && i < c->n; i++)
-		to = c->v[i].used < to->used ? &c->v[i] : to;
-	if (c)
-		fresh.used = ++c->uses;
-	cached_done(to);
-	if (c)
-		*to = fresh;
+	if (b->grammars)
+		fresh = cache_exchange(b->grammars, fresh);
 	(void)pthread_mutex_unlock(&b->grammars_lock);
+	cached_done(&fresh);
 }
 
 /* ---- compiling ---- */
