@@ -1,6 +1,7 @@
 """Tokens, completions, infill and copies against the real program and the starter model."""
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
@@ -173,3 +174,36 @@ def test_a_copy_is_another_name(server):
                       headers={"Authorization": f"Bearer {server.secret}"})
     assert r.status_code == 200
     assert ask(server, "/api/tokenize", {"model": "smollm2", "content": "a"})[0] == 200
+
+
+# ---- long texts are made ready beside everybody's answers ----
+def test_a_long_text_is_answered_and_counted_as_a_short_one_is(server, client):
+    text = "time house river green letter " * 800  # over 16 KiB
+    status, tokens = ask(server, "/tokenize", {"content": text})
+    assert status == 200 and 3500 < len(tokens["tokens"]) < 6000
+    messages = [{"role": "user", "content": text}]
+    status, counted = ask(server, "/v1/messages/count_tokens", {"model": "smollm2", "messages": messages})
+    assert status == 200 and counted["input_tokens"] > len(tokens["tokens"])
+    a = client.chat.completions.create(model="smollm2", messages=messages, max_tokens=2)
+    assert a.usage.prompt_tokens == counted["input_tokens"] and a.usage.completion_tokens == 2
+
+
+def test_one_that_is_too_long_says_how_long_while_others_are_answered(server, client):
+    with ThreadPoolExecutor(4) as pool:
+        long = pool.submit(ask, server, "/v1/chat/completions", {
+            "model": "smollm2", "messages": [{"role": "user", "content": "time house river " * 60000}]})
+        short = [pool.submit(client.chat.completions.create, model="smollm2", max_tokens=4,
+                             messages=[{"role": "user", "content": f"Hello {i}"}]) for i in range(3)]
+        assert all(s.result().usage.completion_tokens for s in short)
+        status, a = long.result()
+    assert status == 400 and a["error"]["code"] == "context_length_exceeded"
+
+
+def test_who_leaves_while_his_text_is_made_ready_leaves_nothing_behind(server, client):
+    for _ in range(3):
+        with pytest.raises(httpx.TimeoutException):
+            httpx.post(f"http://127.0.0.1:{server.port}/v1/chat/completions", timeout=0.3,
+                       headers={"Authorization": f"Bearer {server.secret}"},
+                       json={"model": "smollm2", "messages": [{"role": "user", "content": "time house river " * 60000}]})
+    a = client.chat.completions.create(model="smollm2", max_tokens=2, messages=[{"role": "user", "content": "Hello"}])
+    assert a.usage.completion_tokens
