@@ -1,7 +1,9 @@
 /* engine/backend.h - what the scheduler needs from a model, so that it knows no library.
  *
  * Two backends: engine/llama (libllama) and engine/fake (a virtual clock, for tests). One thread
- * calls all of it. The memory of a model is cells; a sequence id names the cells of one text.
+ * calls all of it; what request_new() and request_count() need (caps, think, prompt, and all that
+ * makes a picture, a chat or a grammar) is called by a second one at the same time, see
+ * engine/beside.h. The memory of a model is cells; a sequence id names the cells of one text.
  *
  * Sequences live in one of two pools. In POOL_SHARED all cells are one pool: a copied prefix takes
  * no cells, but every token pays for every cell in use, its own or not. In POOL_OWN each sequence

@@ -80,6 +80,7 @@ void sched_close(struct sched *s);
 void sched_purge(struct sched *s, const struct engine_purge *p);
 struct prefix *sched_tree(struct sched *s); /* to recall what lies on disk */
 void sched_stats(const struct sched *s, struct engine_stats *ret);
-/* Tokens of the request's prompt. Errors: the backend's prompt(). */
+/* Tokens of the request's prompt; the one function that another thread may call beside the others.
+ * Errors: the backend's prompt(). */
 enum err sched_count(
 	struct sched *s, const struct gen_request *g, uint64_t *ret, struct err_info *info);
