@@ -3,7 +3,8 @@
  * before the clock starts, as where somebody has read it already; the rest of the prompts and the
  * answers are timed. Prints {"tokens", "seconds", "shared_tokens", "read_tokens"}.
  *
- * usage: bare_loop MODEL THREADS on|off|auto unified|streams PROMPTS N [SHARED]
+ * usage: bare_loop MODEL THREADS on|off|auto unified|streams CELLS PROMPTS N [SHARED]
+ * CELLS: of the context, as the other side has; a longer context is a little slower.
  * PROMPTS: a file of texts separated by NUL, templates already applied. SHARED: no more than so
  * many tokens are read before, as where the rest is each person's own. */
 #include <stdio.h>
@@ -178,17 +179,12 @@ static ggml_threadpool_t threads_new(int32_t n)
 	return ((ggml_threadpool_t (*)(struct ggml_threadpool_params *))make)(&p);
 }
 
-static void make_context(struct loop *l, struct llama_model *model, char **argv, int32_t n)
+static void make_context(struct loop *l, struct llama_model *model, char **argv)
 {
-	int32_t longest = 0, sum = 0;
-	for (int32_t s = 0; s < l->n_seq; s++) {
-		longest = l->p[s].n > longest ? l->p[s].n : longest;
-		sum += l->p[s].n + n;
-	}
 	struct llama_context_params p = llama_context_default_params();
 	p.kv_unified = !strcmp(argv[4], "unified");
 	p.n_seq_max = (uint32_t)l->n_seq;
-	p.n_ctx = (uint32_t)(p.kv_unified ? sum : (longest + n) * l->n_seq);
+	p.n_ctx = (uint32_t)number(argv[5]);
 	p.n_batch = p.n_ubatch = BATCH;
 	p.n_threads = p.n_threads_batch = number(argv[2]);
 	p.flash_attn_type = flash(argv[3]);
@@ -209,15 +205,15 @@ static void quiet(enum ggml_log_level level, const char *text, void *data)
 
 int main(int argc, char **argv)
 {
-	if (argc != 7 && argc != 8) {
-		fputs("usage: bare_loop MODEL THREADS on|off|auto unified|streams PROMPTS N "
+	if (argc != 8 && argc != 9) {
+		fputs("usage: bare_loop MODEL THREADS on|off|auto unified|streams CELLS PROMPTS N "
 		      "[SHARED]\n",
 			stderr);
 		return 2;
 	}
 	static struct loop l;
 	llama_token next[SEQ_MAX];
-	int32_t n = number(argv[6]);
+	int32_t n = number(argv[7]);
 	llama_log_set(quiet, NULL);
 	llama_backend_init();
 	struct llama_model_params mp = llama_model_default_params();
@@ -226,10 +222,10 @@ int main(int argc, char **argv)
 	if (!model)
 		die("the model cannot be loaded");
 	l.vocab = llama_model_get_vocab(model);
-	read_prompts(&l, argv[5]);
-	make_context(&l, model, argv, n);
+	read_prompts(&l, argv[6]);
+	make_context(&l, model, argv);
 	l.batch = llama_batch_init(BATCH, 0, 1);
-	int32_t shared = common(&l, argc == 8 ? number(argv[7]) : INT32_MAX);
+	int32_t shared = common(&l, argc == 9 ? number(argv[8]) : INT32_MAX);
 	read_shared(&l, shared, !strcmp(argv[4], "unified"));
 	double start = now_s();
 	int32_t n_read = read_rest(&l, shared, next);

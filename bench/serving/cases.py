@@ -229,7 +229,7 @@ CASES = [
     Case("memory", memory, (Row("pss_mib", PSS, "MiB", False, 0.8, 1.0),), alone=True, cells=True),
 ]
 # Against the bare loop, not llama-server.
-LAYER = Case("layer", layer, (Row("tps", "whole stack against a bare loop", "tokens/s", True, 0.97),), least_rounds=11)
+LAYER = Case("layer", layer, (Row("tps", "whole stack against a bare loop", "tokens/s", True, 0.97),), least_rounds=21)
 GROUPS = {"single": ("single_empty", "single_full")}
 
 

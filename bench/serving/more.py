@@ -118,7 +118,7 @@ def drafts(w, m, rounds):
             "equal_answers": equal, "of": rounds, **counts}
 
 
-NOTICED_S, CROWDED_MOST_S = 4, 60  # the keeper looks once a second; an answer that takes longer counts as that
+NOTICED_S, CROWDED_MOST_S = 4, 60  # the keeper looks four times a second; an answer that takes longer counts as that
 
 
 def crowded(w, m, rounds):

@@ -201,8 +201,9 @@ class BareLoop:
 
     label = "bare"
 
-    def __init__(self, program, model, threads, flash, unified=True):
-        self.args = [program, model, str(threads), flash, "unified" if unified else "streams"]
+    def __init__(self, program, model, threads, flash, cells, unified=True):
+        self.flash = flash
+        self.args = [program, model, str(threads), flash, "unified" if unified else "streams", str(cells)]
 
     def run(self, prompts, n, shared):
         """One sequence a prompt; of their common start `shared` tokens are read: {"tokens", "seconds", ...}."""

@@ -225,10 +225,11 @@ class Bench:
                 s.stop()
 
     def run_layer(self, case, out):
-        """The bare loop gets what llama-server makes of the same messages, and as many tokens read before as
-        Tresor found read (the rest is each person's own); the better attention counts."""
+        """The bare loop gets what llama-server makes of the same messages, as many cells, and as many tokens read
+        before as Tresor found read (the rest is each person's own). The first round says which attention is the better
+        one; from then on the sides follow each other at once."""
         server, cached = self.llama(), {}
-        loops = [BareLoop(self.a.bare_loop, self.a.model_path, self.a.threads, f) for f in ("on", "off")]
+        loops = [BareLoop(self.a.bare_loop, self.a.model_path, self.a.threads, f, self.a.cells) for f in ("on", "off")]
 
         def run(side, m):
             if side is self.tresor:
@@ -237,9 +238,9 @@ class Bench:
                 return f
             _, *jobs = layer_jobs(m)
             prompts = [server.rendered(j[1]) for j in jobs]
-            done = [{**loop.run(prompts, jobs[0][2], cached["each"]), "flash": flash} for loop, flash in zip(loops, ("on", "off"))]
-            fast = min(done, key=lambda d: d["seconds"])
-            return {**fast, "tps": fast["tokens"] / fast["seconds"], "wanted": fast["tokens"]}
+            done = [(loop.run(prompts, jobs[0][2], cached["each"]), loop) for loop in loops]
+            fast, loops[:] = min(((d["seconds"], d, [loop]) for d, loop in done), key=lambda x: x[0])[1:]
+            return {**fast, "flash": loops[0].flash, "tps": fast["tokens"] / fast["seconds"], "wanted": fast["tokens"]}
         out["rounds"] = {"tresor": [], "bare": []}
         try:
             server.start()

@@ -10,8 +10,9 @@
 struct others {
 	int fd; /* /proc/stat */
 	uint64_t busy;
-	int64_t at_ns;   /* of `busy`; 0: never */
-	double cores;    /* smoothed */
+	int64_t at_ns; /* of `busy`; 0: never */
+	double cores;  /* between the last two calls */
+	double lesser; /* of that and what it was the time before */
 };
 
 enum err others_new(struct others **ret)
@@ -64,14 +65,16 @@ uint32_t others_measure(struct others *o, uint64_t ours_ns, int64_t now_ns)
 	uint64_t busy;
 	ssize_t n = pread(o->fd, text, sizeof text, 0);
 	if (n <= 0 || !others_busy((struct str){ text, (size_t)n }, &busy))
-		return (uint32_t)(o->cores * 100);
+		return (uint32_t)(o->lesser * 100 + 0.5);
 	double wall = (double)(now_ns - o->at_ns) / 1e9;
 	double all = (double)(busy - o->busy) / (double)sysconf(_SC_CLK_TCK);
-	if (o->at_ns && wall > 0 && busy >= o->busy) {
-		double now = (all - (double)ours_ns / 1e9) / wall;
-		o->cores = (o->cores + (now > 0 ? now : 0)) / 2;
-	}
+	double now = 0;
+	if (o->at_ns && wall > 0 && wall * 1000 < OTHERS_OLD_MS && busy >= o->busy)
+		now = (all - (double)ours_ns / 1e9) / wall;
+	now = now > 0 ? now : 0;
+	o->lesser = now < o->cores ? now : o->cores;
+	o->cores = now;
 	o->busy = busy;
 	o->at_ns = now_ns;
-	return (uint32_t)(o->cores * 100 + 0.5);
+	return (uint32_t)(o->lesser * 100 + 0.5);
 }

@@ -157,7 +157,7 @@ static void loop(struct keeper *k)
 		engines_sweep(k);
 		engines_measure(k);
 		keeper_tls_daily(k);
-		int wait = engines_leave_cores(k) ? KEEPER_OTHERS_MS : 5000;
+		int wait = engines_leave_cores(k);
 		size_t n = gather(k, fds, owners);
 		if (poll(fds, n, k->stopping ? 50 : wait) < 0 && errno != EINTR)
 			DIE("poll");

@@ -97,14 +97,21 @@ static uint64_t cpu_ns(const struct child *c)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-bool engines_leave_cores(struct keeper *k)
+int engines_leave_cores(struct keeper *k)
 {
 	int64_t now = time_mono_ms();
-	if (!k->cores || !k->others || !cores_busy(k->cores))
-		return false;
+	bool any = false;
+	for (struct child *c = k->children; c; c = c->next)
+		any |= c->role == ROLE_ENGINE;
+	if (!any || !k->cores || !k->others)
+		return 5000;
+	if (cores_busy(k->cores))
+		k->at_work_ms = now;
 	if (now < k->next_others_ms)
-		return true;
-	k->next_others_ms = now + KEEPER_OTHERS_MS;
+		return (int)(k->next_others_ms - now);
+	bool awake = now - k->at_work_ms < KEEPER_OTHERS_AWAKE_MS;
+	int wait = awake ? KEEPER_OTHERS_MS : KEEPER_OTHERS_REST_MS;
+	k->next_others_ms = now + wait;
 	uint64_t spent = 0;
 	for (struct child *c = k->children; c; c = c->next) {
 		if (c->role != ROLE_ENGINE)
@@ -114,7 +121,7 @@ bool engines_leave_cores(struct keeper *k)
 		c->cpu_ns = ns;
 	}
 	cores_others(k->cores, others_measure(k->others, spent, time_mono_ns()));
-	return true;
+	return wait;
 }
 
 static uint32_t free_place(const struct keeper *k)

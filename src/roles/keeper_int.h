@@ -29,7 +29,11 @@ enum {
 	KEEPER_SAVE_MS = 10000,   /* then the engines' */
 	KEEPER_ORPHAN_MS = 60000, /* an engine nobody asked for after the server's restart */
 	KEEPER_USES_MS = 3000,    /* between two measurements of what engines use */
-	KEEPER_OTHERS_MS = 1000,  /* the same of what others use */
+	/* The same of what others use: while engines work, or have done so within the last minute,
+	 * so that the next question finds what is true now; and otherwise. */
+	KEEPER_OTHERS_MS = 250,
+	KEEPER_OTHERS_REST_MS = 1000,
+	KEEPER_OTHERS_AWAKE_MS = 60000,
 	KEEPER_WHOLE_MAX = 16,
 	KEEPER_PURGED_MAX = 16,   /* purges during an engine's life before all it wrote goes */
 	KEEPER_TLS_EVERY_MS = 24 * 3600 * 1000,
@@ -78,7 +82,7 @@ struct keeper {
 	uint64_t next_engine;
 	struct cores *cores; /* which engines are at work; NULL: they are not told */
 	struct others *others;     /* NULL: not known */
-	int64_t next_others_ms;
+	int64_t next_others_ms, at_work_ms; /* when engines were last seen at work */
 	int cores_fd;
 	int64_t next_tls_ms; /* monotonic */
 	int64_t stop_deadline_ms, save_deadline_ms, restarts_ms[KEEPER_RESTART_BURST];
@@ -129,8 +133,9 @@ void engines_sweep(struct keeper *k);
 void engines_measure(struct keeper *k); /* tells the server, when it is time */
 void engines_watch_oom(struct keeper *k); /* once, at the start */
 void engines_share_cores(struct keeper *k); /* once, at the start */
-/* What others use of the CPUs, now and then while engines work. Returns whether any does. */
-bool engines_leave_cores(struct keeper *k);
+/* What others use of the CPUs, now and then while there are engines. Returns after how many ms it
+ * is due again. */
+int engines_leave_cores(struct keeper *k);
 
 /* keeper_ask.c */
 /* Handles one request of the server. Errors: ERR_PROTOCOL: the server must go. */
