@@ -96,16 +96,23 @@ class Bench:
 
     # ---- one measurement ----
 
-    def measure(self, side, case, r, run=None):
+    def measure(self, side, case, r, run=None, limit_s=None):
         """Repeated with other questions while answers end early or others disturb: the fullest one counts, of
         those that are full the least disturbed."""
         got = []
         for attempt in range(TRIES):
             m = self.material(case.name, r, attempt)
             wait_quiet(time.time() + self.a.wait)
+            if limit_s:
+                side.until = time.monotonic() + limit_s
             meter = Meter()
             start = time.monotonic()
-            f = (run or case.run)(side, m)
+            try:
+                f = (run or case.run)(side, m)
+            except Failed:
+                if got:
+                    break
+                raise
             f["seconds"] = time.monotonic() - start
             f["others"] = meter.share()
             got.append(f)
@@ -133,12 +140,10 @@ class Bench:
         """Runs the case once with each; a setting with which it fails, or takes too long, is left out."""
         for v in variants:
             side = self.llama(v, flags(v))
+            fastest = min((f["seconds"] for figures in grid.values() for f in figures), default=None)
             try:
                 self.started(side, case)
-                if grid:
-                    fastest = min(f["seconds"] for figures in grid.values() for f in figures)
-                    side.until = time.monotonic() + SLOWER * fastest + self.a.wait + 1
-                f = self.measure(side, case, f"grid{len(grid.get(v, ()))}")
+                f = self.measure(side, case, f"grid{len(grid.get(v, ()))}", limit_s=fastest and SLOWER * fastest + 1)
                 grid.setdefault(v, []).append(f)
             except Failed as e:
                 say(f"  {flags(v)}: {e}")
