@@ -364,6 +364,9 @@ static enum err read_common(struct gen *g, const json_t *body, struct gen_reques
 {
 	struct call *c = g->c;
 	bool stream = true, shift = true, truncate = false;
+	if (there(json_object_get(body, "_debug_render_only")))
+		return err_set(&c->info, ERR_UNSUPPORTED,
+			"_debug_render_only is not supported: prompts are not shown");
 	TRY(json_want_bool(body, "stream", false, &stream, &c->info));
 	TRY(json_want_bool(body, "truncate", false, &truncate, &c->info));
 	TRY(json_want_bool(body, "shift", false, &shift, &c->info));
@@ -502,7 +505,12 @@ enum err ollama_chat(struct call *c)
 static enum err read_generate_only(
 	struct gen *g, const json_t *body, bool raw, struct pictures *pictures)
 {
+	static const char *const of_pictures[] = { "width", "height", "steps" };
 	struct call *c = g->c;
+	for (size_t i = 0; i < sizeof of_pictures / sizeof *of_pictures; i++)
+		if (there(json_object_get(body, of_pictures[i])))
+			call_warn(c, "\"%s\" has no effect: no model here makes pictures",
+				of_pictures[i]);
 	if (raw && (there(json_object_get(body, "template")) ||
 			   there(json_object_get(body, "system")) ||
 			   there(json_object_get(body, "context"))))

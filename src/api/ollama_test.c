@@ -217,6 +217,8 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 			"top_logprobs must be between 0 and 20" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"format\":\"xml\"}", 400,
 			"invalid format: \"xml\"; expected \"json\" or a JSON schema" },
+		{ "/api/chat", "{\"model\":\"tiny\",\"_debug_render_only\":true}", 400,
+			"_debug_render_only is not supported: prompts are not shown" },
 		{ "/api/generate",
 			"{\"model\":\"tiny\",\"prompt\":\"a\",\"raw\":true,\"system\":\"s\"}", 400,
 			"raw mode does not support template, system, or context" },

@@ -245,6 +245,7 @@ TEST(errors_name_their_field)
 		{ ASK("a") ",\"tool_choice\":{\"type\":\"function\"}}", 400, "tool_choice",
 			"invalid" },
 		{ ASK("a") ",\"functions\":[{}]}", 400, "functions", "unsupported" },
+		{ ASK("a") ",\"moderation\":{\"model\":\"m\"}}", 400, "moderation", "unsupported" },
 		{ ASK("a") ",\"logprobs\":1}", 400, "logprobs", "invalid" },
 		{ ASK("a") ",\"logprobs\":true,\"top_logprobs\":21}", 400, "top_logprobs",
 			"invalid" },
