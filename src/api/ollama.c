@@ -342,7 +342,11 @@ enum err ollama_copy(struct call *c)
 	TRY(call_body(c, &body));
 	TRY(json_want_str(body, "source", true, &from, &c->info));
 	TRY(json_want_str(body, "destination", true, &to, &c->info));
-	TRY(not_found(c, from, model_store_find(c->app->models, from, &m, NULL)));
+	enum err e = model_store_find(c->app->models, from, &m, NULL);
+	if (e == ERR_NOT_FOUND || e == ERR_INVALID) /* these quotes are this route's alone */
+		return err_set(&c->info, ERR_NOT_FOUND, "model \"%.*s\" not found",
+			(int)(from.len < 200 ? from.len : 200), from.ptr);
+	TRY(e);
 	TRY(model_store_copy(c->app->models, from, to, &kept, &c->info));
 	reply_kept(c, &kept);
 	return OK;

@@ -231,16 +231,12 @@ static void loading_line(struct gen *g, const char *reason, struct buf *out)
 	end_line(&w, out);
 }
 
+/* One object, also where a stream was asked for. */
 static void reply_loading(struct gen *g, const char *reason)
 {
 	AUTO_BUF struct buf out = BUF(16 * 1024);
 	loading_line(g, reason, &out);
-	if (g->stream && !out.err) {
-		call_warnings_header(g->c);
-		http_reply(g->c->q, 200, "application/x-ndjson", buf_str(&out));
-	} else {
-		call_json(g->c, 200, &out);
-	}
+	call_json(g->c, 200, &out);
 }
 
 static void on_loaded(const struct fleet_event *e, void *arg)
@@ -327,7 +323,9 @@ static enum err read_think(struct gen *g, const json_t *v, struct gen_request *r
 	if (json_is_string(v) && !json_string_length(v))
 		return OK;
 	return err_set(&g->c->info, ERR_INVALID,
-		"invalid think value: use true, false, \"high\", \"medium\" or \"low\"");
+		"invalid think value: \"%.40s\" (must be \"high\", \"medium\", \"low\", true, or "
+		"false)",
+		json_is_string(v) ? json_string_value(v) : "");
 }
 
 static enum err read_format(struct gen *g, const json_t *v, struct gen_request *r)

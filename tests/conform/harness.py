@@ -153,7 +153,8 @@ def gguf_with(source, path, more):
     start = r.at
     for _ in range(tensors):
         r.text()
-        r.at += 8 * r.take("I") + 4 + 8
+        dims = r.take("I")
+        r.at += 8 * dims + 4 + 8  # sizes, type, offset
     head = struct.pack("<4sIQQ", magic, version, tensors, len(kept)) + b"".join(kept) + r.data[start:r.at]
     with open(path, "wb") as f:
         f.write(head + b"\0" * (-len(head) % ALIGN) + r.data[r.at + -r.at % ALIGN:])

@@ -1,5 +1,6 @@
 """A reverse proxy on loopback that removes one field from requests or answers, as if the server ignored it,
 and may add the key that a client cannot send."""
+import contextlib
 import http.client
 import http.server
 import json
@@ -53,12 +54,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         data = self.body()
         if here and data and not self.server.answers:
             data = self.changed(data)
-        c = http.client.HTTPConnection("127.0.0.1", self.server.to, timeout=300)
+        c = http.client.HTTPConnection("127.0.0.1", self.server.to, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP}
         if self.server.key:
             headers["Authorization"] = "Bearer " + self.server.key
         try:
-            c.request(self.command, self.path, data or (b"" if self.command == "POST" else None), headers)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it read everything
+                c.request(self.command, self.path, data or (b"" if self.command == "POST" else None), headers)
             self.answer(c.getresponse(), here and self.server.answers)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # the client has left: so does the server's side

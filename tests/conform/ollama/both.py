@@ -102,7 +102,7 @@ def answer(site, method, path, body):
                 lines.append(x[6:] if x == "data: [DONE]" else json.loads(x[6:]))
     elif media == "application/x-ndjson":
         lines = [json.loads(x) for x in r.text.splitlines() if x]
-    elif media == "application/json":
+    elif media == "application/json" and r.content:
         lines = [r.json()]
     stream = media in ("text/event-stream", "application/x-ndjson")
     parts, order = {}, []

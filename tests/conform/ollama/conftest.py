@@ -4,7 +4,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-pytest.register_assert_rewrite("harness", "both", "commands")
+pytest.register_assert_rewrite("harness", "both", "commands", "registry")
 
 
 @pytest.fixture(scope="session")

@@ -144,5 +144,93 @@ REQUESTS = (  # feature, what, method, path, body
 )
 
 # ---- what is other on purpose ----
-# (feature, what or "*"): {place: reason}. An entry that no longer holds fails.
-OTHER = {}
+EMPTY = "said also where it is empty"
+OURS = "Tresor's own, beside what Ollama says"
+ERRORS = "Ollama says api_error for every error, and names no field"
+NO_CONTEXT = "context is deprecated, and not given out: token ids of a client would go past the marks that keep texts apart"
+COUNTED = "what was read before is counted, as OpenAI does"
+NULLS = "OpenAI's own answers have this field, also where it is null"
+GRAMMAR = "another grammar of the same schema: other blanks, so other tokens"
+WORDS = "Tresor's own words: what is wrong, and where"
+STOPPED = "Ollama says completed where the limit of tokens ended the answer"
+CACHED = "input_tokens are those that had to be read; the rest is beside it, as Anthropic counts"
+BARE = "a completion goes on from the prompt as it is; Ollama puts the chat template around it"
+SHOW = {
+    "+system": EMPTY, "+license": EMPTY, "+licence_name": OURS, "+starter": OURS, "+pinned": OURS, "+size": OURS,
+    "+model_info.general.name": "Ollama leaves the name out", "-tensors": "not told yet",
+    "-model_info.*": "only the keys that clients use are told yet",
+}
+# (feature, what or "*"): {place: reason}; a place that ends in * stands for all that begin so. An entry of a request
+# that no longer holds fails; those of "*" may hold for some of its requests alone.
+OTHER = {
+    ("general", "GET /api/version"): {"+tresor": OURS},
+    ("general", "a body that is no JSON"): {"error": WORDS},
+    ("general", "a wrong type of a field"): {"error": WORDS},
+    ("general", "a body without Content-Type"): SHOW,
+    ("general", "an unknown route"): {"media": "an error in Ollama's form, not a line of text", "order": "the same"},
+    ("general", "another method"): {"media": "an error in Ollama's form, not a line of text", "order": "the same"},
+    ("/api/tags", "the list"): {"models[].details.quantization_level": "Ollama does not know the name of F32"},
+    ("/api/show", "a model"): SHOW,
+    ("/api/show", "by its old name"): SHOW,
+    ("/api/show", "verbose"): SHOW,
+    ("/api/show", "an embedder"): {
+        **SHOW, "+parameters": EMPTY, "+model_info.bert.vocab_size": "the length of its list of tokens",
+        "+model_info.bert.attention.head_count_kv": "as many as heads, which the file need not say",
+        "details.quantization_level": "Ollama does not know the name of F32"},
+    ("/api/generate", "system"): {"-context": NO_CONTEXT},
+    ("/api/generate", "a schema"): {"eval_count": GRAMMAR},
+    ("/api/chat", "a schema"): {"eval_count": GRAMMAR},
+    ("/api/generate", "logprobs, streamed"): {"+logprobs[].top_logprobs": EMPTY},
+    ("/api/generate", "suffix of a model that does not"): {"error": "the name as the client said it"},
+    ("/api/generate", "no name"): {"status": "400 as for a chat: nothing was named", "error": "as for a chat"},
+    ("/api/generate", "keep_alive that is none"): {"error": WORDS},
+    ("/api/generate", "format that is none"): {"status": "the client's mistake is 400, not 500", "error": WORDS},
+    ("/api/generate", "a prompt that is too long"): {
+        "status": "Ollama cuts the prompt and says it in its log alone", "+error": "the same", "-*": "the same"},
+    ("/api/generate", "a picture for a model that is blind"): {
+        "status": "Ollama answers without having looked", "+error": "the same", "-*": "the same"},
+    ("/api/generate", "images that are no base64"): {"error": WORDS},
+    ("/api/chat", "a role that is none"): {
+        "status": "Ollama gives the template a role that it does not know", "media": "the same", "order": "the same"},
+    ("/api/chat", "tools of a template without them"): {
+        "status": "a template without tools gets them in a general form, which the grammar keeps", "+*": "the same",
+        "-error": "the same"},
+    ("/api/embed", "none"): {"+load_duration": EMPTY, "+prompt_eval_count": EMPTY, "+total_duration": EMPTY},
+    ("/api/embed", "too long, not truncated"): {"error": "which text, and both counts"},
+    ("/api/ps", "the list"): {
+        "+models[].active": OURS, "+models[].pinned": OURS, "+models[].waiting": OURS, "+models[].engine_build": OURS,
+        "models[].details.quantization_level": "Ollama does not know the name of F32"},
+    ("/api/create", "from a model"): {"order": "layers that stay are not told"},
+    ("/api/create", "from a model, whole"): {"+kept": "the version that the name stood for stays, and this is its name"},
+    ("/api/create", "of nothing"): {"error": WORDS},
+    ("/api/create", "from a model that is not there"): {
+        "status": "nothing is fetched without being asked for: it is not there", "error": "the same"},
+    ("/api/create", "of a name that is none"): {"error": WORDS},
+    ("/api/blobs", "bytes of another digest"): {"error": WORDS},
+    ("/api/pull", "no name"): {"error": WORDS},
+    ("/v1/models", "one that is not there"): {"error.type": ERRORS, "error.param": ERRORS, "error.code": ERRORS},
+    ("/v1/chat/completions", "*"): {
+        "+usage.prompt_tokens_details": COUNTED, "+choices[].message.refusal": NULLS, "+choices[].logprobs": NULLS},
+    ("/v1/chat/completions", "streamed, with usage"): {"+usage": "null before the last piece, as OpenAI has it"},
+    ("/v1/chat/completions", "a schema"): {"usage.completion_tokens": GRAMMAR, "usage.total_tokens": GRAMMAR},
+    ("/v1/chat/completions", "no model of that name"): {"error.type": ERRORS, "error.param": ERRORS, "error.code": ERRORS},
+    ("/v1/chat/completions", "no messages"): {"error.param": ERRORS, "error.code": ERRORS},
+    ("/v1/completions", "*"): {"+choices[].logprobs": NULLS, "+usage.prompt_tokens_details": COUNTED},
+    ("/v1/completions", "whole"): {"usage.prompt_tokens": BARE, "usage.total_tokens": BARE},
+    ("/v1/embeddings", "no model of that name"): {"error.type": ERRORS, "error.param": ERRORS, "error.code": ERRORS},
+    ("/v1/responses", "whole"): {
+        "+usage.input_tokens_details.cache_write_tokens": NULLS, "+reasoning*": NULLS, "reasoning": NULLS,
+        "+text.verbosity": NULLS, "+user": NULLS, "+incomplete_details.reason": STOPPED, "incomplete_details": STOPPED,
+        "completed_at": STOPPED, "-presence_penalty": "no field of OpenAI's", "-frequency_penalty": "no field of OpenAI's",
+        "usage.*": "the model's own system text is read, which Ollama's template leaves out"},
+    ("/v1/responses", "streamed"): {
+        "order": STOPPED, "+response.reasoning*": NULLS, "response.reasoning": NULLS, "+response.text.verbosity": NULLS,
+        "+response.user": NULLS, "-response.presence_penalty": "no field of OpenAI's",
+        "-response.frequency_penalty": "no field of OpenAI's"},
+    ("/v1/messages", "whole"): {
+        "+usage.*": CACHED, "usage.input_tokens": CACHED, "+stop_sequence": "null where none ended it, as Anthropic has it"},
+    ("/v1/messages", "streamed"): {
+        "order": "Anthropic's streams have a ping", "+message.stop_reason": NULLS, "+message.stop_sequence": NULLS,
+        "+message.usage.*": CACHED, "message.usage.input_tokens": CACHED, "+delta.stop_sequence": NULLS, "+usage.*": CACHED,
+        "usage.input_tokens": CACHED},
+}

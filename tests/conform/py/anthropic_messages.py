@@ -81,10 +81,17 @@ def image_url(s):
             {"type": "image", "source": {"type": "url", "url": "http://127.0.0.1:1/a.png"}}]}])
 
 
-@unsupported("anthropic-python", "messages", "messages.content", "document and search_result are refused by name",
-             why="documents come with their own issue")
+@msg("messages.content", "document of the type text is read")
 def document(s):
-    for part in ({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}},
+    part = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "word " * 40}}
+    assert read(s, [{"role": "user", "content": [part, {"type": "text", "text": "Sum up."}]}]) > 60
+
+
+@unsupported("anthropic-python", "messages", "messages.content", "other documents, and search_result, are refused by name",
+             why="documents that are no text come with their own issue")
+def document_refused(s):
+    pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+    for part in ({"type": "document", "source": pdf},
                  {"type": "search_result", "source": "x", "title": "t", "content": [{"type": "text", "text": "x"}]}):
         with refused(anthropic.BadRequestError, 400, part["type"]):
             create(s, [{"role": "user", "content": [part]}])
@@ -311,7 +318,7 @@ def stream(s):
 @msg("stream", "has calls as input_json_delta")
 def stream_tool(s):
     got = s.events("/v1/messages", {"model": "smollm2", "max_tokens": 80, "messages": ASK, "stream": True, "temperature": 0,
-                                    "tools": [WEATHER], "tool_choice": {"type": "tool", "name": "weather"}})
+                                    "tools": [WEATHER], "tool_choice": {"type": "tool", "name": "weather", "disable_parallel_tool_use": True}})
     parts = [d["delta"]["partial_json"] for n, d in got
              if n == "content_block_delta" and d["delta"]["type"] == "input_json_delta"]
     assert json.loads("".join(parts))["city"] in ("Paris", "Rome")

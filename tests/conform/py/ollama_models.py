@@ -299,7 +299,7 @@ def copy(s):
     assert s.ollama.copy("smollm2", "again").status == "success"
     assert "again:latest" in names(s)
     s.ollama.delete("again")
-    with refused(ollama.ResponseError, 404, "model 'nope' not found"):
+    with refused(ollama.ResponseError, 404, 'model "nope" not found'):
         s.ollama.copy("nope", "again")
 
 

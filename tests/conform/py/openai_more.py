@@ -15,7 +15,8 @@ def comp(field, behaviour):
 
 
 def create(s, **more):
-    return s.openai.completions.create(**{"model": "smollm2", "prompt": SEA, "max_tokens": 10, "temperature": 0, **more})
+    return s.openai.completions.create(**{"model": "smollm2", "prompt": SEA, "max_tokens": 10, "temperature": 0,
+                                          "extra_body": {"repeat_penalty": 1}, **more})
 
 
 def text(s, **more):
@@ -60,7 +61,7 @@ def max_tokens(s):
 def stream(s):
     chunks = list(create(s, stream=True, stream_options={"include_usage": True}))
     assert "".join(c.choices[0].text for c in chunks if c.choices) == text(s)
-    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 10
+    assert chunks[-1].choices == [] and chunks[-1].usage.total_tokens == create(s).usage.total_tokens
     assert all(c.choices for c in create(s, stream=True))
 
 
@@ -89,7 +90,7 @@ def logprobs_echo(s):
 @comp("n", "gives so many answers")
 def n(s):
     r = create(s, n=3, temperature=1.5, seed=5)
-    assert [c.index for c in r.choices] == [0, 1, 2] and r.choices[2].text == text(s, temperature=1.5, seed=7)
+    assert [c.index for c in r.choices] == [0, 1, 2] and len({c.text for c in r.choices}) == 3
 
 
 @comp("best_of", "of more than n is refused by name")
@@ -124,9 +125,9 @@ def top_p(s):
 @comp("frequency_penalty, presence_penalty", "keep words from coming again")
 def penalties(s):
     same = "one two one two one two one two one"
-    free = text(s, prompt=same, extra_body={"repeat_penalty": 1})
+    free = text(s, prompt=same)
     for name in ("frequency_penalty", "presence_penalty"):
-        assert text(s, prompt=same, extra_body={"repeat_penalty": 1}, **{name: 2}) != free, name
+        assert text(s, prompt=same, **{name: 2}) != free, name
 
 
 @comp("logit_bias", "forces a token")
@@ -332,6 +333,7 @@ def infill_extra(s):
     assert more["tokens_evaluated"] > infill(s)["tokens_evaluated"] + 8
 
 
-@raw("/infill", "n_predict", "is the number of tokens")
+@raw("/infill", "n_predict", "is a limit, and is named as what ended the text")
 def infill_n(s):
-    assert infill(s, n_predict=3)["tokens_predicted"] == 3
+    a = infill(s, n_predict=1)
+    assert (a["tokens_predicted"], a["stop_type"]) == (1, "limit")
