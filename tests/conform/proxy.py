@@ -28,12 +28,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def body(self):
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        data = b""
+        pieces = []
         while size := int(self.rfile.readline().split(b";")[0], 16):
-            data += self.rfile.read(size)
+            pieces.append(self.rfile.read(size))
             self.rfile.readline()
         self.rfile.readline()
-        return data
+        return b"".join(pieces)
 
     def changed(self, data):
         """A body, or each line of a stream, without the field; bytes as they are where it is not."""

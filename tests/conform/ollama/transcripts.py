@@ -159,20 +159,22 @@ SHOW = {
     "+system": EMPTY, "+license": EMPTY, "+licence_name": OURS, "+starter": OURS, "+pinned": OURS, "+size": OURS,
     "+model_info.general.name": "Ollama leaves the name out", "-tensors": "not told yet",
     "-model_info.*": "only the keys that clients use are told yet",
+    "details.parent_model": "no path of the server's is given out",
 }
+TOOLS = {"capabilities[]": "a template without tools gets them in a general form, which the grammar keeps"}
 # (feature, what or "*"): {place: reason}; a place that ends in * stands for all that begin so. An entry of a request
 # that no longer holds fails; those of "*" may hold for some of its requests alone.
 OTHER = {
     ("general", "GET /api/version"): {"+tresor": OURS},
     ("general", "a body that is no JSON"): {"error": WORDS},
     ("general", "a wrong type of a field"): {"error": WORDS},
-    ("general", "a body without Content-Type"): SHOW,
+    ("general", "a body without Content-Type"): {**SHOW, **TOOLS},
     ("general", "an unknown route"): {"media": "an error in Ollama's form, not a line of text", "order": "the same"},
     ("general", "another method"): {"media": "an error in Ollama's form, not a line of text", "order": "the same"},
     ("/api/tags", "the list"): {"models[].details.quantization_level": "Ollama does not know the name of F32"},
-    ("/api/show", "a model"): SHOW,
-    ("/api/show", "by its old name"): SHOW,
-    ("/api/show", "verbose"): SHOW,
+    ("/api/show", "a model"): {**SHOW, **TOOLS},
+    ("/api/show", "by its old name"): {**SHOW, **TOOLS},
+    ("/api/show", "verbose"): {**SHOW, **TOOLS},
     ("/api/show", "an embedder"): {
         **SHOW, "+parameters": EMPTY, "+model_info.bert.vocab_size": "the length of its list of tokens",
         "+model_info.bert.attention.head_count_kv": "as many as heads, which the file need not say",
