@@ -2,6 +2,7 @@
 from harness import check, differs
 
 PLAY = "The cat sat on the mat. The dog sat on the"
+YES = "<|im_start|>user\nSay yes.<|im_end|>\n<|im_start|>assistant\n"
 SAME = "one two one two one two one two one"
 
 
@@ -81,13 +82,13 @@ def frequency_penalty(s):
 
 @option("num_predict", "is the number of tokens, and the reason is length")
 def num_predict(s):
-    a = s.generate(num_predict=3)
-    assert (a["eval_count"], a["done_reason"]) == (3, "length")
+    a = s.generate(YES, num_predict=1)
+    assert (a["eval_count"], a["done_reason"]) == (1, "length")
 
 
 @option("num_predict", "-1 has no limit but the model's own end")
 def num_predict_open(s):
-    a = s.generate("<|im_start|>user\nSay yes.<|im_end|>\n<|im_start|>assistant\n", num_predict=-1)
+    a = s.generate(YES, num_predict=-1)
     assert a["done_reason"] == "stop" and a["eval_count"] > 1
 
 
