@@ -195,8 +195,8 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 			"\"NOTHINK\"}]}",
 			400, "\"tiny\" does not support thinking" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"think\":\"much\"}", 400,
-			"invalid think value: \"much\" (must be \"high\", \"medium\", \"low\", true, or "
-			"false)" },
+			"invalid think value: \"much\" (must be \"high\", \"medium\", \"low\", "
+			"true, or false)" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"top_k\":-7}}", 400,
 			"\"top_k\" must be from -1 to 2.14748e+09" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"think_budget\":-3}}", 400,
