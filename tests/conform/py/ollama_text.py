@@ -461,7 +461,7 @@ for _keyword, _schema in (("pattern", {"pattern": "^[A-Z][a-z]+$"}), ("maxLength
             why="Ollama's types drop keywords that they do not know")(_keyword_kept)
 
 
-@chat("message.tool_calls", "have an id, a name and an object of arguments")
+@check("http", "/api/chat, /v1/chat/completions", "message.tool_calls", "have an id, a name and an object of arguments")
 def tool_calls(s):
     a = s.ask("/api/chat", {"model": "smollm2", "messages": [{"role": "user", "content": "weather"}], "stream": False,
                             "tools": [WEATHER], "options": {"temperature": 0, "num_predict": 40},
