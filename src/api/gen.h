@@ -8,7 +8,7 @@
 
 #include "api/options.h"
 #include "models/fleet.h"
-#include "models/store.h"
+#include "models/own.h"
 
 struct gen;
 struct gen_group;
@@ -40,6 +40,8 @@ struct gen {
 	struct model_entry model;
 	char shown_model[LIMIT_MODEL_NAME + 1]; /* as the client named it */
 	struct fleet_model target;
+	struct model_own own; /* what the model brings */
+	struct str template_; /* its explicit one, or the request's; empty: the file's own */
 	bool stream;
 	struct gen_options options;
 	/* filled on the way */

@@ -192,6 +192,9 @@ static void explain(struct gen *g, struct err_info *e)
 	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "does not support thinking"))
 		(void)err_set(
 			e, ERR_UNSUPPORTED, "\"%s\" does not support thinking", g->shown_model);
+	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "does not support tools"))
+		(void)err_set(
+			e, ERR_UNSUPPORTED, "\"%s\" does not support tools", g->shown_model);
 	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "cannot fill in"))
 		(void)err_set(
 			e, ERR_UNSUPPORTED, "\"%s\" does not support insert", g->shown_model);
@@ -261,7 +264,7 @@ static void nobody_waits(void *arg)
 static enum err load_or_unload(struct gen *g)
 {
 	struct call *c = g->c;
-	g->target.require_gpu = g->options.require_gpu;
+	g->target.require_gpu = g->options.of.require_gpu;
 	if (g->target.keep_alive_ms == 0) {
 		if (fleet_is_pinned(c->app->fleet, g->target.digest))
 			call_warn(c, "the model is pinned: it stays loaded");
@@ -514,10 +517,13 @@ static enum err read_generate_only(
 			   there(json_object_get(body, "context"))))
 		return err_set(&c->info, ERR_INVALID,
 			"raw mode does not support template, system, or context");
-	if (there(json_object_get(body, "template")))
-		return err_set(&c->info, ERR_UNSUPPORTED,
-			"a template in the request is not supported: the "
-			"model's own is used");
+	struct str template_ = STR_NONE;
+	TRY(json_want_str(body, "template", false, &template_, &c->info));
+	if (template_.len > LIMIT_TEMPLATE)
+		return err_set(&c->info, ERR_INVALID, "\"template\" is longer than %d bytes",
+			LIMIT_TEMPLATE);
+	if (template_.len)
+		g->template_ = template_;
 	TRY(pictures_add_list(pictures, json_object_get(body, "images"), 0));
 	if (pictures->n && !g->model.projector_digest[0])
 		return cannot(g, "vision");

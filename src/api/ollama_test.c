@@ -393,7 +393,8 @@ TEST(lists_and_details_have_ollamas_fields)
 		    "\"details\":{\"parent_model\":\"\","
 		    "\"format\":\"gguf\",\"family\":\"llama\",\"families\":[\"llama\"],"
 		    "\"parameter_size\":\"135M\","
-		    "\"quantization_level\":\"Q4_1\"}}]}"));
+		    "\"quantization_level\":\"Q4_1\"},"
+		    "\"capabilities\":[\"completion\",\"tools\"]}]}"));
 	CHECK_EQ_INT(call_api(&t, "GET", "/api/ps", NULL, NULL, &ps), 200);
 	CHECK(str_find(buf_str(&ps), STR("\"size_vram\":0,\"context_length\":4096"), 0) !=
 		SIZE_MAX);
@@ -414,6 +415,72 @@ TEST(lists_and_details_have_ollamas_fields)
 			     &version),
 		200);
 	CHECK(str_starts(buf_str(&version), STR("{\"version\":\"0.")));
+	test_app_stop(&t);
+}
+
+static bool has(const struct buf *b, const char *text)
+{
+	return str_find(buf_str(b), str_from(text), 0) != SIZE_MAX;
+}
+
+/* Field names: Ollama 0.17.4's api/types.go, ShowResponse and Tensor. */
+TEST(show_tells_what_is_in_the_file)
+{
+	struct test_app t;
+	AUTO_BUF struct buf plain = BUF(65536), all = BUF(65536), other = BUF(65536),
+			    none = BUF(65536);
+	test_app_start(&t);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", "{\"model\":\"tiny\"}", NULL, &plain), 200);
+	CHECK(has(&plain, "\"tokenizer.ggml.tokens\":null"));
+	CHECK(has(&plain, "\"general.parameter_count\":135000000"));
+	CHECK(has(&plain, "\"tensors\":[{\"name\":\"token_embd.weight\",\"type\":\"F32\","
+			  "\"shape\":[8,32]}]"));
+	CHECK(has(&plain, "\"template\":\"{{ messages }}\""));
+	CHECK(!has(&plain, "TEMPLATE")); /* the Modelfile leaves the file's own to the file */
+	CHECK(!has(&plain, "projector_info"));
+	const char *verbose = "{\"model\":\"tiny\",\"verbose\":true}";
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", verbose, NULL, &all), 200);
+	CHECK(has(&all, "\"tokenizer.ggml.tokens\":[\"a\",\"b\"]"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show",
+			     "{\"model\":\"tiny\",\"system\":\"Be odd.\","
+			     "\"template\":\"{{ .Prompt }}\",\"options\":{\"seed\":7}}",
+			     NULL, &other),
+		200);
+	CHECK(has(&other, "\"system\":\"Be odd.\""));
+	CHECK(has(&other, "\"template\":\"{{ .Prompt }}\""));
+	CHECK(has(&other, "PARAMETER seed 7"));
+	fakes.no_headers = true;
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", "{\"model\":\"tiny\"}", NULL, &none), 200);
+	CHECK(has(&none, "\"llama.context_length\":8192"));
+	CHECK(!has(&none, "tensors"));
+	test_app_stop(&t);
+}
+
+/* The model's explicit template goes along; a request's own comes before it; the answer names the
+ * one that was used by its SHA-256 (sha256sum). */
+TEST(a_template_that_was_brought_is_used)
+{
+	struct test_app t;
+	AUTO_BUF struct buf own = BUF(65536), other = BUF(65536), raw = BUF(65536);
+	test_app_start(&t);
+	CHECK_OK(str_copy(STR("[INST] {{ .Prompt }}"), fakes.template_, sizeof fakes.template_));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate",
+			     "{\"model\":\"tiny\",\"prompt\":\"a\",\"stream\":false}", NULL, &own),
+		200);
+	CHECK_EQ_Z(fakes.used_template, "[INST] {{ .Prompt }}");
+	CHECK(has(&own, "\"template_hash\":"
+			"\"5ebb1eb975dc3766fe4a0d893ae4ea92ff637609f71b2a2c8dd8b6ebea99ef4a\""));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate",
+			     "{\"model\":\"tiny\",\"prompt\":\"a\",\"stream\":false,"
+			     "\"template\":\"{{ .System }}|{{ .Prompt }}\"}",
+			     NULL, &other),
+		200);
+	CHECK_EQ_Z(fakes.used_template, "{{ .System }}|{{ .Prompt }}");
+	CHECK_EQ_INT(call_api(&t, "POST", "/infill",
+			     "{\"model\":\"tiny\",\"input_prefix\":\"a\",\"input_suffix\":\"b\"}",
+			     NULL, &raw),
+		200);
+	CHECK_EQ_Z(fakes.used_template, ""); /* the model's tokens do that */
 	test_app_stop(&t);
 }
 

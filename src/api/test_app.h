@@ -54,7 +54,9 @@ struct fakes {
 	char audit_log[65536]; /* the events, a line each */
 	enum err audit_error;
 	/* models */
-	char params[1024], system[1024];
+	char params[1024], system[1024], template_[1024]; /* what the model brings */
+	char used_template[1024];                         /* of the last request */
+	bool no_headers;                                  /* the jail says nothing */
 	_Atomic int deleted, copied;
 	unsigned aliases; /* in lists: 0 or 1 */
 	char uploaded[256];

@@ -167,6 +167,7 @@ static void record(const struct fleet_model *m, const struct gen_request *g)
 	copy_text(g->suffix, fakes.suffix, sizeof fakes.suffix);
 	copy_text(g->lead, fakes.lead, sizeof fakes.lead);
 	copy_text(g->extra, fakes.extra, sizeof fakes.extra);
+	copy_text(g->template_, fakes.used_template, sizeof fakes.used_template);
 	for (size_t i = 0; i < 2 * g->n_bias && i < 8; i++)
 		fakes.bias[i] = g->bias[i];
 	fakes.stops[0] = 0;
@@ -522,7 +523,8 @@ static void entry(struct model_entry *m, const char *name)
 		.quantization = "Q4_1",
 		.family = "llama",
 		.licence = "apache-2.0",
-		.template_hash = "feed" };
+		.template_hash = "feed",
+		.can = { .tools = true } };
 	memset(m->digest, 'a', 64);
 	memset(m->model_digest, 'b', 64);
 	snprintf(m->name, sizeof m->name, "%s", name);
@@ -543,6 +545,7 @@ enum err model_store_find(
 	if (str_eq(name, STR("embed"))) {
 		entry(ret, "embed:latest");
 		ret->gguf.embedding_model = true;
+		ret->can = (struct model_can){ .tools = false };
 		return OK;
 	}
 	if (str_starts(name, STR("assistant"))) {
@@ -581,7 +584,24 @@ enum err model_store_texts(
 		TRY(buf_add(t->params, str_from(fakes.params)));
 	if (t->system)
 		TRY(buf_add(t->system, str_from(fakes.system)));
+	if (t->template_)
+		TRY(buf_add(t->template_, str_from(fakes.template_)));
 	return OK;
+}
+
+enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
+	json_t **ret, json_t **ret_projector, struct err_info *info)
+{
+	(void)s, (void)e;
+	*ret_projector = NULL;
+	if (fakes.no_headers)
+		return err_set(info, ERR_BUSY, "too many jobs");
+	*ret = json_pack("{s:{s:s,s:i,s:s,s:o},s:[{s:s,s:s,s:[ii]}],s:s}", "info",
+		"general.architecture", "llama", "llama.context_length", 8192, "odd", "\xc3\xbc",
+		"tokenizer.ggml.tokens", lists ? json_pack("[ss]", "a", "b") : json_null(),
+		"tensors", "name", "token_embd.weight", "type", "F32", "shape", 8, 32, "template",
+		"{{ messages }}");
+	return *ret ? OK : ERR_NOMEM;
 }
 
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1])

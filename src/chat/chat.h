@@ -11,6 +11,7 @@
 
 struct chats;
 struct chat_hub; /* chat/hub.h: who listens */
+struct model_store;
 /* Resolves a model name to its digest; models/ gives it. ERR_NOT_FOUND. */
 typedef enum err (*chat_model_fn)(void *arg, struct str name, struct fleet_model *ret);
 
@@ -20,6 +21,7 @@ struct chat_options {
 	struct chat_hub *hub;
 	chat_model_fn model;
 	void *model_arg;
+	struct model_store *models; /* for what a model brings of its own; NULL: nothing */
 };
 enum err chats_new(const struct chat_options *o, struct chats **ret);
 struct chats *chats_free(struct chats *c);

@@ -84,6 +84,21 @@ static enum err check(
 	return e ? err_set(info, e, "not a usable model: %s", why) : OK;
 }
 
+static enum err describe(
+	void *arg, const char *digest, bool lists, json_t **ret, struct err_info *info)
+{
+	struct test_blobs *b = arg;
+	AUTO_FD int fd = -1;
+	AUTO_BUF struct buf json = BUF(GGUF_DESCRIPTION_MAX);
+	uint64_t size;
+	char why[GGUF_WHY_MAX];
+	TRY(blobdir_get(b->blobs, str_from(digest), &fd, &size));
+	enum err e = gguf_describe(read_fd, &fd, size, lists, &json, why);
+	if (e)
+		return err_set(info, e, "%s", why);
+	return json_read(buf_str(&json), GGUF_DESCRIPTION_MAX, 8, ret, info);
+}
+
 struct call {
 	enum err (*fn)(const char *, uint64_t, bool, int64_t, void *);
 	void *arg;
@@ -106,7 +121,7 @@ static enum err list(void *arg,
 }
 
 const struct model_blob_ops test_blob_ops = { stage, stage_local, commit, remove_blob, check,
-	list };
+	describe, list };
 
 void test_blobs_put(struct test_blobs *b, struct str bytes, char ret_digest[65])
 {

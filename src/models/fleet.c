@@ -293,7 +293,7 @@ static const int32_t *keep_bias(struct arena *a, const struct gen_request *g, bo
 static size_t text_bytes(const struct gen_request *g)
 {
 	return g->input.len + g->suffix.len + g->lead.len + g->extra.len + g->tools.len +
-	       g->schema.len + g->grammar.len + g->tool_choice.len +
+	       g->template_.len + g->schema.len + g->grammar.len + g->tool_choice.len +
 	       (2 * g->n_bias + g->n_resume) * sizeof(int32_t);
 }
 
@@ -326,6 +326,7 @@ static enum err request_copy(const struct gen_request *g, struct request *r)
 	r->gen.suffix = keep(r->mem, g->suffix, &failed);
 	r->gen.lead = keep(r->mem, g->lead, &failed);
 	r->gen.extra = keep(r->mem, g->extra, &failed);
+	r->gen.template_ = keep(r->mem, g->template_, &failed);
 	r->gen.tools = keep(r->mem, g->tools, &failed);
 	r->gen.schema = keep(r->mem, g->schema, &failed);
 	r->gen.grammar = keep(r->mem, g->grammar, &failed);

@@ -34,7 +34,7 @@ static void digest_of(const struct request *r, char hex[65])
 	struct sha256 h;
 	uint8_t sum[SHA256_LEN];
 	const struct str parts[] = { str_from(r->model.digest), r->gen.input, r->gen.tools,
-		r->gen.schema, r->gen.suffix, r->gen.lead, r->gen.extra };
+		r->gen.schema, r->gen.suffix, r->gen.lead, r->gen.extra, r->gen.template_ };
 	uint64_t kind = r->gen.kind * 4 + r->count * 2 + r->gen.raw;
 	sha256_init(&h);
 	sha256_add(&h, &kind, sizeof kind);

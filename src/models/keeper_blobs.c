@@ -6,7 +6,7 @@
 #include "models/store.h"
 #include "proto/keeper.h"
 
-enum { ASK_MS = 60000, CHECK_MS = 300000 };
+enum { ASK_MS = 60000, CHECK_MS = 300000, DESCRIBE_MS = 20000 };
 
 static enum err take_channel(struct ipc_in *m, struct ipc **ret)
 {
@@ -96,6 +96,21 @@ static enum err keeper_check(
 	return e;
 }
 
+static enum err keeper_describe(
+	void *arg, const char *digest, bool lists, json_t **ret, struct err_info *info)
+{
+	AUTO_IPC_OUT struct ipc_out q;
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	AUTO(ipc) struct ipc *job = NULL;
+	ipc_out_init(&q, ASK_DESCRIBE, 0);
+	ipc_put_str(&q, str_from(digest));
+	ipc_put_bool(&q, lists);
+	TRY(keeper_call(arg, &q, ASK_MS, &a, info));
+	TRY(take_channel(&a, &job));
+	TRY(ipc_end(&a));
+	return gguf_describe_wait(job, DESCRIBE_MS, ret, info);
+}
+
 static enum err keeper_list(void *arg,
 	enum err (*fn)(
 		const char *digest, uint64_t size, bool partial, int64_t modified_ms, void *fn_arg),
@@ -124,5 +139,6 @@ const struct model_blob_ops keeper_blob_ops = {
 	.commit = keeper_commit,
 	.remove = keeper_remove,
 	.check = keeper_check,
+	.describe = keeper_describe,
 	.list = keeper_list,
 };

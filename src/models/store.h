@@ -31,6 +31,11 @@ struct model_store *model_store_free(struct model_store *s);
 DEFINE_AUTO(model_store)
 
 /* ---- what is there ---- */
+/* By its template, as Ollama judges: a template in Go says what it has a place for. One in Jinja
+ * takes tools in any case, in the general form if it has none. */
+struct model_can {
+	bool tools, insert, thinking;
+};
 struct model_entry {                     /* a value: no pointer inside */
 	char name[LIMIT_MODEL_NAME + 1]; /* "gemma3:4b", as name_format() */
 	char digest[65];                 /* of the manifest */
@@ -39,10 +44,10 @@ struct model_entry {                     /* a value: no pointer inside */
 	int64_t modified_ms;
 	struct gguf_summary gguf;
 	char parameters[16], quantization[24], family[64];
-	char template_hash[65]; /* hex SHA-256 of the model's own Jinja template; or empty */
+	char template_hash[65]; /* hex SHA-256 of the template in use: see models/own.h; or empty */
 	char licence[128];
 	bool starter;       /* "test model, not for real questions" */
-	bool go_template;   /* the registry's Go template is not used: tell the person */
+	struct model_can can;
 	char projector_digest[65]; /* of a model that sees: its second blob; empty: none */
 	bool kept;          /* a version that its name does not stand for any more */
 	/* The alias by which it was found, and which of its channels: whoever asks for another one
@@ -67,6 +72,11 @@ struct model_texts {
 };
 enum err model_store_texts(
 	struct model_store *s, const struct model_entry *e, struct model_texts *t);
+/* What is in the header of its file, and of its projector's (*ret_projector NULL: it has none):
+ * gguf_describe()'s object, read in the jail. `lists`: with the metadata's lists, which takes long.
+ * The caller owns both. Errors: the jail's and the keeper's. */
+enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
+	json_t **ret, json_t **ret_projector, struct err_info *info);
 /* The model used when nobody names one: the setting (a name or an alias) if that model is there,
  * else the first that is not a starter, else the first. Empty text: there is none. */
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1]);
@@ -137,6 +147,9 @@ struct model_blob_ops {
 	/* Runs the GGUF check in the jail on the committed blob. */
 	enum err (*check)(
 		void *arg, const char *digest, struct gguf_summary *ret, struct err_info *info);
+	/* The same job says what is in the header (gguf_describe()); the caller owns *ret. */
+	enum err (*describe)(void *arg, const char *digest, bool lists, json_t **ret,
+		struct err_info *info);
 	/* Each blob of the keeper's folder. */
 	enum err (*list)(void *arg,
 		enum err (*fn)(const char *digest, uint64_t size, bool partial, int64_t modified_ms,

@@ -1,3 +1,4 @@
+#include "models/own.h"
 #include "models/store.h"
 
 #include <stdio.h>
@@ -66,6 +67,12 @@ static enum err create(struct rig *r, const char *fmt, const char *digest, struc
 	"{\"model\":\"a:1\",\"files\":{\"x.gguf\":\"sha256:%s\"},\"system\":\"Hallo\","            \
 	"\"parameters\":{\"temperature\":0.5,\"top_k\":3}}"
 
+static void count_bad(void *arg, const char *name)
+{
+	++*(unsigned *)arg;
+	CHECK_EQ_Z(name, "top_k");
+}
+
 static size_t count(struct rig *r)
 {
 	struct model_entry *list;
@@ -104,6 +111,77 @@ TEST(a_created_model_is_there_also_after_a_restart)
 	CHECK_ERR(model_store_find(r.s, STR("b"), &e, &info), ERR_NOT_FOUND);
 	CHECK_EQ_Z(info.detail, "model \"b\" not found"); /* clients match on this text */
 	rig_close(&r);
+}
+
+/* As Ollama judges: by what its template has a place for (server/images.go, Capabilities). */
+TEST(what_a_model_can_follows_its_template)
+{
+	static const struct {
+		const char *text;
+		struct model_can can;
+	} of[] = {
+		{ "", { true, false, false } }, /* the file's own, in Jinja */
+		{ "{% if enable_thinking %}x{% endif %}", { true, false, true } },
+		{ "{{ .Prompt }}", { false, false, false } },
+		{ "{{ .Tools }}{{ .Prompt }}", { true, false, false } },
+		{ "{{ .Prompt }}{{ .Suffix }}", { false, true, false } },
+		{ "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>"
+		  "{{ end }}{{ end }}",
+			{ false, false, true } },
+	};
+	struct rig r;
+	char digest[65];
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+		AUTO_JSON json_t *o = json_pack("{s:s,s:{s:s},s:s}", "model", "a:1", "files",
+			"x.gguf", digest, "template", of[i].text);
+		struct model_entry e;
+		CHECK_OK(model_store_create(r.s, o, NULL, NULL, NULL, NULL));
+		CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
+		if (memcmp(&e.can, &of[i].can, sizeof e.can) != 0)
+			FAIL("%s: tools %d, insert %d, thinking %d", of[i].text, e.can.tools,
+				e.can.insert, e.can.thinking);
+		CHECK_EQ_INT(strlen(e.template_hash), 64);
+	}
+	rig_close(&r);
+}
+
+TEST(the_headers_of_a_model_are_told)
+{
+	struct rig r;
+	struct model_entry e;
+	char digest[65];
+	json_t *projector = NULL;
+	AUTO_JSON json_t *model = NULL;
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
+	CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
+	CHECK_OK(model_store_describe(r.s, &e, false, &model, &projector, NULL));
+	CHECK(projector == NULL);
+	CHECK_EQ_INT(json_array_size(json_object_get(model, "tensors")), 3);
+	rig_close(&r);
+}
+
+/* One place reads what a model brings (models/own.h). */
+TEST(a_models_own_options_are_read_once_for_all)
+{
+	struct model_options o;
+	unsigned bad = 0;
+	AUTO_JSON json_t *params = json_pack("{s:f,s:i,s:[ss],s:s,s:i,s:s,s:i}", "temperature", 0.5,
+		"num_ctx", 512, "stop", "a", "b", "top_k", "many", "num_thread", 4, "require",
+		"gpu", "think_budget", 7);
+	model_options_init(&o);
+	CHECK(o.sampling.temperature > 0.79f && o.think_budget == -1); /* Ollama's defaults */
+	model_options_read(&o, params, count_bad, &bad);
+	CHECK(o.sampling.temperature == 0.5f);
+	CHECK_EQ_INT(o.num_ctx, 512);
+	CHECK_EQ_INT(o.n_stop, 2);
+	CHECK_EQ_STR(o.stop[1], STR("b"));
+	CHECK_EQ_INT(o.sampling.top_k, 40);
+	CHECK(o.require_gpu && o.think_budget == 7);
+	CHECK_EQ_INT(bad, 1); /* top_k; num_thread belongs to loading */
 }
 
 TEST(blobs_go_with_their_last_name)

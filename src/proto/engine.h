@@ -123,6 +123,9 @@ struct gen_request { /* strings are borrowed */
 	struct str suffix, lead, extra;
 	struct gen_picture picture[GEN_PICTURES_MAX];
 	unsigned n_pictures;
+	/* The chat template in the place of the model's own, in Go or Jinja (gotmpl_parse_any());
+	 * empty: its own. GEN_INFILL: used when it has a place for a suffix. */
+	struct str template_;
 	struct str tools;   /* JSON array or empty */
 	struct str schema;  /* JSON schema the answer must follow, or empty; "json" = any object */
 	struct str grammar; /* the same as GBNF, or empty; not both */

@@ -56,6 +56,8 @@ enum keeper_msg {
 	                  * not, and on to every engine -> nothing; durable */
 	ASK_CACHE,       /* what the disk tier takes -> u64 files, u64 bytes, u64 limit of bytes a
 	                    * model */
+	ASK_DESCRIBE,    /* str digest, bool lists -> fd channel of a jail job that says what is in
+	                  * the header (models/gguf_job.h) */
 };
 enum role { ROLE_KEEPER, ROLE_SERVER, ROLE_EGRESS, ROLE_ENGINE, ROLE_JAIL };
 

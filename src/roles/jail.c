@@ -22,6 +22,11 @@ struct job {
 	struct ipc *channel;
 };
 
+static bool is_writer(uint64_t kind)
+{
+	return kind == JAIL_WRITER || kind == JAIL_COPY;
+}
+
 static enum err job_read(struct ipc *keeper, struct job *j)
 {
 	AUTO_IPC_IN struct ipc_in m = { 0 };
@@ -32,7 +37,7 @@ static enum err job_read(struct ipc *keeper, struct job *j)
 	struct str digest = ipc_get_str(&m);
 	j->size = ipc_get_u64(&m);
 	uint64_t n = ipc_get_u64(&m);
-	if (n > JAIL_FDS_MAX || n != (j->kind == JAIL_GGUF || j->kind == JAIL_IMAGE ? 1u : 3u))
+	if (n > JAIL_FDS_MAX || n != (is_writer(j->kind) ? 3u : 1u))
 		return ERR_PROTOCOL;
 	for (j->nfds = 0; j->nfds < n; j->nfds++)
 		j->fd[j->nfds] = ipc_get_fd(&m);
@@ -54,6 +59,13 @@ static int run_writer(const struct job *j)
 	if (hex_decode(str_from(j->digest), w.digest, sizeof w.digest))
 		return 2;
 	return writer_job_main(&w);
+}
+
+static int run_gguf(const struct job *j)
+{
+	return j->kind == JAIL_GGUF ? gguf_job_main(j->channel, j->fd[0])
+				    : gguf_describe_main(j->channel, j->fd[0],
+					      j->kind == JAIL_DESCRIBE_LISTS);
 }
 
 typedef int (*job_fn)(struct ipc *ch, int fd);
@@ -96,9 +108,9 @@ int jail_main(struct ipc *keeper)
 		log_error("the jail cannot be locked", KV_ERR(e));
 		return 4;
 	}
-	int status = image                 ? image(j.channel, j.fd[0])
-		     : j.kind == JAIL_GGUF ? gguf_job_main(j.channel, j.fd[0])
-					   : run_writer(&j);
+	int status = image               ? image(j.channel, j.fd[0])
+		     : is_writer(j.kind) ? run_writer(&j)
+					 : run_gguf(&j);
 	(void)ipc_drain(j.channel, 5000);
 	/* the keeper's channel stays open until the exit, which carries the verdict */
 	return status;

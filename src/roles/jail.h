@@ -1,6 +1,7 @@
 /* roles/jail.h - the role jail: one job, then the process ends.
  *
- * JAIL_GGUF    fds: model file (read)                  models/gguf_job.h
+ * JAIL_GGUF    fds: model file (read)                  models/gguf_job.h; so have JAIL_DESCRIBE,
+ *              JAIL_DESCRIBE_LISTS
  * JAIL_WRITER  fds: sink, partial file, journal        models/writer.h
  * JAIL_IMAGE   fds: picture (read)                     doc/image_job.h
  * JAIL_COPY    fds: source file, partial file, journal models/writer.h, copy mode
@@ -9,7 +10,14 @@
 
 #include "os/ipc.h"
 
-enum jail_kind { JAIL_GGUF = 1, JAIL_WRITER, JAIL_COPY, JAIL_IMAGE };
+enum jail_kind {
+	JAIL_GGUF = 1,
+	JAIL_WRITER,
+	JAIL_COPY,
+	JAIL_IMAGE,
+	JAIL_DESCRIBE,
+	JAIL_DESCRIBE_LISTS,
+};
 enum { JAIL_MEMORY_BYTES = 256 * 1024 * 1024, JAIL_CPU_SECONDS = 3600 };
 enum { JAIL_IMAGE_MEMORY_BYTES = 512 * 1024 * 1024, JAIL_IMAGE_CPU_SECONDS = 20 };
 int jail_main(struct ipc *keeper); /* takes; returns the exit status */

@@ -113,16 +113,30 @@ static enum err ask_stage_local(struct keeper *k, struct child *server, struct i
 	return OK;
 }
 
-static enum err ask_gguf(struct keeper *k, struct child *server, struct ipc_in *m)
+static enum err read_header(struct keeper *k, struct child *server, const struct ipc_in *m,
+	struct str digest, enum jail_kind job)
 {
-	struct str digest = ipc_get_str(m);
-	TRY(ipc_end(m));
 	int channel = -1, file = -1;
 	uint64_t size = 0;
 	enum err e = blobdir_get(k->blobs, digest, &file, &size);
 	if (!e)
-		e = jail_start(k, JAIL_GGUF, digest, size, &file, 1, &channel);
+		e = jail_start(k, job, digest, size, &file, 1, &channel);
 	return e ? answer_plain(server, m->id, e) : answer_fds(server, m->id, channel, -1);
+}
+
+static enum err ask_gguf(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str digest = ipc_get_str(m);
+	TRY(ipc_end(m));
+	return read_header(k, server, m, digest, JAIL_GGUF);
+}
+
+static enum err ask_describe(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str digest = ipc_get_str(m);
+	bool lists = ipc_get_bool(m);
+	TRY(ipc_end(m));
+	return read_header(k, server, m, digest, lists ? JAIL_DESCRIBE_LISTS : JAIL_DESCRIBE);
 }
 
 /* The bytes are only passed on: the keeper reads none of them. */
@@ -330,6 +344,7 @@ static const struct {
 	{ ASK_COMMIT, ask_commit },
 	{ ASK_DELETE, ask_delete },
 	{ ASK_GGUF, ask_gguf },
+	{ ASK_DESCRIBE, ask_describe },
 	{ ASK_IMAGE, ask_image },
 	{ ASK_BLOBS, ask_blobs },
 	{ ASK_AUDIT, ask_audit },

@@ -170,7 +170,8 @@ static enum err open_chat(struct server *s, struct err_info *info)
 	struct app *a = &s->app;
 	enum err e = chat_hub_new(&a->hub);
 	struct chat_options o = {
-		.db = a->db, .fleet = a->fleet, .hub = a->hub, .model = find_model, .model_arg = s
+		.db = a->db, .fleet = a->fleet, .hub = a->hub, .model = find_model, .model_arg = s,
+		.models = a->models
 	};
 	if (!e)
 		e = chats_new(&o, &a->chats);

@@ -1,5 +1,5 @@
 /* A conversation through a template: Execute() of Ollama's template/template.go. */
-#include "engine/gotmpl_int.h"
+#include "gotmpl/gotmpl_int.h"
 
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-/* engine/gotmpl.h - chat templates as Ollama's models carry them: Go's text/template, in C.
+/* gotmpl/gotmpl.h - chat templates as Ollama's models carry them: Go's text/template, in C.
  *
  * The language is text/template without complex numbers, letters outside ASCII in names, and the
  * functions call, html, js and urlquery; the functions json, currentDate, yesterdayDate and
@@ -37,6 +37,10 @@ struct gotmpl;
  * Errors: ERR_INVALID (syntax; with line and column), ERR_UNSUPPORTED (right for Go, not taken
  * here), ERR_LIMIT, ERR_NOMEM. */
 enum err gotmpl_parse(struct str text, struct gotmpl **ret, struct err_info *info);
+/* A text in whichever language: one that has Jinja's statements ({% .. %}), as every chat template
+ * in Jinja does, is Jinja (*ret NULL: not looked at any further); all others are Go. Not a guess:
+ * parsers of Jinja take much that is wrong. Errors: as gotmpl_parse(). */
+enum err gotmpl_parse_any(struct str text, struct gotmpl **ret, struct err_info *info);
 struct gotmpl *gotmpl_free(struct gotmpl *t); /* NULL is fine */
 DEFINE_AUTO(gotmpl)
 
@@ -47,6 +51,9 @@ bool gotmpl_uses(const struct gotmpl *t, const char *name);
 /* The texts around the thinking of an earlier answer ("<think>", "</think>"), as Ollama guesses
  * them; a model that has both can think. Borrowed from `t`. False: one is missing. */
 bool gotmpl_think_tags(const struct gotmpl *t, struct str *ret_open, struct str *ret_close);
+/* The text with which a call begins in an answer ("<tool_call>"), as Ollama guesses it: what the
+ * template writes first of an earlier answer's .ToolCalls; "{" if nothing. Borrowed from `t`. */
+struct str gotmpl_call_tag(const struct gotmpl *t);
 
 /* A run of output bytes of one origin. Neighbours differ; together they cover the output. */
 struct gotmpl_span {

@@ -1,5 +1,5 @@
 /* The words of a template. As Go's text/template/parse/lex.go reads them. */
-#include "engine/gotmpl_int.h"
+#include "gotmpl/gotmpl_int.h"
 
 #include <stdarg.h>
 #include <stdio.h>

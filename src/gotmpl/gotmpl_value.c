@@ -1,6 +1,6 @@
 /* Values as Go sees them: Ollama's types over the JSON of its API. The tables are the types of
  * template/template.go (templateMessage, templateTool, ..) and api/types.go (ToolProperty). */
-#include "engine/gotmpl_int.h"
+#include "gotmpl/gotmpl_int.h"
 
 #include <stdlib.h>
 

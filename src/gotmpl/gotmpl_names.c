@@ -1,6 +1,7 @@
 /* What Ollama reads from a template besides executing it: the names it uses, where the answer is,
- * what stands around the thinking. As its template/template.go and thinking/template.go do. */
-#include "engine/gotmpl_int.h"
+ * what stands around the thinking and before calls. As its template/template.go,
+ * thinking/template.go and tools/template.go do. */
+#include "gotmpl/gotmpl_int.h"
 
 /* ---- names ---- */
 
@@ -177,4 +178,52 @@ bool gotmpl_think_tags(const struct gotmpl *t, struct str *ret_open, struct str 
 	*ret_open = tags.open;
 	*ret_close = tags.close;
 	return tags.open.len > 0 && tags.close.len > 0;
+}
+
+/* ---- calls ---- */
+
+static bool tests_calls(const struct gnode *n)
+{
+	for (const struct gcmd *c = n->pipe->cmds; c; c = c->next)
+		for (const struct garg *a = c->args; a; a = a->next)
+			for (unsigned i = 0; a->kind == ARG_FIELD && i < a->n_names; i++)
+				if (str_eq(a->names[i], STR("ToolCalls")))
+					return true;
+	return false;
+}
+
+static const struct gnode *find_calls(const struct glist *l)
+{
+	const struct gnode *found = NULL;
+	for (const struct gnode *n = l ? l->first : NULL; n && !found; n = n->next) {
+		if (n->kind == NODE_IF && tests_calls(n))
+			return n;
+		found = find_calls(n->body);
+		if (!found)
+			found = find_calls(n->other);
+	}
+	return found;
+}
+
+/* The first text that is not blank, up to what is printed; blocks are only looked into. */
+static struct str first_text(const struct glist *l)
+{
+	for (const struct gnode *n = l ? l->first : NULL; n; n = n->next) {
+		struct str text = n->kind == NODE_TEXT ? str_trim(n->text) : STR_NONE;
+		if (n->kind == NODE_IF || n->kind == NODE_RANGE || n->kind == NODE_WITH) {
+			text = first_text(n->body);
+			return text.len ? text : first_text(n->other);
+		}
+		if (text.len || n->kind == NODE_ACTION)
+			return text;
+	}
+	return STR_NONE;
+}
+
+struct str gotmpl_call_tag(const struct gotmpl *t)
+{
+	const struct gnode *n = find_calls(t->root);
+	struct str tag = n ? first_text(n->body) : STR_NONE;
+	tag = str_trim(str_sub(tag, 0, str_find_byte(tag, '{', 0)));
+	return tag.len ? tag : STR("{");
 }

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "engine/gotmpl.h"
+#include "gotmpl/gotmpl.h"
 #include "tests/test.h"
 
 enum { OUT_MAX = 4 * 1024 * 1024 };

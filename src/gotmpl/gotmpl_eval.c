@@ -1,5 +1,5 @@
 /* Executes a template: text/template/exec.go over the tree and values of this folder. */
-#include "engine/gotmpl_int.h"
+#include "gotmpl/gotmpl_int.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "engine/gotmpl.h"
+#include "gotmpl/gotmpl.h"
 
 #include <stdio.h>
 #include <string.h>

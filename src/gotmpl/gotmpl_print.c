@@ -1,5 +1,5 @@
 /* Values as text: Go's fmt (what a template prints) and encoding/json. */
-#include "engine/gotmpl_int.h"
+#include "gotmpl/gotmpl_int.h"
 
 #include <math.h>
 #include <stdio.h>

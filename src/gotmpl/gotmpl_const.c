@@ -1,5 +1,5 @@
 /* Constants of a template: numbers, characters and strings as Go writes them (strconv). */
-#include "engine/gotmpl_int.h"
+#include "gotmpl/gotmpl_int.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* The functions a template can call: text/template's funcs.go and Ollama's four. */
-#include "engine/gotmpl_int.h"
+#include "gotmpl/gotmpl_int.h"
 
 #include <stdio.h>
 

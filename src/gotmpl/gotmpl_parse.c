@@ -1,5 +1,5 @@
 /* The tree of a template. As Go's text/template/parse/parse.go builds it, function by function. */
-#include "engine/gotmpl_int.h"
+#include "gotmpl/gotmpl_int.h"
 
 #include "base/fault.h"
 
@@ -574,6 +574,12 @@ enum err gotmpl_parse(struct str text, struct gotmpl **ret, struct err_info *inf
 	TRY(top(&p));
 	*ret = TAKE(t);
 	return OK;
+}
+
+enum err gotmpl_parse_any(struct str text, struct gotmpl **ret, struct err_info *info)
+{
+	*ret = NULL;
+	return str_find(text, STR("{%"), 0) != SIZE_MAX ? OK : gotmpl_parse(text, ret, info);
 }
 
 struct gotmpl *gotmpl_free(struct gotmpl *t)

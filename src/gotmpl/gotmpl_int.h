@@ -1,8 +1,8 @@
-/* engine/gotmpl_int.h - inside gotmpl: tokens, tree, values. Nobody else includes it. */
+/* gotmpl/gotmpl_int.h - inside gotmpl: tokens, tree, values. Nobody else includes it. */
 #pragma once
 
 #include "base/arena.h"
-#include "engine/gotmpl.h"
+#include "gotmpl/gotmpl.h"
 
 /* ---- tokens ---- */
 
