@@ -66,6 +66,15 @@ void pull_kept(struct pull *p, const struct model_kept *kept)
 	pthread_mutex_unlock(&p->lock);
 }
 
+void pull_licence(struct pull *p, struct str title)
+{
+	title = str_sub(title, 0, sizeof p->progress.licence - 1);
+	title = str_sub(title, 0, str_utf8_whole(title));
+	pthread_mutex_lock(&p->lock);
+	(void)snprintf(p->progress.licence, sizeof p->progress.licence, "%.*s", STR_ARG(title));
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- a pull's life ---- */
 static struct pull *pull_free(struct pull *p)
 {
@@ -280,6 +289,7 @@ static enum err begin(struct pulls *ps, const struct model_name *from, const str
 	p->as = *as;
 	p->insecure = insecure;
 	name_format(as, p->progress.name);
+	name_format(from, p->progress.source);
 	(void)snprintf(p->progress.status, sizeof p->progress.status, "waiting");
 	*ret = p;
 	return OK;

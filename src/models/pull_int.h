@@ -77,6 +77,8 @@ struct pulls {
 
 /* pull.c */
 bool pull_is_cancelled(struct pull *p);
+/* The licence's title, told with the next progress. */
+void pull_licence(struct pull *p, struct str title);
 /* Sets the status line and numbers and tells the watchers; `force`: even if they heard lately. */
 void pull_tell(struct pull *p, const char *status, const char *digest, uint64_t total,
 	       uint64_t completed, bool force);
