@@ -141,7 +141,7 @@ static void on_pull(const struct pull_progress *now, void *arg)
 enum err ollama_pull(struct call *c)
 {
 	json_t *body;
-	struct pull_request r = { .insecure = false };
+	struct pull_request r = { .person = c->who.person };
 	struct progress *p = ARENA_NEW(c->arena, struct progress);
 	char id[ID_LEN + 1];
 	uint64_t watch = 0;
@@ -183,6 +183,16 @@ static void on_status(const char *line, void *arg)
 	write_line(s->q, &out);
 }
 
+/* What was made here has no other source than the house. */
+static enum err made_by(struct call *c, const json_t *body)
+{
+	struct str name = STR_NONE;
+	TRY(json_want_str(body, "model", false, &name, &c->info));
+	if (!name.len)
+		TRY(json_want_str(body, "name", false, &name, &c->info));
+	return model_store_let_in(c->app->models, name, STR_NONE, c->who.person);
+}
+
 enum err ollama_create(struct call *c)
 {
 	json_t *body;
@@ -195,6 +205,8 @@ enum err ollama_create(struct call *c)
 	struct model_kept kept = { .name = "" };
 	AUTO_BUF struct buf out = BUF(8 * 1024);
 	enum err e = model_store_create(c->app->models, body, on_status, &s, &kept, &c->info);
+	if (!e)
+		e = made_by(c, body);
 	if (!s.stream) {
 		TRY(e);
 		success(&kept, &out);

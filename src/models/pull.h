@@ -58,6 +58,7 @@ typedef void (*pull_sink)(const struct pull_progress *p, void *arg);
 struct pull_request {
 	struct str name, as; /* `as` empty: the name itself */
 	bool insecure;       /* http is asked for; only where the allow-list says plain */
+	const char *person;  /* who lets it in; NULL or empty: the operator */
 };
 /* Starts, or joins one that runs. `sink` may be NULL. *ret_watch is for pulls_unwatch().
  * Errors: ERR_INVALID (name), ERR_EGRESS (host not on the list), ERR_UNSUPPORTED (file:),

@@ -42,6 +42,7 @@ struct pull {
 	struct pulls *pulls;
 	struct model_name name, as;      /* where from; what it will be called */
 	bool insecure;
+	char person[ID_LEN + 1];
 	struct pull *next;               /* in the list of pulls; under pulls->lock */
 	pthread_t thread;
 	bool over;                       /* nothing of it runs any more; under pulls->lock */

@@ -208,7 +208,9 @@ static void on_pull(const struct pull_progress *p, void *arg)
 enum err team_pull(struct call *c)
 {
 	AUTO_BUF struct buf out = BUF(8 * 1024);
-	struct pull_request r = { .name = call_str(c, "name"), .as = call_str(c, "as") };
+	struct pull_request r = { .name = call_str(c, "name"),
+		.as = call_str(c, "as"),
+		.person = c->who.person };
 	struct pull_progress p;
 	char id[ID_LEN + 1];
 	uint64_t watch;
