@@ -260,6 +260,7 @@ export const de: Record<Key, Text> = {
 	"fact.context": "Kontext",
 	"fact.can": "Kann",
 	"fact.source": "Stammt von",
+	"fact.source.made": "hier erstellt",
 	"fact.person": "Hereingelassen von",
 	"fact.since": "Hier seit",
 	"fact.digest": "Prüfsumme dieser Version",

@@ -258,6 +258,7 @@ export const en = {
 	"fact.context": "Context",
 	"fact.can": "Can do",
 	"fact.source": "Comes from",
+	"fact.source.made": "made here",
 	"fact.person": "Let in by",
 	"fact.since": "Here since",
 	"fact.digest": "Digest of this version",

@@ -30,6 +30,7 @@ class FleetState {
 		return () => {
 			clearInterval(timer);
 			stop.abort();
+			this.now = null; /* who comes next may not be allowed to see it */
 		};
 	}
 
