@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "models/pull.h"
 #include "models/store.h"
 
@@ -183,14 +184,17 @@ static void on_status(const char *line, void *arg)
 	write_line(s->q, &out);
 }
 
-/* What was made here has no other source than the house. */
-static enum err made_by(struct call *c, const json_t *body)
+/* Made here: it has no other source than the house. The model is there whatever comes of this. */
+static void made_by(struct call *c, const json_t *body)
 {
 	struct str name = STR_NONE;
-	TRY(json_want_str(body, "model", false, &name, &c->info));
-	if (!name.len)
-		TRY(json_want_str(body, "name", false, &name, &c->info));
-	return model_store_let_in(c->app->models, name, STR_NONE, c->who.person);
+	enum err e = json_want_str(body, "model", false, &name, NULL);
+	if (!e && !name.len)
+		e = json_want_str(body, "name", false, &name, NULL);
+	if (!e)
+		e = model_store_let_in(c->app->models, name, STR_NONE, c->who.person);
+	if (e)
+		log_warn("who let a model in was not recorded", KV_ERR(e));
 }
 
 enum err ollama_create(struct call *c)
@@ -206,7 +210,7 @@ enum err ollama_create(struct call *c)
 	AUTO_BUF struct buf out = BUF(8 * 1024);
 	enum err e = model_store_create(c->app->models, body, on_status, &s, &kept, &c->info);
 	if (!e)
-		e = made_by(c, body);
+		made_by(c, body);
 	if (!s.stream) {
 		TRY(e);
 		success(&kept, &out);
