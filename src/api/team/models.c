@@ -2,6 +2,7 @@
 #include "api/team/team.h"
 
 #include "api/aliases.h"
+#include "api/show.h"
 #include "base/fault.h"
 #include "base/limits.h"
 #include "base/time.h"
@@ -22,19 +23,6 @@ static bool is_loaded(const struct fleet_loaded *l, size_t n, const char *digest
 	return false;
 }
 
-/* As in /api/show. */
-static void capabilities(const struct model_entry *m, struct jw *w)
-{
-	jw_key(w, "capabilities");
-	jw_arr(w);
-	jw_str(w, m->gguf.embedding_model ? STR("embedding") : STR("completion"));
-	if (!m->gguf.embedding_model)
-		jw_str(w, STR("tools"));
-	if (m->projector_digest[0])
-		jw_str(w, STR("vision"));
-	jw_end(w);
-}
-
 static void model_json(
 	const struct model_entry *m, bool loaded, const char *alias_of, struct jw *w)
 {
@@ -52,7 +40,7 @@ static void model_json(
 	jw_kstr(w, "model_digest", str_from(m->model_digest));
 	jw_ki64(w, "modified_ms", m->modified_ms);
 	jw_kbool(w, "kept", m->kept);
-	capabilities(m, w);
+	show_capabilities(m, w);
 	if (alias_of)
 		jw_kstr(w, "alias_of", str_from(alias_of));
 	jw_end(w);
