@@ -95,6 +95,22 @@ enum err alias_of_json(struct call *c, const struct model_entry *m, struct jw *w
 	return OK;
 }
 
+enum err origin_json(struct call *c, const struct model_entry *m, struct jw *w)
+{
+	struct model_origin o;
+	enum err e = model_store_origin(c->app->models, m->digest, &o);
+	if (e == ERR_NOT_FOUND)
+		return OK;
+	TRY(e);
+	jw_key(w, "origin");
+	jw_obj(w);
+	jw_kstr(w, "source", str_from(o.source));
+	TRY(person_field(c, o.person, w));
+	jw_ki64(w, "at_ms", o.at_ms);
+	jw_end(w);
+	return OK;
+}
+
 enum err alias_json(struct call *c, const struct alias *a, struct jw *w)
 {
 	jw_obj(w);

@@ -301,6 +301,7 @@ enum err ollama_show(struct call *c)
 	jw_kbool(&w, "pinned", fleet_is_pinned(c->app->fleet, m.model_digest));
 	tuned(c, &m, &w);
 	TRY(alias_of_json(c, &m, &w));
+	TRY(origin_json(c, &m, &w));
 	jw_end(&w);
 	call_json(c, 200, &out);
 	return OK;

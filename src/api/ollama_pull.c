@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "models/pull.h"
 #include "models/store.h"
 
@@ -141,7 +142,7 @@ static void on_pull(const struct pull_progress *now, void *arg)
 enum err ollama_pull(struct call *c)
 {
 	json_t *body;
-	struct pull_request r = { .insecure = false };
+	struct pull_request r = { .person = c->who.person };
 	struct progress *p = ARENA_NEW(c->arena, struct progress);
 	char id[ID_LEN + 1];
 	uint64_t watch = 0;
@@ -183,6 +184,19 @@ static void on_status(const char *line, void *arg)
 	write_line(s->q, &out);
 }
 
+/* Made here: it has no other source than the house. The model is there whatever comes of this. */
+static void made_by(struct call *c, const json_t *body)
+{
+	struct str name = STR_NONE;
+	enum err e = json_want_str(body, "model", false, &name, NULL);
+	if (!e && !name.len)
+		e = json_want_str(body, "name", false, &name, NULL);
+	if (!e)
+		e = model_store_let_in(c->app->models, name, STR_NONE, c->who.person);
+	if (e)
+		log_warn("who let a model in was not recorded", KV_ERR(e));
+}
+
 enum err ollama_create(struct call *c)
 {
 	json_t *body;
@@ -195,6 +209,8 @@ enum err ollama_create(struct call *c)
 	struct model_kept kept = { .name = "" };
 	AUTO_BUF struct buf out = BUF(8 * 1024);
 	enum err e = model_store_create(c->app->models, body, on_status, &s, &kept, &c->info);
+	if (!e)
+		made_by(c, body);
 	if (!s.stream) {
 		TRY(e);
 		success(&kept, &out);

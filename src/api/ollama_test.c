@@ -402,6 +402,10 @@ TEST(lists_and_details_have_ollamas_fields)
 	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\",\"tools\"]"), 0) !=
 		SIZE_MAX);
 	CHECK(str_find(buf_str(&show), STR("\"llama.context_length\":8192"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&show),
+		      STR("\"origin\":{\"source\":\"hf.co/u/r:Q4\",\"person\":\"\","
+			  "\"person_name\":\"\",\"at_ms\":1700000000000}"),
+		      0) != SIZE_MAX);
 	buf_clear(&show);
 	CHECK_OK(str_copy(STR("{\"temperature\":0.5,\"stop\":[\"a\",\"b\"]}"), fakes.params,
 		sizeof fakes.params));

@@ -460,6 +460,7 @@ size_t fleet_status(struct fleet *f, struct fleet_status *ret, size_t max)
 		.requests = 9,
 		.load_ms = 420,
 		.expires_ms = -1,
+		.since_ms = 1700000000000,
 		.settings = "as chosen",
 		.tuned = "flash=off threads=2",
 		.stats = { .tokens_in = 100, .tokens_cached = 60, .tokens_out = 50 } };
@@ -742,10 +743,17 @@ size_t pulls_list(struct pulls *p, struct pull_progress *ret, size_t max)
 {
 	(void)p, (void)max;
 	ret[0] =
-		(struct pull_progress){ .state = PULL_FAILED, .name = "x:latest", .all_total = 10 };
+		(struct pull_progress){ .state = PULL_FAILED, .name = "x:latest",
+			.source = "hf.co/u/x:Q4", .licence = "MIT License", .all_total = 10 };
 	id_new(ret[0].id);
 	(void)!!err_set(&ret[0].error, ERR_DIGEST, "layer 1");
 	return 1;
+}
+
+enum err pulls_cancel(struct pulls *p, const char *id)
+{
+	(void)p;
+	return str_starts(str_from(id), STR("01")) ? ERR_NOT_FOUND : OK;
 }
 
 enum err pulls_get(struct pulls *p, const char *id, struct pull_progress *ret)

@@ -146,6 +146,7 @@ struct fleet_status {
 	uint64_t model_bytes, kv_bytes, resident_bytes;          /* resident: measured; 0 not yet */
 	uint64_t loads, crashes, requests, failed, quarantined;
 	int64_t load_ms, expires_ms;
+	int64_t since_ms; /* wall: loaded since; 0: it is not */
 	const char *settings; /* static text: "as chosen", or how much safer */
 	char tuned[ENGINE_TUNED_MAX + 1];
 	struct engine_stats stats; /* counters of all its engines, gauges of the one that runs */

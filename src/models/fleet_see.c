@@ -117,6 +117,7 @@ static void publish_slot(const struct slot *s, struct fleet_status *ret)
 	ret->stats.disk_bytes = s->stats.disk_bytes;
 	if (s->state != SLOT_READY)
 		return;
+	ret->since_ms = s->ready_ms + time_now_ms() - time_mono_ms();
 	ret->n_ctx = s->info.n_ctx;
 	ret->n_seq = s->info.n_seq;
 	ret->model_bytes = s->info.model_bytes;

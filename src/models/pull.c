@@ -66,6 +66,15 @@ void pull_kept(struct pull *p, const struct model_kept *kept)
 	pthread_mutex_unlock(&p->lock);
 }
 
+void pull_licence(struct pull *p, struct str title)
+{
+	title = str_sub(title, 0, sizeof p->progress.licence - 1);
+	title = str_sub(title, 0, str_utf8_whole(title));
+	pthread_mutex_lock(&p->lock);
+	(void)snprintf(p->progress.licence, sizeof p->progress.licence, "%.*s", STR_ARG(title));
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- a pull's life ---- */
 static struct pull *pull_free(struct pull *p)
 {
@@ -146,6 +155,10 @@ static void *pull_thread(void *arg)
 	enum err e = ERR_CANCELLED;
 	if (wait_for_room(p)) {
 		e = pull_run(p, &info);
+		if (!e && model_store_let_in(ps->o.store, str_from(p->progress.name),
+				  str_from(p->progress.source), p->person))
+			log_warn("who let a model in was not recorded",
+				KV_Z("model", p->progress.name));
 		pthread_mutex_lock(&ps->lock);
 		ps->running--;
 		pthread_cond_broadcast(&ps->room);
@@ -267,7 +280,7 @@ static bool watch(struct pull *p, pull_sink sink, void *arg, uint64_t id)
 }
 
 static enum err begin(struct pulls *ps, const struct model_name *from, const struct model_name *as,
-	bool insecure, struct pull **ret)
+	const struct pull_request *q, struct pull **ret)
 {
 	struct pull *p;
 	unsigned n = 0;
@@ -278,8 +291,11 @@ static enum err begin(struct pulls *ps, const struct model_name *from, const str
 	TRY(pull_new(ps, &p));
 	p->name = *from;
 	p->as = *as;
-	p->insecure = insecure;
+	p->insecure = q->insecure;
+	if (q->person)
+		(void)snprintf(p->person, sizeof p->person, "%s", q->person);
 	name_format(as, p->progress.name);
+	name_format(from, p->progress.source);
 	(void)snprintf(p->progress.status, sizeof p->progress.status, "waiting");
 	*ret = p;
 	return OK;
@@ -344,7 +360,7 @@ enum err pulls_start(struct pulls *ps, const struct pull_request *q, pull_sink s
 		p = p->next;
 	enum err e = OK;
 	if (!p) {
-		e = begin(ps, &from, &as, q->insecure, &p);
+		e = begin(ps, &from, &as, q, &p);
 		if (!e && sink)
 			(void)watch(p, sink, arg, id);
 		if (!e) {

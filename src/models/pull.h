@@ -43,6 +43,8 @@ enum pull_state { PULL_RUNNING, PULL_DONE, PULL_FAILED };
 struct pull_progress { /* a value */
 	char id[ID_LEN + 1];
 	char name[LIMIT_MODEL_NAME + 1]; /* what it will be called here */
+	char source[LIMIT_MODEL_NAME + 1]; /* by which it can be pulled again */
+	char licence[128]; /* its title: before the first large byte; empty: not known yet */
 	enum pull_state state;
 	char status[128]; /* Ollama's line: "pulling 1a2b3c4d5e6f", "verifying sha256 digest" */
 	char digest[65];  /* of the layer this line is about; or empty */
@@ -56,6 +58,7 @@ typedef void (*pull_sink)(const struct pull_progress *p, void *arg);
 struct pull_request {
 	struct str name, as; /* `as` empty: the name itself */
 	bool insecure;       /* http is asked for; only where the allow-list says plain */
+	const char *person;  /* who lets it in; NULL or empty: the operator */
 };
 /* Starts, or joins one that runs. `sink` may be NULL. *ret_watch is for pulls_unwatch().
  * Errors: ERR_INVALID (name), ERR_EGRESS (host not on the list), ERR_UNSUPPORTED (file:),

@@ -42,6 +42,7 @@ struct pull {
 	struct pulls *pulls;
 	struct model_name name, as;      /* where from; what it will be called */
 	bool insecure;
+	char person[ID_LEN + 1];
 	struct pull *next;               /* in the list of pulls; under pulls->lock */
 	pthread_t thread;
 	bool over;                       /* nothing of it runs any more; under pulls->lock */
@@ -77,6 +78,8 @@ struct pulls {
 
 /* pull.c */
 bool pull_is_cancelled(struct pull *p);
+/* The licence's title, told with the next progress. */
+void pull_licence(struct pull *p, struct str title);
 /* Sets the status line and numbers and tells the watchers; `force`: even if they heard lately. */
 void pull_tell(struct pull *p, const char *status, const char *digest, uint64_t total,
 	       uint64_t completed, bool force);

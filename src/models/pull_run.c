@@ -88,8 +88,11 @@ static enum err get_layer(struct pull *p, const struct layer *l, struct err_info
 
 static enum err get_layers(struct pull *p, struct err_info *info)
 {
-	/* Texts first: a manifest whose small parts fail costs nobody hours. */
+	/* Texts first: a manifest whose small parts fail costs nobody hours, and the licence is
+	 * shown while there is still something to cancel. */
 	for (int large = 0; large < 2; large++) {
+		if (large)
+			pull_licence(p, licence_title(buf_str(&p->text[LAYER_LICENCE])));
 		for (size_t i = 0; i < p->manifest.n; i++) {
 			const struct layer *l = &p->manifest.layer[i];
 			bool is_large = !layer_is_text(l->kind) && l->kind != LAYER_OTHER;
@@ -132,6 +135,8 @@ static enum err finish(struct pull *p, const char *model, struct err_info *info)
 	meta.system = buf_str(&p->text[LAYER_SYSTEM]);
 	meta.licence = buf_str(&p->text[LAYER_LICENCE]);
 	meta.licence_name = licence_title(meta.licence);
+	if (!meta.licence_name.len)
+		pull_licence(p, str_from(meta.gguf.licence));
 	meta.params = params;
 	meta.messages = messages;
 	TRY(model_meta_json(&meta, &text));
@@ -220,6 +225,7 @@ static enum err run_starter(struct pull *p, struct err_info *info)
 		return err_set(
 			info, ERR_NOT_FOUND, "there is no starter model \"%s\"", p->name.model);
 	l.size = st->size;
+	pull_licence(p, str_from(st->licence));
 	TRY(str_copy(str_from(st->digest), l.digest, sizeof l.digest));
 	pthread_mutex_lock(&p->lock);
 	p->progress.all_total = st->size;

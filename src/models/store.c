@@ -302,7 +302,7 @@ enum err model_store_default_set(
 
 /* ---- changes ---- */
 /* Removes the meta file when no other name has the same manifest. */
-static void drop_meta(struct model_store *s, const char *digest)
+static void drop_meta(struct model_store *s, char *digest)
 {
 	char path[STORE_PATH_MAX];
 	bool used = false;
@@ -310,8 +310,11 @@ static void drop_meta(struct model_store *s, const char *digest)
 	for (size_t i = 0; i < s->n_items; i++)
 		used |= !strcmp(s->item[i].entry.digest, digest);
 	pthread_mutex_unlock(&s->lock);
-	if (!used && !store_meta_path(s, digest, path))
+	if (used)
+		return;
+	if (!store_meta_path(s, digest, path))
 		(void)unlink(path);
+	(void)store_origin_forget(s, digest); /* what stays is of no model */
 }
 
 /* The empty folders of a name that went, up to the host's. `path` ends as a folder that is there.

@@ -77,6 +77,20 @@ enum err model_store_texts(
  * The caller owns both. Errors: the jail's and the keeper's. */
 enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
 	json_t **ret, json_t **ret_projector, struct err_info *info);
+struct model_origin { /* a value */
+	char source[LIMIT_MODEL_NAME + 1]; /* the name it was pulled by; empty: made here */
+	char person[ID_LEN + 1];           /* who let it in; empty: the operator */
+	int64_t at_ms;
+};
+/* Who lets in the version that `name` stands for, and from where; `source` empty: made here. The
+ * first word holds as long as the version is here. Errors: ERR_NOT_FOUND, the database's. */
+enum err model_store_let_in(
+	struct model_store *s, struct str name, struct str source, const char *person);
+/* `digest`: of the manifest. Errors: ERR_NOT_FOUND (nobody said so), the database's. */
+enum err model_store_origin(
+	struct model_store *s, const char *digest, struct model_origin *ret);
+extern const struct sql *const origin_sql[]; /* for db_prepare_check() */
+extern const size_t origin_sql_count;
 /* The model used when nobody names one: the setting (a name or an alias) if that model is there,
  * else the first that is not a starter, else the first. Empty text: there is none. */
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1]);

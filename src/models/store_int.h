@@ -82,6 +82,9 @@ void store_versions_tidy(
 enum err store_version_may_go(struct model_store *s, const struct store_item *i,
 	struct err_info *info);
 
+/* origin.c: the version is not here any more. */
+enum err store_origin_forget(struct model_store *s, char *digest);
+
 /* ---- alias_store.c ---- */
 struct store_alias {
 	char name[ALIAS_NAME_MAX + 1];

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "base/time.h"
 #include "models/blobs_fake_test.h"
 #include "models/gguf_make_test.h"
 #include "models/store.h"
@@ -92,6 +93,32 @@ TEST(every_statement_can_be_prepared)
 	rig_open(&r);
 	CHECK_OK(db_prepare_check(r.d, alias_sql, alias_sql_count));
 	CHECK_OK(db_prepare_check(r.d, trial_sql, trial_sql_count));
+	CHECK_OK(db_prepare_check(r.d, origin_sql, origin_sql_count));
+	rig_close(&r);
+}
+
+TEST(who_let_a_version_in_is_known_as_long_as_it_is_here)
+{
+	struct rig r;
+	struct model_kept kept;
+	struct model_entry m;
+	struct model_origin o;
+	int64_t before = time_now_ms();
+	rig_open(&r);
+	CHECK_OK(make(&r, "m", r.one, &kept));
+	CHECK_OK(model_store_find(r.s, STR("m"), &m, NULL));
+	CHECK_ERR(model_store_origin(r.s, m.digest, &o), ERR_NOT_FOUND);
+	CHECK_OK(model_store_let_in(r.s, STR("m"), STR("hf.co/u/r:Q4"), "p1"));
+	CHECK_OK(model_store_let_in(r.s, STR("m"), STR_NONE, NULL)); /* the first word holds */
+	CHECK_ERR(model_store_let_in(r.s, STR("nope"), STR_NONE, NULL), ERR_NOT_FOUND);
+	CHECK_OK(model_store_copy(r.s, STR("m"), STR("other"), &kept, NULL));
+	CHECK_OK(model_store_delete(r.s, STR("m"), false, NULL));
+	CHECK_OK(model_store_origin(r.s, m.digest, &o)); /* it has another name */
+	CHECK_EQ_Z(o.source, "hf.co/u/r:Q4");
+	CHECK_EQ_Z(o.person, "p1");
+	CHECK(o.at_ms >= before && o.at_ms <= time_now_ms());
+	CHECK_OK(model_store_delete(r.s, STR("other"), false, NULL));
+	CHECK_ERR(model_store_origin(r.s, m.digest, &o), ERR_NOT_FOUND);
 	rig_close(&r);
 }
 
