@@ -23,7 +23,7 @@ export const unsupported = (note) => new Outcome("unsupported", note);
 const planned = [];
 /* checks("openai-js")("chat", "stop", "ends the text before it", async () => { .. }) */
 export function checks(client) {
-	return (feature, field, behaviour, run, seconds = 30) => planned.push({ client, feature, field, behaviour, run, seconds });
+	return (feature, field, behaviour, run, seconds = 60) => planned.push({ client, feature, field, behaviour, run, seconds });
 }
 
 async function limited(t) {
@@ -115,7 +115,7 @@ async function gauge(name) {
 export const active = () => gauge("active");
 export const waiting = () => gauge("waiting");
 
-export async function until(ask, what, seconds = 5) {
+export async function until(ask, what, seconds = 15) {
 	const end = Date.now() + seconds * 1000;
 	for (;;) {
 		const v = await ask();
@@ -128,7 +128,7 @@ export async function until(ask, what, seconds = 5) {
 /* An answer that takes long, whatever the model would rather say. */
 export const LONG_SCHEMA = { type: "object", properties: { a: { type: "array", items: { type: "integer" }, minItems: 500 } }, required: ["a"], additionalProperties: false };
 
-/* Whoever left, nothing runs for them: within five seconds, and something did run. */
+/* Whoever left, nothing runs for them, and something did run. */
 export async function stops(begin, leave) {
 	const gone = begin();
 	gone.catch(() => {}); /* looked at below */

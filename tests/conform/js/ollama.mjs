@@ -325,7 +325,7 @@ check("/api/embed", "options", "have no effect, which a warning says", async () 
 	warned(await embed("a", { options: { temperature: 1 } }), "options");
 	return differs("no option changes a vector");
 });
-check("/api/embed", "model", "that is not there: 404 with Ollama's words", () => refused(() => embed("a", { model: "nope" }), 404, /^model 'nope' not found$/));
+check("/api/embed", "model", "that is not there: 404 with Ollama's words", () => refused(() => embed("a", { model: "nope" }), 404, /^model "nope" not found, try pulling it first$|^model 'nope' not found$/));
 check("/api/embeddings", "prompt", "is the older form: one vector, not brought to length 1", async () => {
 	const old = (await client.embeddings({ model: "minilm", prompt: CATS[0] })).embedding, n = length(old);
 	near(old.map((x) => x / n), (await embed(CATS[0])).embeddings[0], 1e-3);

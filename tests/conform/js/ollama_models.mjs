@@ -114,7 +114,7 @@ check("/api/copy", "source, destination", "give another name to the same", async
 	const list = (await client.list()).models;
 	await client.delete({ model: "mine:v1" });
 	assert.equal(list.find((m) => m.name === "mine:v1").digest, list.find((m) => m.name === "smollm2:latest").digest);
-	await refused(() => client.copy({ source: "nope", destination: "x" }), 404, /^model 'nope' not found$/);
+	await refused(() => client.copy({ source: "nope", destination: "x" }), 404, /^model ['"]nope['"] not found$/);
 });
 check("/api/delete", "model", "takes the name away; a second time it is not found", async () => {
 	await client.copy({ source: "smollm2", destination: "mine" });
