@@ -322,7 +322,7 @@ TEST(models_are_listed_and_found_by_encoded_names)
 	CHECK_EQ_STR(buf_str(&list),
 		STR("{\"object\":\"list\",\"data\":[{\"id\":\"tiny:latest\","
 		    "\"type\":\"model\",\"display_name\":\"tiny:latest\","
-		    "\"created_at\":\"2023-11-14T22:13:20.000Z\",\"max_input_tokens\":null,"
+		    "\"created_at\":\"2023-11-14T22:13:20.000Z\",\"max_input_tokens\":8192,"
 		    "\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"library\"}],"
 		    "\"has_more\":false}"));
 	CHECK_EQ_INT(call_api(&t, "GET", "/v1/models/hf.co%2Fu%2Fr%3AQ4", NULL, NULL, &one), 200);

@@ -15,12 +15,13 @@ const SEEDS = [1, 2, 3, 4];
 const warned = (r, word) => assert.ok((r.warnings ?? []).some((w) => w.includes(word)), `no warning names ${word}: ${JSON.stringify(r.warnings)}`);
 const ANSWER = { type: "object", properties: { ok: { type: "boolean" } }, required: ["ok"], additionalProperties: false };
 const WEATHER = { type: "function", function: { name: "weather", description: "Tells the weather of a city.", parameters: { type: "object", required: ["city"], properties: { city: { type: "string", enum: ["Rome", "Oslo", "Bern"] } } } } };
-/* Three calls were made before, so that even a small model makes the fourth. */
 const called = (city, result, at) => [{ role: "user", content: `How is the weather in ${city}?` },
 	{ role: "assistant", content: "", tool_calls: [{ id: `call_${at}`, function: { index: 0, name: "weather", arguments: { city } } }] }, { role: "tool", tool_name: "weather", tool_call_id: `call_${at}`, content: result },
 	{ role: "assistant", content: result }];
 const TALK = [...called("Oslo", "Snow.", 1), ...called("Bern", "Fog.", 2), ...called("Oslo", "Rain.", 3), { role: "user", content: "How is the weather in Rome?" }];
-const CALL = { model: "thinker", think: false, tools: [WEATHER], messages: TALK, options: { num_predict: 60, repeat_penalty: 1 } };
+const RESULTS = { model: "thinker", think: false, tools: [WEATHER], messages: TALK, options: { num_predict: 1 } };
+/* Here calls alone were the answers, so that even a small model makes the next one. */
+const CALL = { ...RESULTS, messages: TALK.filter((m) => m.role === "user" || m.tool_calls), options: { num_predict: 60, repeat_penalty: 1 } };
 
 /* ---- chat: what comes back ---- */
 
@@ -91,12 +92,12 @@ check("/api/chat", "message.tool_calls", "come in a line of their own in a strea
 check("/api/chat", "messages.tool_calls", "go back into the prompt", async () => {
 	const longer = structuredClone(TALK);
 	longer[1].tool_calls[0].function.arguments.country = "Norway";
-	assert.ok((await chat({ ...CALL, messages: longer })).prompt_eval_count > (await chat(CALL)).prompt_eval_count);
+	assert.ok((await chat({ ...RESULTS, messages: longer })).prompt_eval_count > (await chat(RESULTS)).prompt_eval_count);
 });
 check("/api/chat", "messages.role tool", "goes back into the prompt", async () => {
 	const longer = structuredClone(TALK);
 	longer[2].content = "Snow. Snow.";
-	assert.equal((await chat({ ...CALL, messages: longer })).prompt_eval_count - (await chat(CALL)).prompt_eval_count, (await tokens(" Snow.")).length);
+	assert.equal((await chat({ ...RESULTS, messages: longer })).prompt_eval_count - (await chat(RESULTS)).prompt_eval_count, (await tokens(" Snow.")).length);
 });
 
 /* ---- think ---- */
