@@ -33,9 +33,11 @@ static void fingerprint(const struct gen *g, char dst[96])
 static void usage_of(const struct gen *g, const struct gen_done *d, struct jw *w)
 {
 	int64_t answers = d->answer_tokens;
+	uint64_t thought = g->thinking_tokens;
 	for (unsigned i = 0; g->group && i < g->group->n; i++) {
 		d = &g->group->done[0];
 		answers = (i ? answers : 0) + g->group->done[i].answer_tokens;
+		thought = (i ? thought : 0) + g->group->of[i]->thinking_tokens;
 	}
 	jw_key(w, "usage");
 	jw_obj(w);
@@ -45,6 +47,10 @@ static void usage_of(const struct gen *g, const struct gen_done *d, struct jw *w
 	jw_key(w, "prompt_tokens_details");
 	jw_obj(w);
 	jw_ki64(w, "cached_tokens", d->cached_tokens);
+	jw_end(w);
+	jw_key(w, "completion_tokens_details");
+	jw_obj(w);
+	jw_ki64(w, "reasoning_tokens", (int64_t)thought < answers ? (int64_t)thought : answers);
 	jw_end(w);
 	jw_end(w);
 }
