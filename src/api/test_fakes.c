@@ -642,15 +642,16 @@ enum err model_store_copy(struct model_store *s, struct str from, struct str to,
 }
 
 enum err model_store_create(struct model_store *s, const json_t *request,
-	void (*status)(const char *line, void *arg), void *arg, struct model_kept *ret,
-	struct err_info *info)
+	const struct create_watch *watch, struct model_kept *ret, struct err_info *info)
 {
 	(void)s;
 	ret->name[0] = '\0';
 	if (!json_is_object(json_object_get(request, "files")))
 		return err_set(info, ERR_INVALID, "neither 'from' or 'files' was specified");
-	status("parsing GGUF", arg);
-	status("success", arg);
+	watch->status("parsing GGUF", watch->arg);
+	if (json_object_get(request, "quantize"))
+		watch->progress("quantizing F16 model to Q4_K_M", 3, 7, watch->arg);
+	watch->status("success", watch->arg);
 	return OK;
 }
 
