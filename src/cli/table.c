@@ -85,6 +85,11 @@ const struct command_row command_table[] = {
 			{ "-q --quantize", "TYPE",
 				"make it smaller: q4_K_M, q8_0, f16 and others; of F32, F16 and "
 				"BF16" } } },
+	{ "import-ollama", "[FOLDER]", 0, 1,
+		"take over the models of an Ollama on this machine without copying them; nothing "
+		"there is changed; else $OLLAMA_MODELS, else ~/.ollama/models",
+		true,
+		{ { "--copy", NULL, "copy the files that cannot be shared" } } },
 	{ "list", "[PREFIX]", 0, 1, "the models that are there", false, { { NULL, NULL, NULL } } },
 	{ "ls", "[PREFIX]", 0, 1, "the same as list", false, { { NULL, NULL, NULL } } },
 	{ "ps", "", 0, 0, "the models that are loaded", false,
