@@ -137,7 +137,7 @@ TEST(what_a_model_can_follows_its_template)
 		AUTO_JSON json_t *o = json_pack("{s:s,s:{s:s},s:s}", "model", "a:1", "files",
 			"x.gguf", digest, "template", of[i].text);
 		struct model_entry e;
-		CHECK_OK(model_store_create(r.s, o, NULL, NULL, NULL, NULL));
+		CHECK_OK(model_store_create(r.s, o, NULL, NULL, NULL));
 		CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
 		if (memcmp(&e.can, &of[i].can, sizeof e.can) != 0)
 			FAIL("%s: tools %d, insert %d, thinking %d", of[i].text, e.can.tools,
