@@ -137,6 +137,7 @@ static const struct {
 	{ "pull", cmd_pull },
 	{ "push", cmd_push },
 	{ "create", cmd_create },
+	{ "import-ollama", cmd_import_ollama },
 	{ "list", cmd_models },
 	{ "ls", cmd_models },
 	{ "ps", cmd_ps },

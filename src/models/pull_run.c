@@ -103,49 +103,21 @@ static enum err get_layers(struct pull *p, struct err_info *info)
 	return OK;
 }
 
-static enum err read_messages(struct pull *p, json_t **ret)
+static enum err finish(struct pull *p, struct err_info *info)
 {
-	AUTO_JSON json_t *o = NULL;
-	if (!p->text[LAYER_MESSAGES].len)
-		return OK;
-	TRY(json_read(buf_str(&p->text[LAYER_MESSAGES]), LAYER_TEXT_MAX, 8, &o, NULL));
-	if (!json_is_array(o))
-		return ERR_INVALID;
-	*ret = json_incref(o);
-	return OK;
-}
-
-static enum err finish(struct pull *p, const char *model, struct err_info *info)
-{
-	const struct pulls_options *o = &p->pulls->o;
-	struct model_meta meta = { 0 };
-	AUTO_JSON json_t *params = NULL;
-	AUTO_JSON json_t *messages = NULL;
-	AUTO_BUF struct buf text = BUF(META_MAX);
+	struct model_store *s = p->pulls->o.store;
+	struct model_kept kept;
+	AUTO_BUF struct buf meta = BUF(META_MAX);
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
-	const struct layer *eyes = manifest_find(&p->manifest, LAYER_PROJECTOR);
 	struct gguf_summary g;
-	TRY(store_check(o->store, model, false, &meta.gguf, info));
-	if (eyes)
-		TRY(store_check(o->store, eyes->digest, true, &g, info));
-	if (p->text[LAYER_PARAMS].len)
-		TRY(model_params_read(buf_str(&p->text[LAYER_PARAMS]), &params, info));
-	TRY(read_messages(p, &messages));
-	meta.template_ = buf_str(&p->text[LAYER_TEMPLATE]);
-	meta.system = buf_str(&p->text[LAYER_SYSTEM]);
-	meta.licence = buf_str(&p->text[LAYER_LICENCE]);
-	meta.licence_name = licence_title(meta.licence);
-	if (!meta.licence_name.len)
-		pull_licence(p, str_from(meta.gguf.licence));
-	meta.params = params;
-	meta.messages = messages;
-	TRY(model_meta_json(&meta, &text));
+	TRY(store_meta_make(s, &p->manifest, p->text, &g, &meta, info));
+	if (!licence_title(buf_str(&p->text[LAYER_LICENCE])).len)
+		pull_licence(p, str_from(g.licence));
 	if (pull_is_cancelled(p))
 		return ERR_CANCELLED;
 	pull_tell(p, "writing manifest", "", 0, 0, true);
-	struct model_kept kept;
 	TRY(model_store_put(
-		o->store, &p->as, buf_str(&p->manifest_text), buf_str(&text), &kept, info));
+		s, &p->as, buf_str(&p->manifest_text), buf_str(&meta), &kept, info));
 	pull_kept(p, &kept);
 	return OK;
 }
@@ -164,7 +136,7 @@ static enum err run_registry(struct pull *p, struct err_info *info)
 	if (!e)
 		e = get_layers(p, info);
 	if (!e)
-		e = finish(p, manifest_find(&p->manifest, LAYER_MODEL)->digest, info);
+		e = finish(p, info);
 	for (size_t i = 0; i < pinned; i++)
 		model_store_unpin(s, p->manifest.layer[i].digest);
 	if (e == ERR_MODEL_BAD || e == ERR_INVALID ||

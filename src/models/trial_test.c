@@ -34,7 +34,7 @@ static void make(struct rig *r, const char *name, unsigned tokens)
 		"\"parameters\":{\"stop\":[\"###\"],\"temperature\":1}}",
 		name, digest);
 	CHECK_OK(json_read(str_from(text), sizeof text, 8, &o, NULL));
-	CHECK_OK(model_store_create(r->s, o, NULL, NULL, NULL, NULL));
+	CHECK_OK(model_store_create(r->s, o, NULL, NULL, NULL));
 }
 
 static void set(struct rig *r, const char *model)

@@ -71,7 +71,7 @@ static enum err make(
 	(void)snprintf(
 		text, sizeof text, "{\"model\":\"%s\",\"files\":{\"x\":\"%s\"}}", name, blob);
 	CHECK_OK(json_read(str_from(text), sizeof text, 8, &o, NULL));
-	return model_store_create(r->s, o, NULL, NULL, kept, NULL);
+	return model_store_create(r->s, o, NULL, kept, NULL);
 }
 
 static void answers(struct rig *r, const char *name, const char *blob)

@@ -23,8 +23,9 @@ enum keeper_msg {
 	ENGINE_USES, /* keeper -> server, every few seconds while there are engines: (str
 	                    * digest, u64 resident bytes, u64 of them its own, not of files) until
 	                    * the end of the message */
-	JAIL_JOB,    /* keeper -> jail: u64 kind (roles/jail.h), str digest, u64 size, u64 n,
-	                    * n fds of the job, fd channel to the server */
+	JAIL_JOB,    /* keeper -> jail: u64 kind (roles/jail.h), str digest, u64 size, str what,
+	                    * u64 n, n fds of the job, fd channel to the server */
+	JAIL_HASHED, /* jail -> keeper, of JAIL_HASH alone: str digest, u64 size */
 	/* requests of the server */
 	ASK_ENGINE,       /* str model digest (64 hex), str its projector's or empty, u64 cpu_less
 	                    * (0: the best instruction set this machine has, 1: the next less,
@@ -43,8 +44,16 @@ enum keeper_msg {
 	ASK_IMAGE,        /* fd memfd with a picture's bytes -> fd channel of a jail job that makes
 	                    * pixels of it (doc/image_job.h) */
 	ASK_BLOBS,        /* what lies in models/blobs, for pruning and doctor
-	                    * -> (str digest, u64 size, bool partial, i64 modified ms) until the end
-	                    * of the message */
+	                    * -> str: items of models/blobdir.h, one behind the other */
+	ASK_MAKE,  /* u64 enum make_kind, str what, u64 room (bytes it
+	                    * will need), u64 n, n x str digest of what it is made of
+	                    * -> u64 number, fd channel (proto/make.h) */
+	ASK_MADE,  /* u64 number: the job said it is done; the keeper waits for its exit with 0, has
+	                    * the file hashed and gives it its name -> str digest, u64 size */
+	ASK_UNMAKE, /* u64 number: nobody wants it -> nothing */
+	ASK_SHARE, /* str folder, str digest: the blob of that name in the blobs of Ollama's folder,
+	                    * checked and not copied -> bool linked (else cloned), u64 size */
+	ASK_STAGE_FILE, /* the same, copied -> fd writer control channel, u64 size */
 	ASK_AUDIT,        /* u64 n, n x str event (JSON) -> u64 first seq; durable */
 	ASK_AUDIT_READ,   /* u64 before (0 = end), u64 count (at most 100) -> (u64 seq, i64 ms,
 	                    * str event) newest first, until the end of the message */

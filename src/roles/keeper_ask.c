@@ -64,7 +64,7 @@ static enum err answer_fds(struct child *server, uint64_t id, int a, int b)
 
 /* The writer's three descriptors: source of bytes (a sink's reading end or a file), partial file,
  * journal. `source` is taken. */
-static enum err start_writer(struct keeper *k, uint64_t kind, struct str digest, uint64_t size,
+enum err start_writer(struct keeper *k, uint64_t kind, struct str digest, uint64_t size,
 	int source, int *ret_channel, struct err_info *info)
 {
 	int files[3] = { source, -1, -1 };
@@ -73,7 +73,8 @@ static enum err start_writer(struct keeper *k, uint64_t kind, struct str digest,
 		close(source);
 		return e;
 	}
-	return jail_start(k, kind, digest, size, files, 3, ret_channel);
+	struct jail_wish w = { .kind = kind, .digest = digest, .size = size };
+	return jail_start(k, &w, files, 3, ret_channel);
 }
 
 static enum err ask_stage(struct keeper *k, struct child *server, struct ipc_in *m)
@@ -113,15 +114,22 @@ static enum err ask_stage_local(struct keeper *k, struct child *server, struct i
 	return OK;
 }
 
+/* Starts a job that reads one file (taken) and answers with its channel. */
+static enum err start_reader(
+	struct keeper *k, struct child *server, uint64_t id, const struct jail_wish *w, int file)
+{
+	int channel = -1;
+	enum err e = jail_start(k, w, &file, 1, &channel);
+	return e ? answer_plain(server, id, e) : answer_fds(server, id, channel, -1);
+}
+
 static enum err read_header(struct keeper *k, struct child *server, const struct ipc_in *m,
 	struct str digest, enum jail_kind job)
 {
-	int channel = -1, file = -1;
-	uint64_t size = 0;
-	enum err e = blobdir_get(k->blobs, digest, &file, &size);
-	if (!e)
-		e = jail_start(k, job, digest, size, &file, 1, &channel);
-	return e ? answer_plain(server, m->id, e) : answer_fds(server, m->id, channel, -1);
+	int file = -1;
+	struct jail_wish w = { .kind = job, .digest = digest };
+	enum err e = blobdir_get(k->blobs, digest, &file, &w.size);
+	return e ? answer_plain(server, m->id, e) : start_reader(k, server, m->id, &w, file);
 }
 
 static enum err ask_gguf(struct keeper *k, struct child *server, struct ipc_in *m)
@@ -142,15 +150,15 @@ static enum err ask_describe(struct keeper *k, struct child *server, struct ipc_
 /* The bytes are only passed on: the keeper reads none of them. */
 static enum err ask_image(struct keeper *k, struct child *server, struct ipc_in *m)
 {
-	int file = ipc_get_fd(m), channel = -1;
+	int file = ipc_get_fd(m);
+	struct jail_wish w = { .kind = JAIL_IMAGE, .digest = STR("") };
 	enum err e = ipc_end(m);
 	if (e) {
 		if (file >= 0)
 			close(file);
 		return e;
 	}
-	e = jail_start(k, JAIL_IMAGE, STR(""), 0, &file, 1, &channel);
-	return e ? answer_plain(server, m->id, e) : answer_fds(server, m->id, channel, -1);
+	return start_reader(k, server, m->id, &w, file);
 }
 
 /* A blob is committed only after its writer ended well; one that is still ending is waited for. */
@@ -167,29 +175,24 @@ static enum err ask_commit(struct keeper *k, struct child *server, struct ipc_in
 		writer_was_whole(k, digest) ? blobdir_commit(k->blobs, digest) : ERR_CONFLICT);
 }
 
-static enum err add_blob(const struct blobdir_item *i, void *arg)
+static enum err answer_str(struct child *server, uint64_t id, enum err e, struct str s)
 {
-	struct ipc_out *out = arg;
-	if (out->data.len + 256 > LIMIT_IPC_MESSAGE)
-		return ERR_AGAIN;
-	ipc_put_str(out, str_from(i->digest));
-	ipc_put_u64(out, i->size);
-	ipc_put_bool(out, i->partial);
-	ipc_put_i64(out, i->modified_ms);
-	return out->err;
+	if (e)
+		return answer_plain(server, id, e);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, id);
+	answer_put(&out, OK, STR_NONE);
+	ipc_put_str(&out, s);
+	(void)ipc_send(server->chan, &out);
+	return OK;
 }
 
 static enum err ask_blobs(struct keeper *k, struct child *server, struct ipc_in *m)
 {
 	TRY(ipc_end(m));
-	AUTO_IPC_OUT struct ipc_out out;
-	ipc_out_init(&out, ANSWER, m->id);
-	answer_put(&out, OK, STR_NONE);
-	enum err e = blobdir_list(k->blobs, add_blob, &out);
-	if (e && e != ERR_AGAIN)
-		return answer_plain(server, m->id, e);
-	(void)ipc_send(server->chan, &out);
-	return OK;
+	AUTO_BUF struct buf list = BUF(LIMIT_IPC_BULK);
+	enum err e = blobdir_pack(k->blobs, &list);
+	return answer_str(server, m->id, e, buf_str(&list));
 }
 
 static enum err ask_delete(struct keeper *k, struct child *server, struct ipc_in *m)
@@ -294,18 +297,6 @@ static enum err ask_audit_verify(struct keeper *k, struct child *server, struct 
 	return OK;
 }
 
-static enum err answer_str(struct child *server, uint64_t id, enum err e, struct str s)
-{
-	if (e)
-		return answer_plain(server, id, e);
-	AUTO_IPC_OUT struct ipc_out out;
-	ipc_out_init(&out, ANSWER, id);
-	answer_put(&out, OK, STR_NONE);
-	ipc_put_str(&out, s);
-	(void)ipc_send(server->chan, &out);
-	return OK;
-}
-
 static enum err ask_sign(struct keeper *k, struct child *server, struct ipc_in *m)
 {
 	struct str bytes = ipc_get_str(m);
@@ -347,6 +338,11 @@ static const struct {
 	{ ASK_DESCRIBE, ask_describe },
 	{ ASK_IMAGE, ask_image },
 	{ ASK_BLOBS, ask_blobs },
+	{ ASK_MAKE, ask_make },
+	{ ASK_MADE, ask_made },
+	{ ASK_UNMAKE, ask_unmake },
+	{ ASK_SHARE, ask_share },
+	{ ASK_STAGE_FILE, ask_stage_file },
 	{ ASK_AUDIT, ask_audit },
 	{ ASK_AUDIT_READ, ask_audit_read },
 	{ ASK_AUDIT_VERIFY, ask_audit_verify },

@@ -136,32 +136,11 @@ static enum err run_local(
 	return run_writer(k, str_from(s->digest), s->size, source, answer, info);
 }
 
-struct listing {
-	struct ipc_out *m;
-	unsigned n;
-	struct blobdir_item item[512];
-};
-
-static enum err take_item(const struct blobdir_item *i, void *arg)
-{
-	struct listing *l = arg;
-	if (l->n == 512)
-		return ERR_LIMIT;
-	l->item[l->n++] = *i;
-	return OK;
-}
-
 static enum err list_blobs(struct mini *k, struct ipc_out *m)
 {
-	static struct listing l;
-	l.n = 0;
-	TRY(blobdir_list(k->blobs, take_item, &l));
-	for (unsigned i = 0; i < l.n; i++) {
-		ipc_put_str(m, str_from(l.item[i].digest));
-		ipc_put_u64(m, l.item[i].size);
-		ipc_put_bool(m, l.item[i].partial);
-		ipc_put_i64(m, l.item[i].modified_ms);
-	}
+	AUTO_BUF struct buf list = BUF(LIMIT_IPC_BULK);
+	TRY(blobdir_pack(k->blobs, &list));
+	ipc_put_str(m, buf_str(&list));
 	return OK;
 }
 
@@ -404,7 +383,8 @@ static int do_create(struct server *s, const char *text)
 	AUTO_JSON json_t *o = NULL;
 	enum err e = json_read(str_from(text), 1 << 20, 16, &o, &info);
 	if (!e)
-		e = model_store_create(s->store, o, print_line, NULL, NULL, &info);
+		e = model_store_create(s->store, o,
+			&(struct create_watch){ .status = print_line }, NULL, &info);
 	return e ? fail(e, &info) : 0;
 }
 
