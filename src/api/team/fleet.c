@@ -76,6 +76,7 @@ static void model_json(const struct fleet_status *s, struct jw *w)
 	jw_obj(w);
 	jw_kstr(w, "name", str_from(s->name));
 	jw_kstr(w, "digest", str_from(s->digest));
+	jw_kstr(w, "engine", str_from(s->engine));
 	jw_kstr(w, "state", str_from(states[s->state]));
 	jw_kbool(w, "pinned", s->pinned);
 	jw_kstr(w, "processor", s->gpu ? STR("gpu") : STR("cpu"));
@@ -175,9 +176,10 @@ static enum err set_pin(struct call *c, bool on)
 	TRY(err);
 	memcpy(m.digest, e.model_digest, sizeof m.digest);
 	memcpy(m.projector, e.projector_digest, sizeof m.projector);
+	memcpy(m.engine, e.engine, sizeof m.engine);
 	TRY(str_copy(str_from(e.name), m.name, sizeof m.name));
 	if (on)
-		TRY(pin_store(c->app->db, str_from(e.name),
+		TRY(pin_store(c->app->db, str_from(e.name), e.engine,
 			c->who.person[0] ? c->who.person : NULL));
 	else
 		TRY(pin_remove(c->app->db, str_from(e.name)));
