@@ -68,6 +68,8 @@ static enum err target_fields(struct call *c, const struct alias_target *t, stru
 {
 	jw_kstr(w, "model", str_from(t->model));
 	jw_kstr(w, "digest", str_from(t->digest));
+	if (t->engine[0])
+		jw_kstr(w, "engine", str_from(t->engine));
 	TRY(person_field(c, t->person, w));
 	jw_ki64(w, "since_ms", t->since_ms);
 	if (t->trial[0])

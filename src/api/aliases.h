@@ -6,6 +6,8 @@
 
 /* Of an answer: the version that made it, as /api/tags and /api/show write its "digest". */
 #define MODEL_DIGEST_HEADER "X-Tresor-Model-Digest"
+/* And the engine build that made it; not where a stream said something before it began. */
+#define ENGINE_HEADER "X-Tresor-Engine"
 
 /* model_store_find() for whoever asks: another channel than production needs the right to change
  * models. Errors: its own, ERR_FORBIDDEN. */

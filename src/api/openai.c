@@ -23,7 +23,9 @@ enum err openai_begin(struct call *c, const struct gen_form *form, json_t **ret_
 static void fingerprint(const struct gen *g, char dst[96])
 {
 	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest,
-		g->build[0] ? g->build : "unknown");
+		g->engine[0]  ? g->engine
+		: g->build[0] ? g->build
+			      : "unknown");
 	for (char *p = dst; *p; p++)
 		if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_')
 			*p = '-';

@@ -59,6 +59,7 @@ struct fakes {
 	bool no_headers;                                  /* the jail says nothing */
 	_Atomic int deleted, copied;
 	unsigned aliases; /* in lists: 0 or 1 */
+	const char *keeps; /* the engine build of the alias; NULL: none */
 	char uploaded[256];
 };
 extern struct fakes fakes;

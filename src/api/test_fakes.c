@@ -495,7 +495,7 @@ enum err tuning_read(struct db *db, const char *digest, struct str machine, stru
 	return OK;
 }
 
-enum err pin_store(struct db *db, struct str name, const char *person)
+enum err pin_store(struct db *db, struct str name, const char *engine, const char *person)
 {
 	(void)db, (void)name, (void)person;
 	return OK;

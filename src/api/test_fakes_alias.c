@@ -12,6 +12,8 @@ static void alias_entry(struct alias *a)
 	memcpy(t->model, "tiny:latest", sizeof "tiny:latest");
 	memcpy(t->reason, "first", sizeof "first");
 	t->since_ms = 1700000000000;
+	if (fakes.keeps)
+		memcpy(t->engine, fakes.keeps, strlen(fakes.keeps) + 1);
 }
 
 enum err model_alias_list(struct model_store *s, struct alias **ret, size_t *ret_n)
@@ -35,12 +37,21 @@ enum err model_alias_get(
 	return OK;
 }
 
-enum err model_alias_set(struct model_store *s, struct str name, struct str model,
-	enum alias_channel channel, const char *person, struct alias *ret, struct err_info *info)
+enum err model_alias_set(struct model_store *s, struct str name, const struct alias_choice *choice,
+	const char *person, struct alias *ret, struct err_info *info)
 {
-	(void)s, (void)name, (void)model, (void)channel, (void)person, (void)info;
+	(void)s, (void)name, (void)person, (void)info;
 	alias_entry(ret);
-	return OK;
+	return str_copy(
+		choice->engine, ret->at[ALIAS_PRODUCTION].engine, LIMIT_ENGINE_ID + 1);
+}
+
+enum err model_alias_keep(struct model_store *s, struct str name, const char *engine,
+	struct alias *ret, struct err_info *info)
+{
+	(void)s, (void)name, (void)info;
+	alias_entry(ret);
+	return str_copy(str_from(engine), ret->at[ALIAS_PRODUCTION].engine, LIMIT_ENGINE_ID + 1);
 }
 
 enum err model_alias_promote(struct model_store *s, struct str name, struct str reason,

@@ -47,6 +47,7 @@ int cmd_pull(const struct args *a);
 int cmd_push(const struct args *a);
 int cmd_create(const struct args *a);
 int cmd_import_ollama(const struct args *a);
+int cmd_engines(const struct args *a);
 int cmd_alias(const struct args *a);   /* alias ..., trial ... */
 int cmd_run(const struct args *a);
 int cmd_complete(const struct args *a);

@@ -293,6 +293,8 @@ static enum err here(const json_t *show, FILE *out)
 		TRY(pair(&g, "always loaded", "yes"));
 	if (*text_of(show, "tuned"))
 		TRY(pair(&g, "measured", text_of(show, "tuned")));
+	if (*text_of(show, "engine"))
+		TRY(pair(&g, "keeps engine", text_of(show, "engine")));
 	print_section("Here", &g, out);
 	return OK;
 }

@@ -114,6 +114,8 @@ const struct command_row command_table[] = {
 		{ { "--force", NULL, "also those that an alias names" } } },
 	{ "advise", "", 0, 0, "which models fit this machine", true,
 		{ { "--best", NULL, "print only the source of the best one" } } },
+	{ "engines", "", 0, 0, "the engine builds that are installed, and who keeps which", false,
+		{ { "--check", NULL, "hash every file of them again" } } },
 	{ "alias list", "", 0, 0, "the short names, what they stand for, and who decided it", false,
 		{ { NULL, NULL, NULL } } },
 	{ "alias set", "NAME MODEL", 2, 2,
@@ -121,12 +123,19 @@ const struct command_row command_table[] = {
 		"the candidate",
 		false,
 		{ { "--channel", "production|candidate",
-			"which of them; production only while there is none" } } },
+			"which of them; production only while there is none" },
+			{ "--engine", "ID|current|none",
+				"the engine build it keeps; default: the current one where "
+				"production keeps one" } } },
 	{ "alias promote", "NAME", 1, 1,
 		"make the candidate production, after an accepted trial of both", false,
 		{ { "--override", "REASON", "without a trial; kept and audited" } } },
 	{ "alias back", "NAME", 1, 1, "exchange production and the version before it", false,
 		{ { NULL, NULL, NULL } } },
+	{ "alias keep", "NAME", 1, 1,
+		"let production keep the engine build that is current now, until another is "
+		"promoted",
+		false, { { NULL, NULL, NULL } } },
 	{ "alias rm", "NAME", 1, 1, "remove a short name with its prompts and trials", false,
 		{ { NULL, NULL, NULL } } },
 	{ "trial add", "NAME TEXT|-", 2, 2,
@@ -457,5 +466,9 @@ void man_print(FILE *out)
 		fprintf(out, ".It Cm %s\n%s%s. Default: %s%s\n", d->key, d->doc,
 			d->reload ? " (read again on SIGHUP)" : "", *d->value ? d->value : "empty",
 			".");
-	fputs(".El\n.Sh EXIT STATUS\n0 done, 1 failed, 2 wrong use.\n", out);
+	fputs(".El\n.Pp\n.Pa /usr/local/lib/tresor/engines\nholds engine builds that the "
+	      "administrator adds to the program's own, and the link\n.Pa current\nthat chooses "
+	      "one of them (read again on SIGHUP).\n",
+		out);
+	fputs(".Sh EXIT STATUS\n0 done, 1 failed, 2 wrong use.\n", out);
 }

@@ -55,12 +55,19 @@ struct model_entry {                     /* a value: no pointer inside */
 	 * than production needs a right. Empty: by a name. */
 	char alias[ALIAS_NAME_MAX + 1];
 	enum alias_channel channel;
+	char engine[LIMIT_ENGINE_ID + 1]; /* the build that the alias' version keeps; or empty */
 };
 /* The one place where a name becomes a version: a model's name, NAME@sha256:DIGEST, an alias, or
  * ALIAS:CHANNEL. Errors: ERR_NOT_FOUND (info: model "x" not found; its hint, when an alias has no
  * such version), ERR_INVALID (name), the database's. */
 enum err model_store_find(
 	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info);
+/* Exactly this version, manifest and so template, system text and parameters included, under
+ * exactly this engine build (empty: the current one): for what must not move when names and aliases
+ * do, as a published workflow. Errors: ERR_NOT_FOUND (info; never another version instead),
+ * ERR_INVALID. */
+enum err model_store_find_fixed(struct model_store *s, struct str digest, struct str engine,
+	struct model_entry *ret, struct err_info *info);
 /* By manifest digest or model digest; a name before its versions. */
 enum err model_store_find_digest(
 	struct model_store *s, const char *digest, struct model_entry *ret);

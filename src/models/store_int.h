@@ -120,6 +120,7 @@ struct store_alias {
 	char name[ALIAS_NAME_MAX + 1];
 	enum alias_channel channel;
 	char digest[65]; /* empty: the channel is not set */
+	char engine[LIMIT_ENGINE_ID + 1];
 };
 /* Errors: ERR_NOT_FOUND (no alias is called so), the database's. */
 enum err store_alias_find(struct model_store *s, struct str text, struct store_alias *ret);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "models/starter.h"
 #include "roles/jail.h"
 
@@ -26,12 +27,13 @@ static enum err ask_engine(struct keeper *k, struct child *server, struct ipc_in
 {
 	struct err_info why = { 0 };
 	struct engine_wish w = { .cpu_less = 0 };
-	struct str d = ipc_get_str(m), projector = ipc_get_str(m);
+	struct str d = ipc_get_str(m), projector = ipc_get_str(m), engine = ipc_get_str(m);
 	w.cpu_less = ipc_get_u64(m);
 	engine_params_get(m, &w.load);
 	TRY(ipc_end(m));
 	if (str_copy(d, w.digest, sizeof w.digest) ||
-		str_copy(projector, w.projector, sizeof w.projector))
+		str_copy(projector, w.projector, sizeof w.projector) ||
+		str_copy(engine, w.engine, sizeof w.engine))
 		return ERR_PROTOCOL;
 	enum err e = engine_start(k, m->id, &w, &why);
 	if (e)
@@ -227,6 +229,31 @@ static enum err ask_cache(struct keeper *k, struct child *server, struct ipc_in 
 	return OK;
 }
 
+static enum err ask_builds(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	bool fresh = ipc_get_bool(m);
+	TRY(ipc_end(m));
+	AUTO_MEM struct build *list = mem_zalloc(BUILDS_MAX, sizeof *list);
+	if (!list)
+		return answer_plain(server, m->id, ERR_NOMEM);
+	size_t n = builds_list(k->builds, fresh, list, BUILDS_MAX);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	for (size_t i = 0; i < n; i++) {
+		ipc_put_str(&out, str_from(list[i].id));
+		ipc_put_str(&out, str_from(list[i].version));
+		ipc_put_str(&out, str_from(list[i].tree));
+		ipc_put_str(&out, str_from(list[i].variant));
+		ipc_put_u64(&out, list[i].proto);
+		ipc_put_bool(&out, !strcmp(list[i].id, k->current));
+		ipc_put_u64(&out, list[i].err);
+		ipc_put_str(&out, str_from(list[i].why));
+	}
+	(void)ipc_send(server->chan, &out);
+	return OK;
+}
+
 static enum err ask_audit(struct keeper *k, struct child *server, struct ipc_in *m)
 {
 	uint64_t n = ipc_get_u64(m), first = 0;
@@ -351,6 +378,7 @@ static const struct {
 	{ ASK_RECOVERY, ask_recovery },
 	{ ASK_CACHE_PURGE, ask_cache_purge },
 	{ ASK_CACHE, ask_cache },
+	{ ASK_BUILDS, ask_builds },
 };
 
 enum err keeper_ask(struct keeper *k, struct child *server, struct ipc_in *m)

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "models/blobdir.h"
+#include "models/builds.h"
 #include "os/cores.h"
 #include "os/others.h"
 #include "os/ipc.h"
@@ -56,6 +57,7 @@ struct child {
 	uint64_t engine_id;
 	char digest[65];         /* engines and jails: the blob they work on */
 	char projector[65];      /* an engine's second blob; empty: none */
+	char engine[LIMIT_ENGINE_ID + 1]; /* the build it runs */
 	bool told_to_end;
 	uint32_t cores_place;    /* in the keeper's page; CORES_PLACES: none */
 	uint64_t cpu_ns;         /* an engine's, when it was looked at last */
@@ -92,6 +94,8 @@ struct keeper {
 	struct keyring *keys;
 	struct audit_log *audit;
 	struct blobdir *blobs;
+	struct builds *builds;
+	char current[LIMIT_ENGINE_ID + 1]; /* build; empty: none */
 	struct tls_pair tls; /* in force; empty without TLS */
 	struct child *children;
 	uint64_t next_engine;
@@ -142,8 +146,11 @@ void cache_engine_ended(struct keeper *k, struct child *c); /* its process is go
 enum err cache_delete(struct keeper *k, struct str digest);  /* missing is OK */
 enum err cache_usage(struct keeper *k, uint64_t *ret_files, uint64_t *ret_bytes);
 /* keeper_engine.c */
+/* Which build is current: at the start and at SIGHUP, so that none changes by itself. Warns where
+ * there is none. */
+void engines_current(struct keeper *k);
 struct engine_wish { /* ASK_ENGINE */
-	char digest[65], projector[65];
+	char digest[65], projector[65], engine[LIMIT_ENGINE_ID + 1];
 	uint64_t cpu_less;
 	struct engine_load load; /* without its descriptor */
 };

@@ -76,6 +76,7 @@ static void model_json(const struct fleet_status *s, struct jw *w)
 	jw_obj(w);
 	jw_kstr(w, "name", str_from(s->name));
 	jw_kstr(w, "digest", str_from(s->digest));
+	jw_kstr(w, "engine", str_from(s->engine));
 	jw_kstr(w, "state", str_from(states[s->state]));
 	jw_kbool(w, "pinned", s->pinned);
 	jw_kstr(w, "processor", s->gpu ? STR("gpu") : STR("cpu"));
@@ -167,6 +168,7 @@ static enum err target_of(
 	*ret = (struct fleet_model){ .keep_alive_ms = c->app->keep_alive_ms };
 	memcpy(ret->digest, e->model_digest, sizeof ret->digest);
 	memcpy(ret->projector, e->projector_digest, sizeof ret->projector);
+	memcpy(ret->engine, e->engine, sizeof ret->engine);
 	return str_copy(str_from(e->name), ret->name, sizeof ret->name);
 }
 
@@ -235,7 +237,7 @@ static enum err set_pin(struct call *c, bool on)
 	TRY(err);
 	TRY(target_of(c, &e, &m));
 	if (on)
-		TRY(pin_store(c->app->db, str_from(e.name),
+		TRY(pin_store(c->app->db, str_from(e.name), e.engine,
 			c->who.person[0] ? c->who.person : NULL));
 	else
 		TRY(pin_remove(c->app->db, str_from(e.name)));

@@ -648,6 +648,7 @@ export const de: Record<Key, Text> = {
 	"error.closed": { sie: "Ein Teil des Servers startet neu. Bitte versuchen Sie es noch einmal.", du: "Ein Teil des Servers startet neu. Bitte versuch es noch einmal." },
 	"error.protocol": "Ein Teil des Servers hat falsch geantwortet.",
 	"error.engine_failed": "Der Prozess des Modells ist ausgefallen.",
+	"error.engine_missing": "Die Engine, unter der dieses Modell antworten soll, fehlt oder ist beschädigt. Die Administration weiß, wie sie zurückkommt.",
 	"error.egress_refused": "Dieses Ziel steht nicht auf der Liste der erlaubten.",
 	"error.upstream_failed": "Der andere Server hat nicht wie erwartet geantwortet.",
 	"error.digest_mismatch": "Die empfangenen Daten sind nicht die erwarteten.",

@@ -646,6 +646,7 @@ export const en = {
 	"error.closed": "A part of the server is restarting. Please try again.",
 	"error.protocol": "A part of the server gave a wrong answer.",
 	"error.engine_failed": "The model's process failed.",
+	"error.engine_missing": "The engine that this model is to answer under is missing or damaged. An administrator knows how to bring it back.",
 	"error.egress_refused": "This destination is not on the list of allowed ones.",
 	"error.upstream_failed": "The other server did not answer as expected.",
 	"error.digest_mismatch": "The received data is not what it should be.",
