@@ -60,8 +60,8 @@ enum err store_text_layer(struct model_store *s, enum layer_kind kind, struct st
 enum err store_check(struct model_store *s, const char *digest, bool projector,
 	struct gguf_summary *ret, struct err_info *info);
 /* The meta of a model whose manifest came from outside, with its blobs committed: checks the files
- * and reads the texts, by layer kind. *ret: the model's file. Errors: ERR_MODEL_BAD, ERR_INVALID, ERR_BAD_JSON, ERR_NOMEM.
- * */
+ * and reads the texts, by layer kind. *ret: the model's file. Errors: ERR_MODEL_BAD, ERR_INVALID,
+ * ERR_BAD_JSON, ERR_NOMEM. */
 enum err store_meta_make(struct model_store *s, const struct manifest *m,
 	const struct buf text[LAYER_KINDS], struct gguf_summary *ret, struct buf *out,
 	struct err_info *info);
