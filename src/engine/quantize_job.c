@@ -28,6 +28,7 @@ enum {
 struct quantize_job {
 	struct ipc *ch;
 	atomic_llong moved_ms; /* when it last got on */
+	atomic_bool ended;      /* it has said its last word: who leaves now may */
 	int64_t told_ms;
 };
 
@@ -61,7 +62,10 @@ static void *watch(void *arg)
 	struct quantize_job *j = arg;
 	for (;;) {
 		struct pollfd p = { .fd = ipc_fd(j->ch), .events = POLLIN };
-		if (poll(&p, 1, 1000) > 0)
+		bool left = poll(&p, 1, 1000) > 0;
+		if (atomic_load(&j->ended))
+			return NULL; /* it has left because it knows */
+		if (left)
 			_exit(END_STOPPED);
 		if (time_mono_ms() - atomic_load(&j->moved_ms) > STUCK_MS)
 			_exit(END_STOPPED);
@@ -82,7 +86,7 @@ static void on_progress(void *arg, uint64_t done, uint64_t all)
 		_exit(END_STOPPED);
 }
 
-int quantize_job_main(struct ipc *ch, int out, int model, const char *what)
+static int run_job(struct ipc *ch, int out, int model, const char *what)
 {
 	struct quantize_job j = { .ch = ch };
 	struct err_info info = { 0 };
@@ -111,7 +115,16 @@ int quantize_job_main(struct ipc *ch, int out, int model, const char *what)
 		.progress = on_progress,
 		.arg = &j };
 	e = quantize_run(&w, &info);
+	atomic_store(&j.ended, true);
 	int status = make_end(ch, e, info.detail);
 	/* the thread that watches ends with the process */
 	_exit(status);
+}
+
+int quantize_job_main(
+	int channel, uint64_t protocol_hash, int out, int model, const char *what)
+{
+	struct ipc *ch = NULL;
+	ipc_speak(protocol_hash);
+	return ipc_new(channel, &ch) ? 1 : run_job(ch, out, model, what);
 }

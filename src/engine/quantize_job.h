@@ -10,8 +10,8 @@
 
 #define QUANTIZE_MODULE_MAIN "quantize_job_main"
 
-/* Exported by engine.so. `what` is the number of the file type (llama.h, enum llama_ftype).
- * Borrows. Tells the channel as proto/make.h says; returns the exit status: 0 = the file is whole.
- * */
+/* Exported by engine.so; takes plain values because the build may be another than the program's
+ * (models/builds.h). `what` is the number of the file type (llama.h, enum llama_ftype); borrows.
+ * Tells the channel as proto/make.h says; returns the exit status: 0 = the file is whole. */
 [[gnu::visibility("default")]] int quantize_job_main(
-	struct ipc *ch, int out, int model, const char *what);
+	int channel, uint64_t protocol_hash, int out, int model, const char *what);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "doc/image_job.h"
 #include "engine/quantize_job.h"
+#include "models/builds.h"
 #include "models/convert.h"
 #include "models/gguf_job.h"
 #include "models/hash_job.h"
@@ -87,10 +88,10 @@ static int run_writer(const struct job *j)
 }
 
 /* A module with libraries that only its job needs: loaded before the process locks itself. */
-static void *module_symbol(const char *file, const char *symbol)
+static void *module_symbol(const char *dir, const char *file, const char *symbol)
 {
-	char path[4200];
-	snprintf(path, sizeof path, "%s/%s", spawn_module_dir(), file);
+	char path[BUILD_PATH_MAX + 16];
+	snprintf(path, sizeof path, "%s/%s", dir, file);
 	void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!module)
 		log_error("module not loaded", KV_Z("module", file), KV_Z("why", dlerror()));
@@ -99,13 +100,17 @@ static void *module_symbol(const char *file, const char *symbol)
 
 typedef int (*image_fn)(struct ipc *ch, int fd);
 
-/* libllama's: it locks itself, as an engine does, after its backends have looked at the machine. */
+/* libllama's, in the engine build that the keeper has looked at: it locks itself, as an engine
+ * does, after its backends have looked at the machine. */
 static int run_quantize(const struct job *j)
 {
-	int (*run)(struct ipc *, int, int, const char *);
-	*(void **)&run = module_symbol("engine.so", QUANTIZE_MODULE_MAIN);
-	return run ? run(j->channel, j->fd[0], j->fd[1], j->what)
-		   : make_end(j->channel, ERR_UNSUPPORTED, "this build has no engine");
+	const char *dir = getenv("TRESOR_ENGINE");
+	int (*run)(int, uint64_t, int, int, const char *) = NULL;
+	if (dir)
+		*(void **)&run = module_symbol(dir, "engine.so", QUANTIZE_MODULE_MAIN);
+	return run ? run(ipc_fd(j->channel), ipc_protocol_hash(), j->fd[0], j->fd[1], j->what)
+		   : make_end(j->channel, ERR_UNSUPPORTED,
+			     "the engine build here has no quantiser");
 }
 
 static int run(const struct job *j, struct ipc *keeper, image_fn image)
@@ -155,7 +160,8 @@ int jail_main(struct ipc *keeper)
 	if (!e && j.kind == JAIL_QUANTIZE)
 		return run_quantize(&j);
 	if (!e && j.kind == JAIL_IMAGE) {
-		*(void **)&image = module_symbol(IMAGE_MODULE, IMAGE_MODULE_MAIN);
+		*(void **)&image =
+			module_symbol(spawn_module_dir(), IMAGE_MODULE, IMAGE_MODULE_MAIN);
 		e = image ? OK : ERR_UNSUPPORTED;
 	}
 	if (!e)

@@ -152,7 +152,11 @@ enum err jail_start(
 {
 	struct child *c = NULL;
 	int pair[2] = { -1, -1 };
+	char folder[BUILD_PATH_MAX + 16];
+	const char *const env[] = { w->engine ? folder : NULL, NULL };
 	AUTO_IPC_OUT struct ipc_out m;
+	if (w->engine)
+		snprintf(folder, sizeof folder, "TRESOR_ENGINE=%s", w->engine);
 	ipc_out_init(&m, JAIL_JOB, 0);
 	ipc_put_u64(&m, w->kind);
 	ipc_put_str(&m, w->digest);
@@ -163,7 +167,7 @@ enum err jail_start(
 		ipc_put_fd(&m, fds[i]);
 	TRY(ipc_pair(pair));
 	ipc_put_fd(&m, pair[0]);
-	enum err e = child_spawn(k, ROLE_JAIL, NULL, &c);
+	enum err e = child_spawn(k, ROLE_JAIL, env, &c);
 	if (!e)
 		e = ipc_send(c->chan, &m);
 	if (e) {

@@ -132,6 +132,7 @@ struct jail_wish {
 	struct str digest;
 	uint64_t size, makes;
 	struct str what;
+	const char *engine; /* folder of the engine build it loads; NULL: none */
 };
 enum err jail_start(
 	struct keeper *k, const struct jail_wish *w, int *fds, unsigned nfds, int *ret_channel);

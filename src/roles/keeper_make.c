@@ -161,9 +161,15 @@ static enum err start_make(struct keeper *k, const struct jail_wish *wish, uint6
 	struct err_info *info)
 {
 	int fds[MAKE_PARTS_MAX + 1];
+	char build[LIMIT_ENGINE_ID + 1], dir[BUILD_PATH_MAX];
 	struct jail_wish w = *wish;
 	w.makes = g->number;
 	memset(fds, -1, sizeof fds);
+	if (w.kind == JAIL_QUANTIZE) { /* libllama's work */
+		TRY(builds_current(k->builds, build, info));
+		TRY(builds_check(k->builds, build, dir, info));
+		w.engine = dir;
+	}
 	enum err e = blobdir_make(k->blobs, g->number, room, &fds[0], info);
 	if (!e)
 		e = open_parts(k, digest, n, fds + 1);

@@ -20,7 +20,8 @@ MORE = {
     "model_digest": "which version of the model answered", "engine_build": "which build of the engine answered",
     "template_hash": "which template was used", "seed": "so that an answer can be repeated",
     "cached_tokens": "how much of the prompt had been read before", "warnings": "nothing is ignored silently",
-    "digest": "the version that a name stands for",
+    "digest": "the version that a name stands for", "engine": "which build of the engine answered",
+    "completion_tokens_details": "as OpenAI has it", "origin": "where it came from, and who let it in",
 }
 
 

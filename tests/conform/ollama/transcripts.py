@@ -155,6 +155,7 @@ WORDS = "Tresor's own words: what is wrong, and where"
 STOPPED = "Ollama says completed where the limit of tokens ended the answer"
 CACHED = "input_tokens are those that had to be read; the rest is beside it, as Anthropic counts"
 BARE = "a completion goes on from the prompt as it is; Ollama puts the chat template around it"
+CLAUDE = "what Anthropic's clients read of the same route"
 SHOW = {
     "+system": EMPTY, "+license": EMPTY, "+licence_name": OURS, "+starter": OURS, "+pinned": OURS, "+size": OURS,
     "+model_info.general.name": "Ollama leaves the name out",
@@ -208,6 +209,11 @@ OTHER = {
     ("/api/create", "of a name that is none"): {"error": WORDS},
     ("/api/blobs", "bytes of another digest"): {"error": WORDS},
     ("/api/pull", "no name"): {"error": WORDS},
+    ("/v1/models", "the list"): {
+        "+has_more": CLAUDE, "+data[].created_at": CLAUDE, "+data[].max_input_tokens": CLAUDE,
+        "+data[].display_name": CLAUDE, "+data[].type": CLAUDE},
+    ("/v1/models", "one"): {
+        "+created_at": CLAUDE, "+max_input_tokens": CLAUDE, "+display_name": CLAUDE, "+type": CLAUDE},
     ("/v1/models", "one that is not there"): {"error.type": ERRORS, "error.param": ERRORS, "error.code": ERRORS},
     ("/v1/chat/completions", "*"): {
         "+usage.prompt_tokens_details": COUNTED, "+choices[].message.refusal": NULLS, "+choices[].logprobs": NULLS},
