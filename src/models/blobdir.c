@@ -204,3 +204,14 @@ enum err blobdir_list(
 	(void)closedir(dir);
 	return e;
 }
+
+static enum err add_line(const struct blobdir_item *i, void *arg)
+{
+	return buf_addf(arg, "%s %llu %d %lld\n", i->digest, (unsigned long long)i->size,
+		i->partial, (long long)i->modified_ms);
+}
+
+enum err blobdir_lines(struct blobdir *d, struct buf *out)
+{
+	return blobdir_list(d, add_line, out);
+}

@@ -29,5 +29,7 @@ enum err blobdir_get(struct blobdir *d, struct str digest, int *ret_fd, uint64_t
 enum err blobdir_delete(struct blobdir *d, struct str digest);
 /* Calls fn for each file; stops at the first error and returns it. */
 struct blobdir_item { char digest[65]; uint64_t size; bool partial; int64_t modified_ms; };
+/* A line each, for the server: "DIGEST SIZE PARTIAL(0|1) MODIFIED_MS\n". Errors: buf's. */
+enum err blobdir_lines(struct blobdir *d, struct buf *out);
 enum err blobdir_list(struct blobdir *d, enum err (*fn)(const struct blobdir_item *i, void *arg),
 		      void *arg);

@@ -120,17 +120,41 @@ static enum err keeper_list(void *arg,
 	AUTO_IPC_IN struct ipc_in a = { 0 };
 	ipc_out_init(&q, ASK_BLOBS, 0);
 	TRY(keeper_call(arg, &q, ASK_MS, &a, NULL));
-	while (a.rest.len && !a.err) {
+	struct str rest = ipc_get_str(&a), line;
+	TRY(ipc_end(&a));
+	while (str_next(&rest, '\n', &line)) {
 		char hex[65];
-		struct str digest = ipc_get_str(&a);
-		uint64_t size = ipc_get_u64(&a);
-		bool partial = ipc_get_bool(&a);
-		int64_t modified_ms = ipc_get_i64(&a);
-		if (a.err || digest_parse(digest, hex))
+		struct str part[4];
+		uint64_t size, partial;
+		int64_t modified_ms;
+		if (!line.len)
+			continue; /* behind the last one */
+		for (int i = 0; i < 4; i++)
+			if (!str_next(&line, ' ', &part[i]))
+				return ERR_PROTOCOL;
+		if (digest_parse(part[0], hex) || str_to_u64(part[1], &size) ||
+			str_to_u64(part[2], &partial) || str_to_i64(part[3], &modified_ms))
 			return ERR_PROTOCOL;
-		TRY(fn(hex, size, partial, modified_ms, fn_arg));
+		TRY(fn(hex, size, partial != 0, modified_ms, fn_arg));
 	}
-	return ipc_end(&a);
+	return OK;
+}
+
+static enum err keeper_read(void *arg, const char *digest, uint64_t from, uint64_t to,
+	int *ret_fd, struct err_info *info)
+{
+	AUTO_IPC_OUT struct ipc_out q;
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	AUTO_FD int fd = -1;
+	ipc_out_init(&q, ASK_READ, 0);
+	ipc_put_str(&q, str_from(digest));
+	ipc_put_u64(&q, from);
+	ipc_put_u64(&q, to);
+	TRY(keeper_call(arg, &q, ASK_MS, &a, info));
+	fd = ipc_get_fd(&a);
+	TRY(ipc_end(&a));
+	*ret_fd = TAKE_FD(fd);
+	return OK;
 }
 
 const struct model_blob_ops keeper_blob_ops = {
@@ -141,4 +165,5 @@ const struct model_blob_ops keeper_blob_ops = {
 	.check = keeper_check,
 	.describe = keeper_describe,
 	.list = keeper_list,
+	.read = keeper_read,
 };

@@ -43,8 +43,8 @@ enum keeper_msg {
 	ASK_IMAGE,        /* fd memfd with a picture's bytes -> fd channel of a jail job that makes
 	                    * pixels of it (doc/image_job.h) */
 	ASK_BLOBS,        /* what lies in models/blobs, for pruning and doctor
-	                    * -> (str digest, u64 size, bool partial, i64 modified ms) until the end
-	                    * of the message */
+	                    * -> str lines "DIGEST SIZE PARTIAL(0|1) MODIFIED_MS\n": there may be
+	                    *    thousands, and a long str travels by memfd */
 	ASK_AUDIT,        /* u64 n, n x str event (JSON) -> u64 first seq; durable */
 	ASK_AUDIT_READ,   /* u64 before (0 = end), u64 count (at most 100) -> (u64 seq, i64 ms,
 	                    * str event) newest first, until the end of the message */
@@ -54,6 +54,14 @@ enum keeper_msg {
 	ASK_RECOVERY,     /* makes a recovery slot -> str code (shown once) */
 	ASK_CACHE_PURGE, /* engine_purge fields: off the disk tier of every model, loaded or
 	                  * not, and on to every engine -> nothing; durable */
+	ASK_READ,        /* str digest, u64 from, u64 to -> fd stream socket: a jail job writes
+	                    * those bytes of the blob into it, then closes */
+	ASK_LOGIN_SEAL,  /* str host, u64 port, str user, str password -> str sealed, for the
+	                    * database */
+	ASK_LOGIN_USE,   /* str host, u64 port, str sealed -> u64 number by which egress, which
+	                    * has been told, knows the log-in (proto/egress.h) */
+	ASK_BUNDLE_SIGN, /* str 32-byte hash -> str 32-byte public key, str 64-byte Ed25519
+	                    * signature of models/bundle.h */
 	ASK_CACHE,       /* what the disk tier takes -> u64 files, u64 bytes, u64 limit of bytes a
 	                    * model */
 	ASK_DESCRIBE,    /* str digest, bool lists -> fd channel of a jail job that says what is in

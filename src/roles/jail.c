@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "doc/image_job.h"
 #include "models/gguf_job.h"
+#include "models/reader_job.h"
 #include "models/writer.h"
 #include "os/sandbox.h"
 #include "os/spawn.h"
@@ -27,6 +28,15 @@ static bool is_writer(uint64_t kind)
 	return kind == JAIL_WRITER || kind == JAIL_COPY;
 }
 
+/* How many descriptors a job has, by its kind. */
+static const uint64_t fds_of[] = { [JAIL_GGUF] = 1,
+	[JAIL_DESCRIBE] = 1,
+	[JAIL_DESCRIBE_LISTS] = 1,
+	[JAIL_WRITER] = 3,
+	[JAIL_COPY] = 3,
+	[JAIL_IMAGE] = 1,
+	[JAIL_READER] = 2 };
+
 static enum err job_read(struct ipc *keeper, struct job *j)
 {
 	AUTO_IPC_IN struct ipc_in m = { 0 };
@@ -37,7 +47,7 @@ static enum err job_read(struct ipc *keeper, struct job *j)
 	struct str digest = ipc_get_str(&m);
 	j->size = ipc_get_u64(&m);
 	uint64_t n = ipc_get_u64(&m);
-	if (n > JAIL_FDS_MAX || n != (is_writer(j->kind) ? 3u : 1u))
+	if (j->kind >= sizeof fds_of / sizeof *fds_of || n != fds_of[j->kind])
 		return ERR_PROTOCOL;
 	for (j->nfds = 0; j->nfds < n; j->nfds++)
 		j->fd[j->nfds] = ipc_get_fd(&m);
@@ -108,9 +118,10 @@ int jail_main(struct ipc *keeper)
 		log_error("the jail cannot be locked", KV_ERR(e));
 		return 4;
 	}
-	int status = image               ? image(j.channel, j.fd[0])
-		     : is_writer(j.kind) ? run_writer(&j)
-					 : run_gguf(&j);
+	int status = image                   ? image(j.channel, j.fd[0])
+		     : is_writer(j.kind)     ? run_writer(&j)
+		     : j.kind == JAIL_READER ? reader_job_main(j.fd[0], j.size, j.fd[1])
+					     : run_gguf(&j);
 	(void)ipc_drain(j.channel, 5000);
 	/* the keeper's channel stays open until the exit, which carries the verdict */
 	return status;

@@ -4,6 +4,7 @@
  *              JAIL_DESCRIBE_LISTS
  * JAIL_WRITER  fds: sink, partial file, journal        models/writer.h
  * JAIL_IMAGE   fds: picture (read)                     doc/image_job.h
+ * JAIL_READER  fds: model file at its place, socket    models/reader_job.h
  * JAIL_COPY    fds: source file, partial file, journal models/writer.h, copy mode
  * The last descriptor of the message is the channel to the server. */
 #pragma once
@@ -17,6 +18,7 @@ enum jail_kind {
 	JAIL_IMAGE,
 	JAIL_DESCRIBE,
 	JAIL_DESCRIBE_LISTS,
+	JAIL_READER,
 };
 enum { JAIL_MEMORY_BYTES = 256 * 1024 * 1024, JAIL_CPU_SECONDS = 3600 };
 enum { JAIL_IMAGE_MEMORY_BYTES = 512 * 1024 * 1024, JAIL_IMAGE_CPU_SECONDS = 20 };
