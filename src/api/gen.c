@@ -90,6 +90,7 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 		call_warn(c, "test model, not for real questions");
 	memcpy(g->target.digest, g->model.model_digest, sizeof g->target.digest);
 	memcpy(g->target.projector, g->model.projector_digest, sizeof g->target.projector);
+	memcpy(g->target.engine, g->model.engine, sizeof g->target.engine);
 	TRY(str_copy(str_from(g->model.name), g->target.name, sizeof g->target.name));
 	g->target.keep_alive_ms = c->app->keep_alive_ms;
 	TRY(read_own(g));
@@ -193,6 +194,10 @@ static void on_begun(struct gen *g, const struct fleet_event *e)
 		sha256_of(g->template_.ptr, g->template_.len, sum);
 		hex_encode(sum, sizeof sum, g->template_hash);
 	}
+	if (e->build)
+		(void)!!str_copy(str_from(e->build), g->engine, sizeof g->engine);
+	if (g->engine[0] && !g->index && !g->streaming && !g->detached)
+		http_set_header(g->c->q, ENGINE_HEADER, str_from(g->engine));
 	if (!g->index)
 		warn_begun(g, e);
 	if (!g->stream)
@@ -587,6 +592,8 @@ void gen_origin_json(const struct gen *g, struct jw *w)
 	jw_kstr(w, "model_digest", str_from(g->model.model_digest));
 	if (g->build[0])
 		jw_kstr(w, "engine_build", str_from(g->build));
+	if (g->engine[0])
+		jw_kstr(w, "engine", str_from(g->engine));
 	if (g->template_hash[0])
 		jw_kstr(w, "template_hash", str_from(g->template_hash));
 	if (g->begun)

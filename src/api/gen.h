@@ -53,6 +53,7 @@ struct gen {
 	int64_t load_ns;
 	uint32_t n_ctx;
 	char build[64], template_hash[65];
+	char engine[LIMIT_ENGINE_ID + 1]; /* the id of the engine's build */
 	struct buf text, thinking; /* of an answer in one piece */
 	struct buf logprobs;       /* of an answer in one piece: a JSON array, or empty */
 	json_t *calls;             /* at the end: [{id, name, arguments}]; NULL none; owned */

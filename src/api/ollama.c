@@ -127,6 +127,8 @@ static void loaded(struct call *c, const struct fleet_loaded *l, struct jw *w)
 	jw_ki64(w, "active", l->active);
 	jw_ki64(w, "waiting", l->waiting);
 	jw_kstr(w, "engine_build", str_from(l->build));
+	if (l->engine[0])
+		jw_kstr(w, "engine", str_from(l->engine));
 	jw_kbool(w, "pinned", fleet_is_pinned(c->app->fleet, l->digest));
 	jw_end(w);
 }
@@ -300,8 +302,11 @@ enum err ollama_show(struct call *c)
 	jw_kstr(&w, "licence_name", str_from(m.licence));
 	jw_kbool(&w, "starter", m.starter);
 	jw_kbool(&w, "pinned", fleet_is_pinned(c->app->fleet, m.model_digest));
+	if (m.engine[0])
+		jw_kstr(&w, "engine", str_from(m.engine));
 	tuned(c, &m, &w);
 	TRY(alias_of_json(c, &m, &w));
+	TRY(origin_json(c, &m, &w));
 	jw_end(&w);
 	call_json(c, 200, &out);
 	return OK;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "models/pull.h"
 #include "models/store.h"
 
@@ -144,7 +145,7 @@ static void on_pull(const struct pull_progress *now, void *arg)
 static enum err start(struct call *c, bool push)
 {
 	json_t *body;
-	struct pull_request r = { .push = push };
+	struct pull_request r = { .push = push, .person = c->who.person };
 	struct progress *p = ARENA_NEW(c->arena, struct progress);
 	char id[ID_LEN + 1];
 	uint64_t watch = 0;
@@ -197,6 +198,44 @@ static void on_status(const char *line, void *arg)
 	write_line(s->q, &out);
 }
 
+/* Made here: it has no other source than the house. The model is there whatever comes of this. */
+static void made_by(struct call *c, const json_t *body)
+{
+	struct str name = STR_NONE;
+	enum err e = json_want_str(body, "model", false, &name, NULL);
+	if (!e && !name.len)
+		e = json_want_str(body, "name", false, &name, NULL);
+	if (!e)
+		e = model_store_let_in(c->app->models, name, STR_NONE, c->who.person);
+	if (e)
+		log_warn("who let a model in was not recorded", KV_ERR(e));
+}
+
+/* How far it is, with the digest that Ollama's own lines have: its clients draw a bar for each. */
+static void on_progress(const char *line, uint64_t done, uint64_t all, void *arg)
+{
+	struct create *s = arg;
+	AUTO_BUF struct buf out = BUF(4096);
+	struct jw w;
+	if (!s->stream)
+		return;
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_kstr(&w, "status", str_from(line));
+	jw_kstr(&w, "digest", STR("0000000000000000000"));
+	jw_ki64(&w, "total", (int64_t)all);
+	jw_ki64(&w, "completed", (int64_t)done);
+	jw_end(&w);
+	(void)buf_add_byte(&out, '\n');
+	write_line(s->q, &out);
+}
+
+static bool client_gone(void *arg)
+{
+	const struct create *s = arg;
+	return http_gone(s->q);
+}
+
 enum err ollama_create(struct call *c)
 {
 	json_t *body;
@@ -208,7 +247,10 @@ enum err ollama_create(struct call *c)
 	}
 	struct model_kept kept = { .name = "" };
 	AUTO_BUF struct buf out = BUF(8 * 1024);
-	enum err e = model_store_create(c->app->models, body, on_status, &s, &kept, &c->info);
+	struct create_watch watch = { on_status, on_progress, client_gone, &s };
+	enum err e = model_store_create(c->app->models, body, &watch, &kept, &c->info);
+	if (!e)
+		made_by(c, body);
 	if (!s.stream) {
 		TRY(e);
 		success(&kept, "", &out);

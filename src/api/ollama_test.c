@@ -402,6 +402,10 @@ TEST(lists_and_details_have_ollamas_fields)
 	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\",\"tools\"]"), 0) !=
 		SIZE_MAX);
 	CHECK(str_find(buf_str(&show), STR("\"llama.context_length\":8192"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&show),
+		      STR("\"origin\":{\"source\":\"hf.co/u/r:Q4\",\"person\":\"\","
+			  "\"person_name\":\"\",\"at_ms\":1700000000000}"),
+		      0) != SIZE_MAX);
 	buf_clear(&show);
 	CHECK_OK(str_copy(STR("{\"temperature\":0.5,\"stop\":[\"a\",\"b\"]}"), fakes.params,
 		sizeof fakes.params));
@@ -506,6 +510,31 @@ TEST(pull_reports_progress_once_and_ends_with_success)
 	CHECK_EQ_STR(buf_str(&bad), STR("{\"error\":\"the registry said 500\"}"));
 	CHECK(fakes_audited(
 		"\"action\":\"models.change\",\"object\":\"tiny\",\"outcome\":\"begun\""));
+	test_app_stop(&t);
+}
+
+TEST(create_tells_how_far_it_is_as_ollama_does)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(65536), one = BUF(4096), bad = BUF(4096);
+	test_app_start(&t);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/create",
+			     "{\"model\":\"q\",\"files\":{},\"quantize\":\"q4_K_M\"}", NULL, &out),
+		200);
+	CHECK_EQ_STR(buf_str(&out),
+		STR("{\"status\":\"parsing GGUF\"}\n"
+		    "{\"status\":\"quantizing F16 model to Q4_K_M\","
+		    "\"digest\":\"0000000000000000000\",\"total\":7,\"completed\":3}\n"
+		    "{\"status\":\"success\"}\n"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/create",
+			     "{\"model\":\"q\",\"files\":{},\"quantize\":\"q4_0\","
+			     "\"stream\":false}",
+			     NULL, &one),
+		200);
+	CHECK_EQ_STR(buf_str(&one), STR("{\"status\":\"success\"}"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/create", "{\"model\":\"q\",\"stream\":false}", NULL,
+			     &bad),
+		400);
 	test_app_stop(&t);
 }
 

@@ -78,10 +78,21 @@ const struct command_row command_table[] = {
 		false,
 		{ { "--insecure", NULL,
 			"by http, where the list of allowed addresses says so" } } },
-	{ "create", "MODEL", 1, 1, "make a model of a Modelfile or of GGUF files", true,
-		{ { "-f --file", "FILE", "the Modelfile (./Modelfile), or the model's GGUF file" },
+	{ "create", "MODEL", 1, 1,
+		"make a model of a Modelfile, of GGUF files (also of one in parts), or of a folder "
+		"of safetensors",
+		true,
+		{ { "-f --file", "FILE",
+			  "the Modelfile (./Modelfile), the model's GGUF file, or the folder" },
 			{ "--projector", "FILE", "its projector (mmproj), for pictures" },
-			{ "-q --quantize", "TYPE", "quantise it (q4_K_M)" } } },
+			{ "-q --quantize", "TYPE",
+				"make it smaller: q4_K_M, q8_0, f16 and others; of F32, F16 and "
+				"BF16" } } },
+	{ "import-ollama", "[FOLDER]", 0, 1,
+		"take over the models of an Ollama on this machine without copying them; nothing "
+		"there is changed; else $OLLAMA_MODELS, else ~/.ollama/models",
+		true,
+		{ { "--copy", NULL, "copy the files that cannot be shared" } } },
 	{ "list", "[PREFIX]", 0, 1, "the models that are there", false, { { NULL, NULL, NULL } } },
 	{ "ls", "[PREFIX]", 0, 1, "the same as list", false, { { NULL, NULL, NULL } } },
 	{ "ps", "", 0, 0, "the models that are loaded", false,
@@ -108,6 +119,8 @@ const struct command_row command_table[] = {
 			"first" } } },
 	{ "advise", "", 0, 0, "which models fit this machine", true,
 		{ { "--best", NULL, "print only the source of the best one" } } },
+	{ "engines", "", 0, 0, "the engine builds that are installed, and who keeps which", false,
+		{ { "--check", NULL, "hash every file of them again" } } },
 	{ "alias list", "", 0, 0, "the short names, what they stand for, and who decided it", false,
 		{ { NULL, NULL, NULL } } },
 	{ "alias set", "NAME MODEL", 2, 2,
@@ -115,12 +128,19 @@ const struct command_row command_table[] = {
 		"the candidate",
 		false,
 		{ { "--channel", "production|candidate",
-			"which of them; production only while there is none" } } },
+			"which of them; production only while there is none" },
+			{ "--engine", "ID|current|none",
+				"the engine build it keeps; default: the current one where "
+				"production keeps one" } } },
 	{ "alias promote", "NAME", 1, 1,
 		"make the candidate production, after an accepted trial of both", false,
 		{ { "--override", "REASON", "without a trial; kept and audited" } } },
 	{ "alias back", "NAME", 1, 1, "exchange production and the version before it", false,
 		{ { NULL, NULL, NULL } } },
+	{ "alias keep", "NAME", 1, 1,
+		"let production keep the engine build that is current now, until another is "
+		"promoted",
+		false, { { NULL, NULL, NULL } } },
 	{ "alias rm", "NAME", 1, 1, "remove a short name with its prompts and trials", false,
 		{ { NULL, NULL, NULL } } },
 	{ "trial add", "NAME TEXT|-", 2, 2,
@@ -482,5 +502,9 @@ void man_print(FILE *out)
 		fprintf(out, ".It Cm %s\n%s%s. Default: %s%s\n", d->key, d->doc,
 			d->reload ? " (read again on SIGHUP)" : "", *d->value ? d->value : "empty",
 			".");
-	fputs(".El\n.Sh EXIT STATUS\n0 done, 1 failed, 2 wrong use.\n", out);
+	fputs(".El\n.Pp\n.Pa /usr/local/lib/tresor/engines\nholds engine builds that the "
+	      "administrator adds to the program's own, and the link\n.Pa current\nthat chooses "
+	      "one of them (read again on SIGHUP).\n",
+		out);
+	fputs(".Sh EXIT STATUS\n0 done, 1 failed, 2 wrong use.\n", out);
 }

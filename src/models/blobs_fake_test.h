@@ -9,6 +9,8 @@ struct test_blobs {
 	struct blobdir *blobs;
 	enum err fail_commit; /* OK: none */
 	unsigned removed;     /* calls of remove() */
+	uint64_t made;        /* files made or shared */
+	int job;              /* that makes the last one */
 };
 extern const struct model_blob_ops test_blob_ops;
 void test_blobs_open(struct test_blobs *b, const char *dir);

@@ -123,17 +123,12 @@ static void rig_close(struct rig *r)
 	test_blobs_close(&r->blobs);
 }
 
-static void no_status(const char *line, void *arg)
-{
-	(void)line, (void)arg;
-}
-
 static void create(struct rig *r, const char *request)
 {
 	AUTO_JSON json_t *o = NULL;
 	struct err_info info = { 0 };
 	CHECK_OK(json_read(str_from(request), strlen(request), 16, &o, NULL));
-	enum err e = model_store_create(r->s, o, no_status, NULL, NULL, &info);
+	enum err e = model_store_create(r->s, o, NULL, NULL, &info);
 	if (e)
 		FAIL("create: %s %s", err_slug(e), info.detail);
 }

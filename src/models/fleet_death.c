@@ -199,7 +199,8 @@ void death_gone(struct fleet *f, const struct fleet_gone *g)
 	for (struct slot *s = f->slots; s; s = s->next) {
 		bool ours = s->state == SLOT_LOADING
 				    ? g->engine_id > s->engine_id &&
-					      !strcmp(s->model.digest, g->digest)
+					      !strcmp(s->model.digest, g->digest) &&
+					      !strcmp(s->model.engine, g->engine)
 				    : s->engine_id == g->engine_id;
 		if (!ours || s->state == SLOT_WANTED)
 			continue;

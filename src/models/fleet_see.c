@@ -19,7 +19,7 @@ struct past *past_of(struct fleet *f, const struct fleet_model *m)
 	struct past *oldest = NULL;
 	for (size_t i = 0; i < FLEET_MODELS_MAX; i++) {
 		struct past *p = &f->past[i];
-		if (!strcmp(p->digest, m->digest)) {
+		if (!strcmp(p->digest, m->digest) && !strcmp(p->engine, m->engine)) {
 			memcpy(p->name, m->name, sizeof p->name);
 			return p;
 		}
@@ -30,6 +30,7 @@ struct past *past_of(struct fleet *f, const struct fleet_model *m)
 		DIE("no place to remember a model");
 	*oldest = (struct past){ .used_ms = time_mono_ms() };
 	memcpy(oldest->digest, m->digest, sizeof oldest->digest);
+	memcpy(oldest->engine, m->engine, sizeof oldest->engine);
 	memcpy(oldest->name, m->name, sizeof oldest->name);
 	return oldest;
 }
@@ -79,6 +80,7 @@ static void publish_loaded(struct fleet *f, const struct slot *s, unsigned activ
 	memcpy(p->digest, s->model.digest, sizeof p->digest);
 	memcpy(p->name, s->model.name, sizeof p->name);
 	memcpy(p->build, s->build, sizeof p->build);
+	memcpy(p->engine, s->engine, sizeof p->engine);
 	memcpy(p->template_hash, s->template_hash, sizeof p->template_hash);
 }
 
@@ -133,6 +135,7 @@ static void publish_past(const struct past *p, struct fleet_status *ret)
 		.settings = fleet_steps[p->step].what,
 		.stats = p->stats };
 	memcpy(ret->digest, p->digest, sizeof ret->digest);
+	memcpy(ret->engine, p->engine, sizeof ret->engine);
 	memcpy(ret->name, p->name, sizeof ret->name);
 }
 
@@ -157,6 +160,7 @@ static void publish_slot(const struct slot *s, struct fleet_status *ret)
 	ret->stats.disk_bytes = s->stats.disk_bytes;
 	if (s->state != SLOT_READY)
 		return;
+	ret->since_ms = s->ready_ms + time_now_ms() - time_mono_ms();
 	ret->n_ctx = s->info.n_ctx;
 	ret->n_seq = s->info.n_seq;
 	ret->model_bytes = s->info.model_bytes;
@@ -190,8 +194,9 @@ static void publish_status(struct fleet *f)
 			publish_past(&f->past[i], &f->status[f->n_status++]);
 	for (size_t i = 0; i < f->n_status; i++) {
 		struct fleet_status *st = &f->status[i];
-		const struct slot *s = slot_find(f, st->digest);
-		st->pinned = slot_pinned(f, st->digest);
+		const struct slot *s = slot_find(f, st->digest, st->engine);
+		st->pinned = slot_pinned(f, st->digest, st->engine);
+		st->old_engine = strcmp(st->engine, f->current) != 0;
 		if (s)
 			publish_slot(s, st);
 	}

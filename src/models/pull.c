@@ -66,12 +66,12 @@ void pull_kept(struct pull *p, const struct model_kept *kept)
 	pthread_mutex_unlock(&p->lock);
 }
 
-void pull_licence(struct pull *p, struct str name)
+void pull_licence(struct pull *p, struct str title)
 {
-	struct str cut = str_sub(name, 0, sizeof p->progress.licence - 1);
-	cut.len = str_utf8_whole(cut);
+	title = str_sub(title, 0, sizeof p->progress.licence - 1);
+	title = str_sub(title, 0, str_utf8_whole(title));
 	pthread_mutex_lock(&p->lock);
-	(void)str_copy(cut, p->progress.licence, sizeof p->progress.licence);
+	(void)snprintf(p->progress.licence, sizeof p->progress.licence, "%.*s", STR_ARG(title));
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -155,6 +155,10 @@ static void *pull_thread(void *arg)
 	enum err e = ERR_CANCELLED;
 	if (wait_for_room(p)) {
 		e = pull_run(p, &info);
+		if (!e && model_store_let_in(ps->o.store, str_from(p->progress.name),
+				  str_from(p->progress.source), p->person))
+			log_warn("who let a model in was not recorded",
+				KV_Z("model", p->progress.name));
 		pthread_mutex_lock(&ps->lock);
 		ps->running--;
 		pthread_cond_broadcast(&ps->room);
@@ -292,7 +296,10 @@ static enum err begin(struct pulls *ps, const struct model_name *from, const str
 	p->as = *as;
 	p->insecure = q->insecure;
 	p->push = p->progress.push = q->push;
+	if (q->person)
+		(void)snprintf(p->person, sizeof p->person, "%s", q->person);
 	name_format(as, p->progress.name);
+	name_format(from, p->progress.source);
 	(void)snprintf(p->progress.status, sizeof p->progress.status, "waiting");
 	*ret = p;
 	return OK;

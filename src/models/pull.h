@@ -51,6 +51,8 @@ enum pull_state { PULL_RUNNING, PULL_DONE, PULL_FAILED };
 struct pull_progress { /* a value */
 	char id[ID_LEN + 1];
 	char name[LIMIT_MODEL_NAME + 1]; /* what it will be called here */
+	char source[LIMIT_MODEL_NAME + 1]; /* by which it can be pulled again */
+	char licence[128]; /* its title: before the first large byte; empty: not known yet */
 	enum pull_state state;
 	bool push;
 	char status[128]; /* Ollama's line: "pulling 1a2b3c4d5e6f", "verifying sha256 digest" */
@@ -59,7 +61,6 @@ struct pull_progress { /* a value */
 	uint64_t all_total, all_completed; /* bytes of the whole pull */
 	struct err_info error;             /* FAILED */
 	struct model_kept kept; /* DONE: the version that the name stood for, when it moved */
-	char licence[128];      /* DONE: of what was pulled; empty: it says none */
 };
 typedef void (*pull_sink)(const struct pull_progress *p, void *arg);
 
@@ -67,6 +68,7 @@ struct pull_request {
 	struct str name, as; /* `as` empty: the name itself */
 	bool insecure;       /* http is asked for; only where the allow-list says plain */
 	bool push;           /* to where the name says; `as` is not used */
+	const char *person;  /* who lets it in; NULL or empty: the operator */
 };
 /* Starts, or joins one that runs. `sink` may be NULL. *ret_watch is for pulls_unwatch().
  * Errors: ERR_INVALID (name), ERR_EGRESS (host not on the list, or not for pushes), ERR_UNSUPPORTED

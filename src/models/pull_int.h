@@ -51,6 +51,7 @@ struct pull {
 	struct pulls *pulls;
 	struct model_name name, as;      /* where from, or to; what it will be called */
 	bool insecure, push;
+	char person[ID_LEN + 1];
 	struct pull *next;               /* in the list of pulls; under pulls->lock */
 	pthread_t thread;
 	bool over;                       /* nothing of it runs any more; under pulls->lock */
@@ -94,7 +95,7 @@ void pull_tell(struct pull *p, const char *status, const char *digest, uint64_t 
 	       uint64_t completed, bool force);
 /* What goes with the end of the progress. */
 void pull_kept(struct pull *p, const struct model_kept *kept);
-void pull_licence(struct pull *p, struct str name);
+void pull_licence(struct pull *p, struct str title); /* told with the next progress */
 /* pull_run.c: the whole pull, on its thread. */
 enum err pull_run(struct pull *p, struct err_info *info);
 /* The registry's address into p->base, and p->has_login. Errors: ERR_EGRESS .. */

@@ -92,8 +92,11 @@ static enum err get_layer(struct pull *p, const struct layer *l, struct err_info
 
 static enum err get_layers(struct pull *p, struct err_info *info)
 {
-	/* Texts first: a manifest whose small parts fail costs nobody hours. */
+	/* Texts first: a manifest whose small parts fail costs nobody hours, and the licence is
+	 * shown while there is still something to cancel. */
 	for (int large = 0; large < 2; large++) {
+		if (large)
+			pull_licence(p, licence_title(buf_str(&p->text[LAYER_LICENCE])));
 		for (size_t i = 0; i < p->manifest.n; i++) {
 			const struct layer *l = &p->manifest.layer[i];
 			bool is_large = !layer_is_text(l->kind) && l->kind != LAYER_OTHER;
@@ -112,13 +115,13 @@ static enum err finish(struct pull *p, struct err_info *info)
 	struct model_kept kept;
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
 	TRY(store_meta_make(store, &p->manifest, p->text, false, &meta, licence, info));
+	pull_licence(p, str_from(licence));
 	if (pull_is_cancelled(p))
 		return ERR_CANCELLED;
 	pull_tell(p, "writing manifest", "", 0, 0, true);
 	TRY(model_store_put(
 		store, &p->as, buf_str(&p->manifest_text), buf_str(&meta), &kept, info));
 	pull_kept(p, &kept);
-	pull_licence(p, str_from(licence));
 	return OK;
 }
 
@@ -198,6 +201,7 @@ static enum err run_starter(struct pull *p, struct err_info *info)
 		return err_set(
 			info, ERR_NOT_FOUND, "there is no starter model \"%s\"", p->name.model);
 	l.size = st->size;
+	pull_licence(p, str_from(st->licence));
 	TRY(str_copy(str_from(st->digest), l.digest, sizeof l.digest));
 	pthread_mutex_lock(&p->lock);
 	p->progress.all_total = st->size;

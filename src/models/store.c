@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/hex.h"
 #include "base/time.h"
+#include "models/builds.h"
 #include "os/fd.h"
 
 #define META_DIR ".meta"
@@ -154,6 +155,7 @@ static enum err find_alias(struct model_store *s, struct str name, const struct 
 		return ERR_NOT_FOUND;
 	}
 	memcpy(m.alias, a->name, sizeof m.alias);
+	memcpy(m.engine, a->engine, sizeof m.engine);
 	m.channel = a->channel;
 	*ret = m;
 	return OK;
@@ -204,6 +206,22 @@ enum err model_store_find_digest(struct model_store *s, const char *digest, stru
 enum err store_find_version(struct model_store *s, const char *digest, struct model_entry *ret)
 {
 	return find_by(s, digest, false, ret);
+}
+
+enum err model_store_find_fixed(struct model_store *s, struct str digest, struct str engine,
+	struct model_entry *ret, struct err_info *info)
+{
+	char hex[65];
+	struct model_entry m;
+	if (!digest_ok(digest) || (engine.len && !build_id_ok(engine)))
+		return err_set(info, ERR_INVALID, "not a digest and an engine build");
+	TRY(str_copy(digest, hex, sizeof hex));
+	if (store_find_version(s, hex, &m))
+		return err_set(info, ERR_NOT_FOUND,
+			"the version %.12s of a model is not here any more", hex);
+	TRY(str_copy(engine, m.engine, sizeof m.engine));
+	*ret = m;
+	return OK;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -302,7 +320,7 @@ enum err model_store_default_set(
 
 /* ---- changes ---- */
 /* Removes the meta file when no other name has the same manifest. */
-static void drop_meta(struct model_store *s, const char *digest)
+static void drop_meta(struct model_store *s, char *digest)
 {
 	char path[STORE_PATH_MAX];
 	bool used = false;
@@ -310,8 +328,11 @@ static void drop_meta(struct model_store *s, const char *digest)
 	for (size_t i = 0; i < s->n_items; i++)
 		used |= !strcmp(s->item[i].entry.digest, digest);
 	pthread_mutex_unlock(&s->lock);
-	if (!used && !store_meta_path(s, digest, path))
+	if (used)
+		return;
+	if (!store_meta_path(s, digest, path))
 		(void)unlink(path);
+	(void)store_origin_forget(s, digest); /* what stays is of no model */
 }
 
 /* The empty folders of a name that went, up to the host's. `path` ends as a folder that is there.

@@ -62,7 +62,7 @@ static enum err create(struct rig *r, const char *fmt, const char *digest, struc
 	(void)snprintf(text, sizeof text, fmt, digest);
 #pragma GCC diagnostic pop
 	CHECK_OK(json_read(str_from(text), sizeof text, 8, &o, info));
-	return model_store_create(r->s, o, NULL, NULL, NULL, info);
+	return model_store_create(r->s, o, NULL, NULL, info);
 }
 #define FROM_FILE                                                                                  \
 	"{\"model\":\"a:1\",\"files\":{\"x.gguf\":\"sha256:%s\"},\"system\":\"Hallo\","            \
@@ -138,7 +138,7 @@ TEST(what_a_model_can_follows_its_template)
 		AUTO_JSON json_t *o = json_pack("{s:s,s:{s:s},s:s}", "model", "a:1", "files",
 			"x.gguf", digest, "template", of[i].text);
 		struct model_entry e;
-		CHECK_OK(model_store_create(r.s, o, NULL, NULL, NULL, NULL));
+		CHECK_OK(model_store_create(r.s, o, NULL, NULL, NULL));
 		CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
 		if (memcmp(&e.can, &of[i].can, sizeof e.can) != 0)
 			FAIL("%s: tools %d, insert %d, thinking %d", of[i].text, e.can.tools,
@@ -300,7 +300,7 @@ TEST(bad_creates_leave_nothing)
 	CHECK_ERR(create(&r, "{\"model\":\"a\",\"from\":\"b\"}%.0s", digest, &info), ERR_NOT_FOUND);
 	CHECK_ERR(create(&r, "{\"model\":\"a\",\"files\":{\"x\":\"%s\"},\"quantize\":\"q4\"}",
 			  digest, &info),
-		ERR_UNSUPPORTED);
+		ERR_INVALID);
 	CHECK_ERR(create(&r,
 			  "{\"model\":\"a\",\"files\":{\"x\":\"%s\"},"
 			  "\"parameters\":{\"a\":{}}}",
@@ -474,5 +474,77 @@ TEST_TIMEOUT(a_change_that_fails_changes_nothing, 120)
 			CHECK_OK(model_store_delete(r.s, STR("kopie"), false, NULL));
 		CHECK(test_blobs_has(&r.blobs, digest));
 	}
+	rig_close(&r);
+}
+
+/* ---- made smaller; the fake's quantiser copies ---- */
+
+struct watched {
+	char lines[2000];
+	unsigned progress;
+	bool leave;
+};
+
+static void on_line(const char *line, void *arg)
+{
+	struct watched *w = arg;
+	size_t n = strlen(w->lines);
+	(void)snprintf(w->lines + n, sizeof w->lines - n, "%s|", line);
+}
+
+static void on_progress(const char *line, uint64_t done, uint64_t all, void *arg)
+{
+	struct watched *w = arg;
+	CHECK(strstr(line, "quantizing") && all > 2 && done == all / 2);
+	w->progress++;
+}
+
+static bool has_left(void *arg)
+{
+	return ((const struct watched *)arg)->leave;
+}
+
+static enum err quantize(struct rig *r, const char *digest, const char *type, struct watched *w,
+	struct err_info *info)
+{
+	AUTO_BUF struct buf text = BUF(2000);
+	AUTO_JSON json_t *o = NULL;
+	struct create_watch watch = { on_line, on_progress, has_left, w };
+	CHECK_OK(buf_addf(&text,
+		"{\"model\":\"q\",\"files\":{\"x.gguf\":\"sha256:%s\"},\"quantize\":\"%s\"}",
+		digest, type));
+	CHECK_OK(json_read(buf_str(&text), 2000, 8, &o, info));
+	return model_store_create(r->s, o, &watch, NULL, info);
+}
+
+TEST(a_model_is_made_smaller_with_ollamas_lines)
+{
+	struct rig r;
+	char digest[65];
+	struct watched w = { .lines = "" };
+	struct err_info info = { 0 };
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	CHECK_ERR(quantize(&r, digest, "q9", &w, &info), ERR_INVALID);
+	CHECK(strstr(info.detail, "q4_K_M"));
+	CHECK_OK(quantize(&r, digest, "q4_k_m", &w, &info));
+	CHECK_EQ_INT(w.progress, 1);
+	CHECK(strstr(w.lines, "parsing GGUF|quantizing F32 model to Q4_K_M|verifying conversion|"));
+	CHECK(str_ends(str_from(w.lines), STR("|writing manifest|success|")));
+	CHECK_EQ_INT(count(&r), 1);
+	rig_close(&r);
+}
+
+TEST(who_leaves_while_a_model_is_made_leaves_nothing)
+{
+	struct rig r;
+	char digest[65];
+	struct watched w = { .leave = true };
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	unsigned before = test_blobs_count(&r.blobs);
+	CHECK_ERR(quantize(&r, digest, "q8_0", &w, NULL), ERR_CANCELLED);
+	CHECK_EQ_INT(count(&r), 0);
+	CHECK_EQ_INT(test_blobs_count(&r.blobs), before);
 	rig_close(&r);
 }

@@ -110,6 +110,7 @@ static enum err side_init(struct trial_run *r, unsigned k, const struct model_en
 	s->model = (struct fleet_model){ .keep_alive_ms = FLEET_KEEP_AS_IS };
 	memcpy(s->model.digest, m->model_digest, sizeof s->model.digest);
 	memcpy(s->model.projector, m->projector_digest, sizeof s->model.projector);
+	memcpy(s->model.engine, r->row.engine[k], sizeof s->model.engine);
 	TRY(str_copy(str_from(m->name), s->model.name, sizeof s->model.name));
 	TRY(model_own_read(r->t->store, m, &s->own));
 	s->before = BUF(LIMIT_MANIFEST);
@@ -312,8 +313,10 @@ static enum err versions(struct trial_run *r, const struct alias *a, struct mode
 			return err_set(info, ERR_INVALID, "model \"%s\" cannot chat", m[k].name);
 		memcpy(r->row.digest[k], t->digest, sizeof r->row.digest[k]);
 		memcpy(r->row.model[k], t->model, sizeof r->row.model[k]);
+		memcpy(r->row.engine[k], t->engine, sizeof r->row.engine[k]);
 	}
-	if (!strcmp(r->row.digest[0], r->row.digest[1]))
+	if (!strcmp(r->row.digest[0], r->row.digest[1]) &&
+		!strcmp(r->row.engine[0], r->row.engine[1]))
 		return err_set(info, ERR_CONFLICT,
 			"candidate and production of \"%s\" are the same version", a->name);
 	return OK;

@@ -16,6 +16,13 @@
 #include "base/crypto.h"
 #include "os/ipc.h"
 
+/* The number of what a program and an engine.so of another build must have in common: the messages
+ * here, in embed.h, tokens.h and ATTACH, their numbers, enum err (grows at its end), the wire of
+ * os/ipc.h, os/cores.h, store/kvfile.h, and what engine/engine.h exports. engine.so exports it, its
+ * build's manifest says it, and one with another number is refused. wire_test.c holds the bytes of
+ * every message: who changes one raises this. */
+enum { ENGINE_PROTO = 1 };
+
 enum engine_msg {
 	ENGINE_LOAD = 0x200,
 	ENGINE_READY,

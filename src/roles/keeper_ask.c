@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "models/starter.h"
 #include "proto/egress.h"
 #include "roles/jail.h"
@@ -29,12 +30,13 @@ static enum err ask_engine(struct keeper *k, struct child *server, struct ipc_in
 {
 	struct err_info why = { 0 };
 	struct engine_wish w = { .cpu_less = 0 };
-	struct str d = ipc_get_str(m), projector = ipc_get_str(m);
+	struct str d = ipc_get_str(m), projector = ipc_get_str(m), engine = ipc_get_str(m);
 	w.cpu_less = ipc_get_u64(m);
 	engine_params_get(m, &w.load);
 	TRY(ipc_end(m));
 	if (str_copy(d, w.digest, sizeof w.digest) ||
-		str_copy(projector, w.projector, sizeof w.projector))
+		str_copy(projector, w.projector, sizeof w.projector) ||
+		str_copy(engine, w.engine, sizeof w.engine))
 		return ERR_PROTOCOL;
 	enum err e = engine_start(k, m->id, &w, &why);
 	if (e)
@@ -79,7 +81,7 @@ static enum err answer_fds(struct child *server, uint64_t id, int a, int b)
 
 /* The writer's three descriptors: source of bytes (a sink's reading end or a file), partial file,
  * journal. `source` is taken. */
-static enum err start_writer(struct keeper *k, uint64_t kind, struct str digest, uint64_t size,
+enum err start_writer(struct keeper *k, uint64_t kind, struct str digest, uint64_t size,
 	int source, int *ret_channel, struct err_info *info)
 {
 	int files[3] = { source, -1, -1 };
@@ -88,7 +90,8 @@ static enum err start_writer(struct keeper *k, uint64_t kind, struct str digest,
 		close(source);
 		return e;
 	}
-	return jail_start(k, kind, digest, size, files, 3, ret_channel);
+	struct jail_wish w = { .kind = kind, .digest = digest, .size = size };
+	return jail_start(k, &w, files, 3, ret_channel);
 }
 
 static enum err ask_stage(struct keeper *k, struct child *server, struct ipc_in *m)
@@ -128,15 +131,22 @@ static enum err ask_stage_local(struct keeper *k, struct child *server, struct i
 	return OK;
 }
 
+/* Starts a job that reads one file (taken) and answers with its channel. */
+static enum err start_reader(
+	struct keeper *k, struct child *server, uint64_t id, const struct jail_wish *w, int file)
+{
+	int channel = -1;
+	enum err e = jail_start(k, w, &file, 1, &channel);
+	return e ? answer_plain(server, id, e) : answer_fds(server, id, channel, -1);
+}
+
 static enum err read_header(struct keeper *k, struct child *server, const struct ipc_in *m,
 	struct str digest, enum jail_kind job)
 {
-	int channel = -1, file = -1;
-	uint64_t size = 0;
-	enum err e = blobdir_get(k->blobs, digest, &file, &size);
-	if (!e)
-		e = jail_start(k, job, digest, size, &file, 1, &channel);
-	return e ? answer_plain(server, m->id, e) : answer_fds(server, m->id, channel, -1);
+	int file = -1;
+	struct jail_wish w = { .kind = job, .digest = digest };
+	enum err e = blobdir_get(k->blobs, digest, &file, &w.size);
+	return e ? answer_plain(server, m->id, e) : start_reader(k, server, m->id, &w, file);
 }
 
 static enum err ask_gguf(struct keeper *k, struct child *server, struct ipc_in *m)
@@ -157,15 +167,15 @@ static enum err ask_describe(struct keeper *k, struct child *server, struct ipc_
 /* The bytes are only passed on: the keeper reads none of them. */
 static enum err ask_image(struct keeper *k, struct child *server, struct ipc_in *m)
 {
-	int file = ipc_get_fd(m), channel = -1;
+	int file = ipc_get_fd(m);
+	struct jail_wish w = { .kind = JAIL_IMAGE, .digest = STR("") };
 	enum err e = ipc_end(m);
 	if (e) {
 		if (file >= 0)
 			close(file);
 		return e;
 	}
-	e = jail_start(k, JAIL_IMAGE, STR(""), 0, &file, 1, &channel);
-	return e ? answer_plain(server, m->id, e) : answer_fds(server, m->id, channel, -1);
+	return start_reader(k, server, m->id, &w, file);
 }
 
 /* A blob is committed only after its writer ended well; one that is still ending is waited for. */
@@ -186,8 +196,9 @@ static enum err ask_blobs(struct keeper *k, struct child *server, struct ipc_in 
 {
 	AUTO_BUF struct buf lines = BUF(LIMIT_IPC_BULK);
 	TRY(ipc_end(m));
-	enum err e = blobdir_lines(k->blobs, &lines);
-	return answer_str(server, m->id, e, buf_str(&lines));
+	AUTO_BUF struct buf list = BUF(LIMIT_IPC_BULK);
+	enum err e = blobdir_pack(k->blobs, &list);
+	return answer_str(server, m->id, e, buf_str(&list));
 }
 
 /* The descriptor's place is where the job begins: it reads on from there. */
@@ -219,7 +230,8 @@ static enum err ask_read(struct keeper *k, struct child *server, struct ipc_in *
 			close(file);
 		return answer_plain(server, m->id, e);
 	}
-	e = jail_start(k, JAIL_READER, digest, to - from, (int[]){ file, pair[0] }, 2, &channel);
+	struct jail_wish w = { .kind = JAIL_READER, .digest = digest, .size = to - from };
+	e = jail_start(k, &w, (int[]){ file, pair[0] }, 2, &channel);
 	if (!e) {
 		close(channel); /* the bytes say all */
 		return answer_fds(server, m->id, pair[1], -1);
@@ -359,6 +371,31 @@ static enum err ask_cache(struct keeper *k, struct child *server, struct ipc_in 
 	return OK;
 }
 
+static enum err ask_builds(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	bool fresh = ipc_get_bool(m);
+	TRY(ipc_end(m));
+	AUTO_MEM struct build *list = mem_zalloc(BUILDS_MAX, sizeof *list);
+	if (!list)
+		return answer_plain(server, m->id, ERR_NOMEM);
+	size_t n = builds_list(k->builds, fresh, list, BUILDS_MAX);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	for (size_t i = 0; i < n; i++) {
+		ipc_put_str(&out, str_from(list[i].id));
+		ipc_put_str(&out, str_from(list[i].version));
+		ipc_put_str(&out, str_from(list[i].tree));
+		ipc_put_str(&out, str_from(list[i].variant));
+		ipc_put_u64(&out, list[i].proto);
+		ipc_put_bool(&out, !strcmp(list[i].id, k->current));
+		ipc_put_u64(&out, list[i].err);
+		ipc_put_str(&out, str_from(list[i].why));
+	}
+	(void)ipc_send(server->chan, &out);
+	return OK;
+}
+
 static enum err ask_audit(struct keeper *k, struct child *server, struct ipc_in *m)
 {
 	uint64_t n = ipc_get_u64(m), first = 0;
@@ -474,6 +511,11 @@ static const struct {
 	{ ASK_LOGIN_SEAL, ask_login_seal },
 	{ ASK_LOGIN_USE, ask_login_use },
 	{ ASK_BUNDLE_SIGN, ask_bundle_sign },
+	{ ASK_MAKE, ask_make },
+	{ ASK_MADE, ask_made },
+	{ ASK_UNMAKE, ask_unmake },
+	{ ASK_SHARE, ask_share },
+	{ ASK_STAGE_FILE, ask_stage_file },
 	{ ASK_AUDIT, ask_audit },
 	{ ASK_AUDIT_READ, ask_audit_read },
 	{ ASK_AUDIT_VERIFY, ask_audit_verify },
@@ -482,6 +524,7 @@ static const struct {
 	{ ASK_RECOVERY, ask_recovery },
 	{ ASK_CACHE_PURGE, ask_cache_purge },
 	{ ASK_CACHE, ask_cache },
+	{ ASK_BUILDS, ask_builds },
 };
 
 enum err keeper_ask(struct keeper *k, struct child *server, struct ipc_in *m)

@@ -104,6 +104,7 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	*ret = (struct fleet_model){ .keep_alive_ms = s->app.keep_alive_ms };
 	memcpy(ret->digest, m.model_digest, sizeof ret->digest);
 	memcpy(ret->projector, m.projector_digest, sizeof ret->projector);
+	memcpy(ret->engine, m.engine, sizeof ret->engine);
 	/* a conversation that begins with the default keeps what this returns: the alias, then */
 	return str_copy(str_from(standard && m.alias[0] ? m.alias : m.name), ret->name,
 		sizeof ret->name);
@@ -139,6 +140,7 @@ static enum err open_models(struct server *s, struct err_info *info)
 	struct fleet_options f = { .keeper = a->keeper,
 		.keep_alive_ms = s->config.keep_alive_s < 0 ? -1 : s->config.keep_alive_s * 1000,
 		.max_engines = (unsigned)s->config.max_engines,
+		.engine = s->config.engine,
 		.n_seq = (uint32_t)s->config.sequences,
 		.n_ctx = (uint32_t)s->config.context,
 		.gpu = s->config.gpu && s->machine.gpu[0] };

@@ -143,9 +143,9 @@ static enum err run_local(
 
 static enum err list_blobs(struct mini *k, struct ipc_out *m)
 {
-	AUTO_BUF struct buf lines = BUF(LIMIT_IPC_BULK);
-	TRY(blobdir_lines(k->blobs, &lines));
-	ipc_put_str(m, buf_str(&lines));
+	AUTO_BUF struct buf list = BUF(LIMIT_IPC_BULK);
+	TRY(blobdir_pack(k->blobs, &list));
+	ipc_put_str(m, buf_str(&list));
 	return OK;
 }
 
@@ -414,7 +414,8 @@ static int do_create(struct server *s, const char *text)
 	AUTO_JSON json_t *o = NULL;
 	enum err e = json_read(str_from(text), 1 << 20, 16, &o, &info);
 	if (!e)
-		e = model_store_create(s->store, o, print_line, NULL, NULL, &info);
+		e = model_store_create(s->store, o,
+			&(struct create_watch){ .status = print_line }, NULL, &info);
 	return e ? fail(e, &info) : 0;
 }
 

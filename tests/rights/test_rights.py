@@ -179,6 +179,7 @@ def test_route(world, method, path):
     for case in (c for c in CASES if (c["method"], c["path"]) == (method, path)):
         target = path.replace("{name}", "nope").replace("{digest}", "sha256:" + "0" * 64).replace("{host}", "h.example")
         target = target.replace("{prompt}", "01" + "a" * 24).replace("{trial}", "01" + "a" * 24)
+        target = target.replace("{pull}", "01" + "a" * 24)
         if "{id}" in target:
             target = target.replace("{id}", world.object_id(case))
         status, text = world.ask(case, target, body_of(case, world))

@@ -157,8 +157,7 @@ CACHED = "input_tokens are those that had to be read; the rest is beside it, as 
 BARE = "a completion goes on from the prompt as it is; Ollama puts the chat template around it"
 SHOW = {
     "+system": EMPTY, "+license": EMPTY, "+licence_name": OURS, "+starter": OURS, "+pinned": OURS, "+size": OURS,
-    "+model_info.general.name": "Ollama leaves the name out", "-tensors": "not told yet",
-    "-model_info.*": "only the keys that clients use are told yet",
+    "+model_info.general.name": "Ollama leaves the name out",
     "details.parent_model": "no path of the server's is given out",
 }
 TOOLS = {"capabilities[]": "a template without tools gets them in a general form, which the grammar keeps"}
@@ -171,13 +170,12 @@ OTHER = {
     ("general", "a body without Content-Type"): {**SHOW, **TOOLS},
     ("general", "an unknown route"): {"media": "an error in Ollama's form, not a line of text", "order": "the same"},
     ("general", "another method"): {"media": "an error in Ollama's form, not a line of text", "order": "the same"},
-    ("/api/tags", "the list"): {"models[].details.quantization_level": "Ollama does not know the name of F32"},
+    ("/api/tags", "the list"): {"+models[].capabilities": OURS, "models[].details.quantization_level": "Ollama does not know the name of F32"},
     ("/api/show", "a model"): {**SHOW, **TOOLS},
     ("/api/show", "by its old name"): {**SHOW, **TOOLS},
     ("/api/show", "verbose"): {**SHOW, **TOOLS},
     ("/api/show", "an embedder"): {
-        **SHOW, "+parameters": EMPTY, "+model_info.bert.vocab_size": "the length of its list of tokens",
-        "+model_info.bert.attention.head_count_kv": "as many as heads, which the file need not say",
+        **SHOW, "+parameters": EMPTY,
         "details.quantization_level": "Ollama does not know the name of F32"},
     ("/api/generate", "system"): {"-context": NO_CONTEXT},
     ("/api/generate", "a schema"): {"eval_count": GRAMMAR},

@@ -289,9 +289,20 @@ def not_made(field, value):
     return run
 
 
-for _field, _value in (("quantize", "q4_K_M"), ("adapters", {"a.gguf": "sha256:" + "1" * 64}), ("renderer", "qwen3-coder"),
+for _field, _value in (("adapters", {"a.gguf": "sha256:" + "1" * 64}), ("renderer", "qwen3-coder"),
                        ("parser", "qwen3"), ("remote_host", "https://example.org")):
     raw("/api/create", _field, "is done, or refused by name")(not_made(_field, _value))
+
+
+@raw("/api/create", "quantize", "makes the weights smaller, and refuses those that are so already")
+def quantized(s):
+    s.ask("/api/create", {"model": "smaller", "from": "minilm", "stream": False, "quantize": "q8_0"})
+    try:
+        assert s.ask("/api/show", {"model": "smaller"})["details"]["quantization_level"] == "Q8_0"
+    finally:
+        s.ollama.delete("smaller")
+    status, r = s.post("/api/create", {"model": "x", "from": "smollm2", "stream": False, "quantize": "q4_K_M"})
+    assert status == 400 and "quantization is only supported" in r["error"], r
 
 
 @lib("/api/copy", "source, destination", "make a second name, and an unknown source is 404")

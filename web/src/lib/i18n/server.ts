@@ -66,7 +66,51 @@ const doctor: readonly Rule[] = [
 	["look at the log for the model that crashes, and pull it again", "im Log nach dem abstürzenden Modell sehen und es neu holen"],
 ];
 
-const rules = [...advice, ...doctor].map(([pattern, german]) => [new RegExp(`^${pattern}$`, "s"), german] as const);
+const aliases: readonly Rule[] = [
+	["an alias is a letter and then letters, digits, - and _ \\(a-z, at most (\\d+)\\)", "ein Alias ist ein Buchstabe und dann Buchstaben, Ziffern, - und _ (a-z, höchstens $1)"],
+	['"(.+)" cannot be an alias', "„$1“ kann kein Alias sein"],
+	['"(.+)" is an alias: a model needs another name', "„$1“ ist ein Alias: Ein Modell braucht einen anderen Namen"],
+	["channel: only production and candidate can be set; a promotion makes the previous one", "setzen lassen sich nur Produktion und Kandidat; die vorherige entsteht durch eine Beförderung"],
+	['the alias "(.+)" has a production version', "der Alias „$1“ hat eine Version in Produktion"],
+	['the alias "(.+)" has no candidate(?: version)?', "der Alias „$1“ hat keinen Kandidaten"],
+	['the alias "(.+)" has no production version', "der Alias „$1“ hat keine Version in Produktion"],
+	['the alias "(.+)" has no previous version', "der Alias „$1“ hat keine vorherige Version"],
+	['the alias "(.+)" has no prompts', "der Alias „$1“ hat keine Probefragen"],
+	['the alias "(.+)" names this model: move or remove the alias first, or delete with --force', "der Alias „$1“ zeigt auf dieses Modell: erst den Alias umsetzen oder löschen"],
+	["an alias names what this model is now, and its name is too long to keep versions", "ein Alias zeigt auf das, was dieses Modell jetzt ist, und sein Name ist zu lang, um Versionen zu behalten"],
+	['the candidate of "(.+)" is its production version already', "der Kandidat von „$1“ ist schon die Version in Produktion"],
+	['candidate and production of "(.+)" are the same version', "Kandidat und Produktion von „$1“ sind dieselbe Version"],
+	['no accepted trial of these two versions of "(.+)" with at least (\\d+) prompts', "kein angenommener Probelauf dieser beiden Versionen von „$1“ mit mindestens $2 Probefragen"],
+	['there is no alias "(.+)"', "den Alias „$1“ gibt es nicht"],
+	["there is no database", "es gibt keine Datenbank"],
+	["there are (\\d+) aliases: no more", "es gibt $1 Aliasnamen, mehr gehen nicht"],
+	['the version of "(.+)" that the alias names is not here any more', "die Version von „$1“, auf die der Alias zeigt, ist nicht mehr da"],
+	['the production version of "(.+)" is not here any more', "die Version von „$1“ in Produktion ist nicht mehr da"],
+	['the candidate version of "(.+)" is not here any more', "der Kandidat von „$1“ ist nicht mehr da"],
+	['a model is called "(.+)"', "ein Modell heißt „$1“"],
+	['model "(.+)" cannot chat', "das Modell „$1“ kann nicht antworten"],
+	["an alias has at most (\\d+) prompts", "ein Alias hat höchstens $1 Probefragen"],
+	["this prompt is there already", "diese Probefrage gibt es schon"],
+	["text: the prompt is empty", "die Probefrage ist leer"],
+	["there is no such prompt", "diese Probefrage gibt es nicht"],
+	["there is no such trial", "diesen Probelauf gibt es nicht"],
+	["there is no such download", "diesen Download gibt es nicht"],
+	["the trial is still running", "der Probelauf läuft noch"],
+	["the trial failed: run it again", "der Probelauf ist gescheitert: noch einmal starten"],
+	["the trial has (\\d+) answered prompts; it takes (\\d+) to be accepted", "der Probelauf hat $1 beantwortete Probefragen; angenommen werden kann er ab $2"],
+	["a trial is running: one at a time", "ein Probelauf läuft schon: einer nach dem anderen"],
+	["tokens: 1 to (\\d+)", "Token: 1 bis $1"],
+	["the server was started again while it ran", "der Server wurde währenddessen neu gestartet"],
+	["the server was stopped", "der Server wurde angehalten"],
+	["an answer is too long", "eine Antwort ist zu lang"],
+	["it did not start", "er konnte nicht beginnen"],
+	["(.+) is pinned: it stays loaded", "$1 soll immer geladen sein und bleibt es"],
+	["(\\w+): at most (\\d+) bytes", "$1: höchstens $2 Byte"],
+	["(\\w+): not UTF-8", "$1: kein UTF-8"],
+	["(\\w+): has a control character", "$1: enthält ein Steuerzeichen"],
+];
+
+const rules = [...advice, ...doctor, ...aliases].map(([pattern, german]) => [new RegExp(`^${pattern}$`, "s"), german] as const);
 
 /* In the person's language, as well as it is known. */
 export function serverText(text: string): string {
