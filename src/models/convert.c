@@ -174,17 +174,26 @@ static enum err put_head(struct conversion *c, struct buf *head, struct err_info
 
 /* ---- the data ---- */
 
-static float wide_of(enum safetensors_type type, uint16_t half)
+static float float_of(uint32_t bits)
 {
-	uint32_t bits = (uint32_t)half << 16;
 	float f;
-	if (type == ST_F16) {
-		_Float16 h;
-		memcpy(&h, &half, sizeof h);
-		return (float)h;
-	}
 	memcpy(&f, &bits, sizeof f);
 	return f;
+}
+
+/* IEEE 754 binary16, which not every compiler has a type for. */
+static float half_of(uint16_t h)
+{
+	uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, rest = h & 1023;
+	if (!exponent) /* below the normal ones: steps of 2^-24 */
+		return (float)rest * (sign ? -0x1p-24f : 0x1p-24f);
+	exponent = exponent == 31 ? 255 : exponent + 127 - 15;
+	return float_of(sign | exponent << 23 | rest << 13);
+}
+
+static float wide_of(enum safetensors_type type, uint16_t half)
+{
+	return type == ST_F16 ? half_of(half) : float_of((uint32_t)half << 16);
 }
 
 /* `n` bytes of the source lie in mem; gives what of them goes into the file. */

@@ -17,8 +17,8 @@ enum { POOLING_MEAN = 1, POOLING_CLS = 2, POOLING_LAST = 3 };
 /* The part of that name; NULL: not there. */
 const struct make_part *convert_find(
 	const struct make_part *parts, size_t n, const char *name);
-enum err convert_bad(struct err_info *info, const char *file, const char *fmt, ...)
-	[[gnu::format(printf, 3, 4)]];
+[[gnu::format(printf, 3, 4)]]
+enum err convert_bad(struct err_info *info, const char *file, const char *fmt, ...);
 /* The JSON of a part; caller owns. `max` bytes. */
 enum err convert_json(const struct make_part *p, size_t max, json_t **ret, struct err_info *info);
 enum err convert_config_read(const struct make_part *parts, size_t n,
