@@ -194,7 +194,6 @@ static enum err ask_commit(struct keeper *k, struct child *server, struct ipc_in
 
 static enum err ask_blobs(struct keeper *k, struct child *server, struct ipc_in *m)
 {
-	AUTO_BUF struct buf lines = BUF(LIMIT_IPC_BULK);
 	TRY(ipc_end(m));
 	AUTO_BUF struct buf list = BUF(LIMIT_IPC_BULK);
 	enum err e = blobdir_pack(k->blobs, &list);
