@@ -234,8 +234,8 @@ TEST_TIMEOUT(tools_calls_and_results_reach_the_model, 120)
 	for (size_t i = 0; i < p.tokens.n; i++)
 		CHECK_OK(LLAMA_OPS.piece_all(b, p.tokens.v[i], &text));
 	static const char *const there[] = { "\"name\":\"weather\",\"description\":\"the weather\"",
-		"<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"Bern\"}}\n"
-		"</tool_call>",
+		("<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\":\"Bern\"}}\n"
+		 "</tool_call>"),
 		"tool\nweather: RAIN-4711<|im_end|>" };
 	for (size_t i = 0; i < sizeof there / sizeof *there; i++)
 		if (str_find(buf_str(&text), str_from(there[i]), 0) == SIZE_MAX)
