@@ -42,6 +42,10 @@ const doctor: readonly Rule[] = [
 	["what models have read is not kept on disk", "Was Modelle gelesen haben, wird nicht auf der Platte behalten"],
 	["the size of the models' cache on disk is not known", "Die Größe des Zwischenspeichers der Modelle ist nicht bekannt"],
 	["remove models that nobody uses \\(tresor rm\\), or give the data directory more room", "ungenutzte Modelle entfernen (tresor rm) oder dem Datenverzeichnis mehr Platz geben"],
+	["which engine builds are installed is not known", "Welche Fassungen der Engine installiert sind, ist nicht bekannt"],
+	["an alias keeps an engine build that is missing or damaged here: (.+)", "ein Alias behält eine Fassung der Engine, die hier fehlt oder beschädigt ist: $1"],
+	["put its folder back among the program's engines/, or let the alias take another: tresor alias set; tresor engines shows all of them", "ihren Ordner zurück in engines/ des Programms legen, oder den Alias eine andere nehmen lassen: tresor alias set; tresor engines zeigt alle"],
+	["every file of the engine builds is whole; (\\d+) of aliases' versions keep one", "jede Datei der Engine-Fassungen ist unversehrt; $1 Versionen von Aliasnamen behalten eine"],
 	["every page of the database was read and is whole", "jede Seite der Datenbank wurde gelesen und ist unversehrt"],
 	["the database is damaged: (.*)", "die Datenbank ist beschädigt: $1"],
 	["stop the service and restore the last backup: tresor restore", "den Dienst anhalten und die letzte Sicherung wiederherstellen: tresor restore"],
@@ -67,6 +71,8 @@ const doctor: readonly Rule[] = [
 ];
 
 const aliases: readonly Rule[] = [
+	["no engine build is current here", "hier ist keine Fassung der Engine die aktuelle"],
+	['the alias "(.+)" keeps the engine build (.+) already', "der Alias „$1“ behält schon die Engine-Fassung $2"],
 	["an alias is a letter and then letters, digits, - and _ \\(a-z, at most (\\d+)\\)", "ein Alias ist ein Buchstabe und dann Buchstaben, Ziffern, - und _ (a-z, höchstens $1)"],
 	['"(.+)" cannot be an alias', "„$1“ kann kein Alias sein"],
 	['"(.+)" is an alias: a model needs another name', "„$1“ ist ein Alias: Ein Modell braucht einen anderen Namen"],
