@@ -1,5 +1,6 @@
 /* Ollama's API about models: version, tags, ps, show, delete, and blobs. */
 #include "api/aliases.h"
+#include "api/remove.h"
 #include "api/show.h"
 #include "api/show_modelfile.h"
 
@@ -317,7 +318,7 @@ enum err ollama_delete(struct call *c)
 	bool force = false;
 	TRY(wanted(c, &name));
 	TRY(json_want_bool(c->body, "force", false, &force, &c->info)); /* not Ollama's */
-	TRY(not_found(c, name, model_store_delete(c->app->models, name, force, &c->info)));
+	TRY(not_found(c, name, call_model_delete(c, name, force)));
 	http_reply(c->q, 200, NULL, STR(""));
 	return OK;
 }

@@ -590,3 +590,34 @@ TEST(durations_are_gos)
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		CHECK_ERR(duration_parse(str_from(bad[i]), &ms), ERR_INVALID);
 }
+
+TEST(a_push_is_a_right_of_its_own_and_recorded)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(65536);
+	test_app_start(&t);
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/api/push", "{\"model\":\"r.de/a/m\"}", NULL, &out), 200);
+	CHECK(str_ends(buf_str(&out), STR("{\"status\":\"success\"}\n")));
+	CHECK(fakes_audited("\"action\":\"models.push\",\"object\":\"r.de/a/m\""));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/push", "{}", NULL, NULL), 400);
+	test_app_stop(&t);
+}
+
+TEST(deleting_a_model_in_use_says_by_whom)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(4096);
+	test_app_start(&t);
+	fakes.in_use = gen_number(str_from(t.person));
+	CHECK_EQ_INT(call_page(&t, "DELETE", "/team/v1/models/tiny", NULL, NULL, &out), 409);
+	CHECK(str_find(buf_str(&out), STR("is in use: answers are made for "), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&out), STR("owner (2), somebody (1)"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&out), STR("--force"), 0) != SIZE_MAX);
+	CHECK_EQ_INT(fakes.deleted, 0);
+	CHECK_EQ_INT(call_api(&t, "DELETE", "/api/delete", "{\"model\":\"tiny\",\"force\":true}",
+			     NULL, NULL),
+		200);
+	CHECK_EQ_INT(fakes.deleted, 1);
+	test_app_stop(&t);
+}

@@ -31,6 +31,8 @@ static int post(const struct test_app *t, const char *path, const char *origin, 
 	return call_raw(t, z, head, out);
 }
 
+#define FINGERPRINT "aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa"
+
 TEST(log_in_me_and_log_out)
 {
 	struct test_app t;
@@ -311,7 +313,37 @@ TEST(the_rest_of_the_administration_answers)
 		{ "PUT", "/team/v1/egress", "{\"host\":\"bad host\",\"purpose\":\"models\"}", 400,
 			"host" },
 		{ "GET", "/team/v1/egress", NULL, 200, "registry.firma.de" },
+		{ "PUT", "/team/v1/egress",
+			"{\"host\":\"registry.firma.de\",\"purpose\":\"models\",\"push\":true}",
+			200, "{}" },
+		{ "GET", "/team/v1/egress", NULL, 200, "\"push\":true,\"person\":\"" },
+		{ "PUT", "/team/v1/egress/registry.firma.de/login",
+			"{\"user\":\"house\",\"password\":\"geheim\"}", 200, "{}" },
+		{ "GET", "/team/v1/egress", NULL, 200, "\"login\":true" },
+		{ "PUT", "/team/v1/egress/registry.firma.de/login",
+			"{\"user\":\"a:b\",\"password\":\"geheim\"}", 400, "user" },
+		{ "PUT", "/team/v1/egress/*.firma.de/login",
+			"{\"user\":\"house\",\"password\":\"geheim\"}", 400, "host" },
+		{ "DELETE", "/team/v1/egress/registry.firma.de/login", NULL, 200, "{}" },
+		{ "DELETE", "/team/v1/egress/registry.firma.de/login", NULL, 404, "not_found" },
 		{ "DELETE", "/team/v1/egress/registry.firma.de", NULL, 200, "{}" },
+		{ "POST", "/team/v1/bundles/export", "{\"models\":[\"tiny\"]}", 200,
+			"BUNDLE of models" },
+		{ "POST", "/team/v1/bundles/export", "{\"models\":[\"nope\"]}", 404,
+			"not_found" },
+		{ "POST", "/team/v1/bundles/export", "{\"models\":[7]}", 400, "list of names" },
+		{ "POST", "/team/v1/bundles/export", "{\"models\":[]}", 400, "1 to 64" },
+		{ "POST", "/team/v1/bundles/import", "rubbish", 400, "not a bundle" },
+		{ "POST", "/team/v1/bundles/import", FINGERPRINT, 403, "whom nobody here" },
+		{ "POST", "/team/v1/bundles/import?trust=x", FINGERPRINT, 400, "fingerprint" },
+		{ "PUT", "/team/v1/bundles/signers/x", "", 400, "fingerprint" },
+		{ "POST", "/team/v1/bundles/import?trust=" FINGERPRINT, FINGERPRINT, 200,
+			"\"licence\":\"MIT License\"" },
+		{ "POST", "/team/v1/bundles/import", FINGERPRINT, 200, "\"signer\":\"aaaa" },
+		{ "GET", "/team/v1/bundles/signers", NULL, 200, "\"fingerprint\":\"aaaa" },
+		{ "DELETE", "/team/v1/bundles/signers/" FINGERPRINT, NULL, 200, "{}" },
+		{ "DELETE", "/team/v1/bundles/signers/" FINGERPRINT, NULL, 404, "not trusted" },
+		{ "POST", "/team/v1/bundles/import", FINGERPRINT, 403, "whom nobody here" },
 		{ "POST", "/team/v1/recovery", "", 200, "\"code\":\"abcd1-efgh2\"" },
 		{ "POST", "/team/v1/owner-link", "{}", 403, "forbidden" },
 		{ "POST", "/team/v1/backup/snapshot", "", 403, "forbidden" },
@@ -328,6 +360,12 @@ TEST(the_rest_of_the_administration_answers)
 			FAIL("%s %s: %d %.*s", t_[i].method, t_[i].path, got, (int)out.len,
 				out.len ? out.ptr : "");
 	}
+	static const char *const audited[] = { "source.add", "source.remove", "source.login",
+		"source.logout", "bundle.export", "bundle.import", "bundle.trust",
+		"bundle.distrust" };
+	for (size_t i = 0; i < sizeof audited / sizeof *audited; i++)
+		CHECK(fakes_audited(audited[i]));
+	CHECK(fakes_audited("registry.firma.de:443") && fakes_never_audited("geheim"));
 	test_app_stop(&t);
 }
 

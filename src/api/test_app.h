@@ -58,6 +58,7 @@ struct fakes {
 	char used_template[1024];                         /* of the last request */
 	bool no_headers;                                  /* the jail says nothing */
 	_Atomic int deleted, copied;
+	uint64_t in_use; /* who asks the model that is to be deleted */
 	unsigned aliases; /* in lists: 0 or 1 */
 	const char *keeps; /* the engine build of the alias; NULL: none */
 	char uploaded[256];

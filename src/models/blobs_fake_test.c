@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "models/convert.h"
 #include "models/make.h"
 #include "models/merge.h"
+#include "models/reader_job.h"
 #include "models/writer.h"
 #include "os/fd.h"
 #include "proto/sink.h"
@@ -124,6 +126,26 @@ static enum err list(void *arg,
 	struct test_blobs *b = arg;
 	struct call c = { fn, fn_arg };
 	return blobdir_list(b->blobs, pass_on, &c);
+}
+
+static enum err read_part(void *arg, const char *digest, uint64_t from, uint64_t to, int *ret_fd,
+	struct err_info *info)
+{
+	struct test_blobs *b = arg;
+	AUTO_FD int fd = -1;
+	int pair[2];
+	uint64_t size;
+	TRY(blobdir_get(b->blobs, str_from(digest), &fd, &size));
+	if (from > to || to > size || lseek(fd, (off_t)from, SEEK_SET) < 0)
+		return err_set(info, ERR_INVALID, "range");
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	if (fork() == 0) {
+		(void)close(pair[0]);
+		_exit(reader_job_main(fd, to - from, pair[1]));
+	}
+	(void)close(pair[1]);
+	*ret_fd = pair[0];
+	return OK;
 }
 
 /* ---- made here: the real jobs, as children; the quantiser's place takes a copier ---- */
@@ -244,7 +266,8 @@ const struct model_blob_ops test_blob_ops = { .stage = stage,
 	.unmake = unmake,
 	.share = share,
 	.stage_file = stage_file,
-	.list = list };
+	.list = list,
+	.read = read_part };
 
 void test_blobs_put(struct test_blobs *b, struct str bytes, char ret_digest[65])
 {

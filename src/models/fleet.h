@@ -148,6 +148,13 @@ struct fleet_loaded { /* /api/ps */
 };
 size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max);
 
+/* Who has requests for a model now, waiting ones included. Returns how many, at most `max`. */
+struct fleet_user {
+	uint64_t person; /* gen_request.person; 0: nobody is known */
+	unsigned running, waiting;
+};
+size_t fleet_users(struct fleet *f, const char *digest, struct fleet_user *ret, size_t max);
+
 enum fleet_state { FLEET_UNLOADED, FLEET_WANTED, FLEET_LOADING, FLEET_READY, FLEET_RESTARTING };
 /* Everything about one model under one build since the server started; counters only grow. */
 struct fleet_status {

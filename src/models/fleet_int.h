@@ -142,6 +142,12 @@ struct job { /* for a loader thread */
 	struct engine_load load;
 };
 
+struct use { /* a request, as other threads see it */
+	char digest[65];
+	uint64_t person;
+	bool running;
+};
+
 struct pin {
 	struct fleet_model model; /* empty digest: free */
 	int64_t retry_ms;
@@ -166,6 +172,8 @@ struct fleet {
 	bool stopping;
 	struct fleet_loaded published[FLEET_ENGINES_MAX];
 	size_t n_published;
+	struct use uses[FLEET_QUEUE_MAX];
+	size_t n_uses;
 	struct fleet_status status[FLEET_MODELS_MAX];
 	size_t n_status;
 	int64_t status_ms; /* when it was made; fleet's thread */

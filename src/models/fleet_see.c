@@ -84,6 +84,46 @@ static void publish_loaded(struct fleet *f, const struct slot *s, unsigned activ
 	memcpy(p->template_hash, s->template_hash, sizeof p->template_hash);
 }
 
+/* What a request is for; a mere load is nobody's. With f->lock held. */
+static void publish_use(struct fleet *f, const struct request *r)
+{
+	if (r->load_only || f->n_uses == FLEET_QUEUE_MAX)
+		return;
+	struct use *u = &f->uses[f->n_uses++];
+	u->person = r->gen.person;
+	u->running = r->begun;
+	memcpy(u->digest, r->model.digest, sizeof u->digest);
+}
+
+static void count_use(
+	struct fleet_user *ret, size_t *n, size_t max, uint64_t person, bool running)
+{
+	size_t i = 0;
+	while (i < *n && ret[i].person != person)
+		i++;
+	if (i == max)
+		return;
+	if (i == *n)
+		ret[(*n)++] = (struct fleet_user){ .person = person };
+	*(running ? &ret[i].running : &ret[i].waiting) += 1;
+}
+
+size_t fleet_users(struct fleet *f, const char *digest, struct fleet_user *ret, size_t max)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&f->lock);
+	for (size_t i = 0; i < f->n_uses; i++)
+		if (!strcmp(f->uses[i].digest, digest))
+			count_use(ret, &n, max, f->uses[i].person, f->uses[i].running);
+	/* and those that have not been looked at yet */
+	for (const struct command *c = f->inbox; c; c = c->next)
+		if (c->kind == CMD_START && !c->request->load_only &&
+			!strcmp(c->request->model.digest, digest))
+			count_use(ret, &n, max, c->request->gen.person, false);
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
 static void publish_past(const struct past *p, struct fleet_status *ret)
 {
 	*ret = (struct fleet_status){ .loads = p->loads,
@@ -167,11 +207,13 @@ void fleet_publish(struct fleet *f)
 	unsigned all_active = 0, all_waiting = 0;
 	int64_t now = time_mono_ms();
 	pthread_mutex_lock(&f->lock);
-	f->n_published = 0;
+	f->n_published = f->n_uses = 0;
 	for (struct slot *s = f->slots; s; s = s->next) {
 		unsigned active = 0, waiting = 0;
-		for (struct request *r = s->requests; r; r = r->next)
+		for (struct request *r = s->requests; r; r = r->next) {
 			*(r->begun ? &active : &waiting) += 1;
+			publish_use(f, r);
+		}
 		all_active += active;
 		all_waiting += waiting;
 		publish_loaded(f, s, active, waiting);

@@ -149,8 +149,8 @@ static enum err bring_all(struct import *m, struct err_info *info)
 		TRY(bring(m, &m->manifest.layer[i], info));
 	}
 	AUTO_BUF struct buf meta = BUF(META_MAX);
-	struct gguf_summary g;
-	TRY(store_meta_make(m->s, &m->manifest, m->text, &g, &meta, info));
+	char licence[128];
+	TRY(store_meta_make(m->s, &m->manifest, m->text, false, &meta, licence, info));
 	return model_store_put(
 		m->s, &m->name, m->q->manifest, buf_str(&meta), &m->done.kept, info);
 }

@@ -222,6 +222,23 @@ static enum err keeper_list(void *arg,
 	return OK;
 }
 
+static enum err keeper_read(void *arg, const char *digest, uint64_t from, uint64_t to,
+	int *ret_fd, struct err_info *info)
+{
+	AUTO_IPC_OUT struct ipc_out q;
+	AUTO_IPC_IN struct ipc_in a = { 0 };
+	AUTO_FD int fd = -1;
+	ipc_out_init(&q, ASK_READ, 0);
+	ipc_put_str(&q, str_from(digest));
+	ipc_put_u64(&q, from);
+	ipc_put_u64(&q, to);
+	TRY(keeper_call(arg, &q, ASK_MS, &a, info));
+	fd = ipc_get_fd(&a);
+	TRY(ipc_end(&a));
+	*ret_fd = TAKE_FD(fd);
+	return OK;
+}
+
 const struct model_blob_ops keeper_blob_ops = {
 	.stage = keeper_stage,
 	.stage_local = keeper_stage_local,
@@ -235,4 +252,5 @@ const struct model_blob_ops keeper_blob_ops = {
 	.share = keeper_share,
 	.stage_file = keeper_stage_file,
 	.list = keeper_list,
+	.read = keeper_read,
 };

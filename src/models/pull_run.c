@@ -9,7 +9,7 @@
 #include "models/starter.h"
 
 /* ---- the registry ---- */
-static enum err set_base(struct pull *p, struct err_info *info)
+enum err pull_base(struct pull *p, struct err_info *info)
 {
 	struct allow *a = mem_alloc(sizeof *a);
 	struct url u;
@@ -27,9 +27,13 @@ static enum err set_base(struct pull *p, struct err_info *info)
 		e = url_parse(str_from(p->base), &u, info);
 	}
 	if (!e)
-		e = allow_url(a, &u, info);
+		e = p->push ? allow_push(a, &u, info) : allow_url(a, &u, info);
 	mem_free(a);
-	return e;
+	uint64_t number = 0;
+	if (!e)
+		e = pull_login(p, &number);
+	p->has_login = number != 0 || e == ERR_AGAIN; /* AGAIN: one is stored; egress starts */
+	return e == ERR_AGAIN ? OK : e;
 }
 
 static enum err get_manifest(struct pull *p, struct err_info *info)
@@ -105,19 +109,18 @@ static enum err get_layers(struct pull *p, struct err_info *info)
 
 static enum err finish(struct pull *p, struct err_info *info)
 {
-	struct model_store *s = p->pulls->o.store;
-	struct model_kept kept;
+	struct model_store *store = p->pulls->o.store;
 	AUTO_BUF struct buf meta = BUF(META_MAX);
+	char licence[sizeof p->progress.licence];
+	struct model_kept kept;
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
-	struct gguf_summary g;
-	TRY(store_meta_make(s, &p->manifest, p->text, &g, &meta, info));
-	if (!licence_title(buf_str(&p->text[LAYER_LICENCE])).len)
-		pull_licence(p, str_from(g.licence));
+	TRY(store_meta_make(store, &p->manifest, p->text, false, &meta, licence, info));
+	pull_licence(p, str_from(licence));
 	if (pull_is_cancelled(p))
 		return ERR_CANCELLED;
 	pull_tell(p, "writing manifest", "", 0, 0, true);
 	TRY(model_store_put(
-		s, &p->as, buf_str(&p->manifest_text), buf_str(&meta), &kept, info));
+		store, &p->as, buf_str(&p->manifest_text), buf_str(&meta), &kept, info));
 	pull_kept(p, &kept);
 	return OK;
 }
@@ -125,7 +128,7 @@ static enum err finish(struct pull *p, struct err_info *info)
 static enum err run_registry(struct pull *p, struct err_info *info)
 {
 	struct model_store *s = p->pulls->o.store;
-	TRY(set_base(p, info));
+	TRY(pull_base(p, info));
 	TRY(get_manifest(p, info));
 	size_t pinned = 0;
 	enum err e = OK;
@@ -185,6 +188,7 @@ static enum err put_starter(
 	struct model_kept kept;
 	TRY(store_put_parts(o->store, &p->as, &parts, on_put_status, p, &kept, info));
 	pull_kept(p, &kept);
+	pull_licence(p, parts.meta.licence_name);
 	return OK;
 }
 
@@ -216,7 +220,9 @@ enum err pull_run(struct pull *p, struct err_info *info)
 	p->manifest_text = BUF(LIMIT_MANIFEST);
 	for (size_t i = 0; i < LAYER_KINDS; i++)
 		p->text[i] = BUF(MANIFEST_LAYERS_MAX * LAYER_TEXT_MAX);
-	enum err e = p->name.source == NAME_STARTER ? run_starter(p, info) : run_registry(p, info);
+	enum err e = p->push                          ? push_run(p, info)
+		     : p->name.source == NAME_STARTER ? run_starter(p, info)
+						      : run_registry(p, info);
 	buf_done(&p->manifest_text);
 	for (size_t i = 0; i < LAYER_KINDS; i++)
 		buf_done(&p->text[i]);

@@ -200,6 +200,10 @@ struct model_blob_ops {
 		enum err (*fn)(const char *digest, uint64_t size, bool partial, int64_t modified_ms,
 			void *fn_arg),
 		void *fn_arg);
+	/* Bytes [from, to) of a committed blob: a jail job writes them into the socket *ret_fd,
+	 * owned by the caller, then closes. Errors: ERR_NOT_FOUND, ERR_INVALID (range). */
+	enum err (*read)(void *arg, const char *digest, uint64_t from, uint64_t to, int *ret_fd,
+		struct err_info *info);
 };
 extern const struct model_blob_ops keeper_blob_ops; /* arg: struct keeper_link */
 extern const struct sql *const model_store_sql[];   /* for db_prepare_check() */

@@ -141,43 +141,6 @@ enum err store_put_parts(struct model_store *s, const struct model_name *n,
 
 /* ---- of a manifest ---- */
 
-static enum err read_messages(struct str text, json_t **ret)
-{
-	AUTO_JSON json_t *o = NULL;
-	if (!text.len)
-		return OK;
-	TRY(json_read(text, LAYER_TEXT_MAX, 8, &o, NULL));
-	if (!json_is_array(o))
-		return ERR_INVALID;
-	*ret = json_incref(o);
-	return OK;
-}
-
-enum err store_meta_make(struct model_store *s, const struct manifest *m,
-	const struct buf text[LAYER_KINDS], struct gguf_summary *ret, struct buf *out,
-	struct err_info *info)
-{
-	struct model_meta meta = { 0 };
-	struct gguf_summary g;
-	AUTO_JSON json_t *params = NULL;
-	AUTO_JSON json_t *messages = NULL;
-	const struct layer *eyes = manifest_find(m, LAYER_PROJECTOR);
-	TRY(store_check(s, manifest_find(m, LAYER_MODEL)->digest, false, &meta.gguf, info));
-	*ret = meta.gguf;
-	if (eyes)
-		TRY(store_check(s, eyes->digest, true, &g, info));
-	if (text[LAYER_PARAMS].len)
-		TRY(model_params_read(buf_str(&text[LAYER_PARAMS]), &params, info));
-	TRY(read_messages(buf_str(&text[LAYER_MESSAGES]), &messages));
-	meta.template_ = buf_str(&text[LAYER_TEMPLATE]);
-	meta.system = buf_str(&text[LAYER_SYSTEM]);
-	meta.licence = buf_str(&text[LAYER_LICENCE]);
-	meta.licence_name = licence_title(meta.licence);
-	meta.params = params;
-	meta.messages = messages;
-	return model_meta_json(&meta, out);
-}
-
 /* ---- create ---- */
 
 enum err store_check(struct model_store *s, const char *digest, bool projector,

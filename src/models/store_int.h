@@ -59,11 +59,11 @@ enum err store_text_layer(struct model_store *s, enum layer_kind kind, struct st
  * it is the other of the two), those of ops->check(). */
 enum err store_check(struct model_store *s, const char *digest, bool projector,
 	struct gguf_summary *ret, struct err_info *info);
-/* The meta of a model whose manifest came from outside, with its blobs committed: checks the files
- * and reads the texts, by layer kind. *ret: the model's file. Errors: ERR_MODEL_BAD, ERR_INVALID,
- * ERR_BAD_JSON, ERR_NOMEM. */
+/* The meta (models/meta.h) of what a manifest names: checks the model and its projector in the
+ * jail, reads the small texts, by kind. *licence: its name, or the model's own word; or empty.
+ * Errors: ERR_MODEL_BAD, ERR_INVALID, those of ops->check(). */
 enum err store_meta_make(struct model_store *s, const struct manifest *m,
-	const struct buf text[LAYER_KINDS], struct gguf_summary *ret, struct buf *out,
+	const struct buf text[LAYER_KINDS], bool starter, struct buf *out, char ret_licence[128],
 	struct err_info *info);
 /* Manifest and meta of `n` from these parts: writes config and text layers as blobs, then puts. */
 struct store_parts {

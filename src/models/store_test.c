@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/hex.h"
 #include "models/blobs_fake_test.h"
+#include "models/bundle.h"
 #include "models/gguf_make_test.h"
 #include "models/manifest.h"
 #include "models/meta.h"
@@ -399,6 +400,7 @@ TEST(the_default_can_be_set)
 		.build = "test" };
 	CHECK_OK(db_open(&o, &d, NULL));
 	CHECK_OK(db_prepare_check(d, model_store_sql, model_store_sql_count));
+	CHECK_OK(db_prepare_check(d, bundle_sql, bundle_sql_count));
 	CHECK_OK(model_store_open(r.blobs.dir, d, &test_blob_ops, &r.blobs, &r.s));
 	for (int i = 0; i < 2; i++) {
 		CHECK_OK(model_store_default_set(r.s, i ? STR("b") : STR("a:1"), NULL, NULL));

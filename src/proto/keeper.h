@@ -67,6 +67,14 @@ enum keeper_msg {
 	ASK_RECOVERY,     /* makes a recovery slot -> str code (shown once) */
 	ASK_CACHE_PURGE, /* engine_purge fields: off the disk tier of every model, loaded or
 	                  * not, and on to every engine -> nothing; durable */
+	ASK_READ,        /* str digest, u64 from, u64 to -> fd stream socket: a jail job writes
+	                    * those bytes of the blob into it, then closes */
+	ASK_LOGIN_SEAL,  /* str host, u64 port, str user, str password -> str sealed, for the
+	                    * database */
+	ASK_LOGIN_USE,   /* str host, u64 port, str sealed -> u64 number by which egress, which
+	                    * has been told, knows the log-in (proto/egress.h) */
+	ASK_BUNDLE_SIGN, /* str 32-byte hash -> str 32-byte public key, str 64-byte Ed25519
+	                    * signature of models/bundle.h */
 	ASK_CACHE,       /* what the disk tier takes -> u64 files, u64 bytes, u64 limit of bytes a
 	                    * model */
 	ASK_DESCRIBE,    /* str digest, bool lists -> fd channel of a jail job that says what is in

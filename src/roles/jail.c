@@ -12,6 +12,7 @@
 #include "models/gguf_job.h"
 #include "models/hash_job.h"
 #include "models/merge.h"
+#include "models/reader_job.h"
 #include "models/writer.h"
 #include "os/sandbox.h"
 #include "os/spawn.h"
@@ -42,6 +43,7 @@ static bool fds_fit(uint64_t kind, uint64_t n)
 	case JAIL_COPY:
 		return n == 3;
 	case JAIL_QUANTIZE:
+	case JAIL_READER:
 		return n == 2;
 	case JAIL_CONVERT:
 	case JAIL_MERGE:
@@ -124,6 +126,8 @@ static int run(const struct job *j, struct ipc *keeper, image_fn image)
 	case JAIL_DESCRIBE_LISTS:
 		return gguf_describe_main(
 			j->channel, j->fd[0], j->kind == JAIL_DESCRIBE_LISTS);
+	case JAIL_READER:
+		return reader_job_main(j->fd[0], j->size, j->fd[1]);
 	case JAIL_HASH:
 		return hash_job_main(keeper, j->fd[0]);
 	case JAIL_CONVERT:

@@ -4,6 +4,7 @@
  *              JAIL_DESCRIBE_LISTS
  * JAIL_WRITER  fds: sink, partial file, journal        models/writer.h
  * JAIL_IMAGE   fds: picture (read)                     doc/image_job.h
+ * JAIL_READER  fds: model file at its place, socket    models/reader_job.h
  * JAIL_COPY    fds: source file, partial file, journal models/writer.h, copy mode
  * JAIL_HASH    fds: file (read)                        models/hash_job.h
  * JAIL_CONVERT fds: new file, then the parts (read)    models/convert.h
@@ -21,6 +22,7 @@ enum jail_kind {
 	JAIL_IMAGE,
 	JAIL_DESCRIBE,
 	JAIL_DESCRIBE_LISTS,
+	JAIL_READER,
 	JAIL_HASH,
 	JAIL_CONVERT,
 	JAIL_MERGE,

@@ -1,10 +1,13 @@
 /* The requests of the server, one function each, found by table. */
 #include "roles/keeper_int.h"
 
+#include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "models/starter.h"
+#include "proto/egress.h"
 #include "roles/jail.h"
 
 typedef enum err (*ask_fn)(struct keeper *k, struct child *server, struct ipc_in *m);
@@ -49,6 +52,18 @@ static enum err ask_engine_stop(struct keeper *k, struct child *server, struct i
 	if (c)
 		child_kill(k, c);
 	return answer_plain(server, m->id, c ? OK : ERR_NOT_FOUND);
+}
+
+static enum err answer_str(struct child *server, uint64_t id, enum err e, struct str s)
+{
+	if (e)
+		return answer_plain(server, id, e);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, id);
+	answer_put(&out, OK, STR_NONE);
+	ipc_put_str(&out, s);
+	(void)ipc_send(server->chan, &out);
+	return OK;
 }
 
 /* Sends the descriptors (taken; -1 ends the list) with an OK. */
@@ -177,24 +192,150 @@ static enum err ask_commit(struct keeper *k, struct child *server, struct ipc_in
 		writer_was_whole(k, digest) ? blobdir_commit(k->blobs, digest) : ERR_CONFLICT);
 }
 
-static enum err answer_str(struct child *server, uint64_t id, enum err e, struct str s)
-{
-	if (e)
-		return answer_plain(server, id, e);
-	AUTO_IPC_OUT struct ipc_out out;
-	ipc_out_init(&out, ANSWER, id);
-	answer_put(&out, OK, STR_NONE);
-	ipc_put_str(&out, s);
-	(void)ipc_send(server->chan, &out);
-	return OK;
-}
-
 static enum err ask_blobs(struct keeper *k, struct child *server, struct ipc_in *m)
 {
 	TRY(ipc_end(m));
 	AUTO_BUF struct buf list = BUF(LIMIT_IPC_BULK);
 	enum err e = blobdir_pack(k->blobs, &list);
 	return answer_str(server, m->id, e, buf_str(&list));
+}
+
+/* The descriptor's place is where the job begins: it reads on from there. */
+static enum err open_part(
+	struct keeper *k, struct str digest, uint64_t from, uint64_t to, int *ret_file)
+{
+	AUTO_FD int file = -1;
+	uint64_t size = 0;
+	TRY(blobdir_get(k->blobs, digest, &file, &size));
+	if (from > to || to > size || to > INT64_MAX)
+		return ERR_INVALID;
+	if (lseek(file, (off_t)from, SEEK_SET) < 0)
+		return ERR_IO;
+	*ret_file = TAKE_FD(file);
+	return OK;
+}
+
+static enum err ask_read(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	struct str digest = ipc_get_str(m);
+	uint64_t from = ipc_get_u64(m), to = ipc_get_u64(m);
+	TRY(ipc_end(m));
+	int file = -1, pair[2] = { -1, -1 }, channel = -1;
+	enum err e = open_part(k, digest, from, to, &file);
+	if (!e && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		e = ERR_IO;
+	if (e) {
+		if (file >= 0)
+			close(file);
+		return answer_plain(server, m->id, e);
+	}
+	struct jail_wish w = { .kind = JAIL_READER, .digest = digest, .size = to - from };
+	e = jail_start(k, &w, (int[]){ file, pair[0] }, 2, &channel);
+	if (!e) {
+		close(channel); /* the bytes say all */
+		return answer_fds(server, m->id, pair[1], -1);
+	}
+	close(pair[1]);
+	return answer_plain(server, m->id, e);
+}
+
+/* ---- log-ins at registries ---- */
+
+enum { LOGIN_MAX = 500 };
+
+static void login_place(struct str host, uint64_t port, char ret[300])
+{
+	snprintf(ret, 300, "registry %.*s:%llu", (int)(host.len < 256 ? host.len : 256), host.ptr,
+		(unsigned long long)port);
+}
+
+/* user, zero byte, password: sealed for this host and port, so a row moved elsewhere opens
+ * nothing. */
+static enum err ask_login_seal(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	char place[300];
+	uint8_t key[KEY_LEN];
+	AUTO_SECRET_BUF struct buf plain = BUF(LOGIN_MAX);
+	AUTO_BUF struct buf sealed = BUF(LOGIN_MAX + SEAL_EXTRA);
+	struct str host = ipc_get_str(m);
+	uint64_t port = ipc_get_u64(m);
+	struct str user = ipc_get_str(m), password = ipc_get_str(m);
+	TRY(ipc_end(m));
+	login_place(host, port, place);
+	enum err e = buf_add(&plain, user);
+	if (!e)
+		e = buf_add_byte(&plain, '\0');
+	if (!e)
+		e = buf_add(&plain, password);
+	keyring_get(k->keys, DATA_KEY_CREDENTIAL, key);
+	if (!e)
+		e = seal(key, str_from(place), buf_str(&plain), &sealed);
+	wipe(key, sizeof key);
+	return answer_str(server, m->id, e, buf_str(&sealed));
+}
+
+static enum err tell_egress(struct keeper *k, struct str host, uint64_t port, struct str plain,
+	uint64_t *ret_number)
+{
+	struct child *egress = child_find(k, ROLE_EGRESS);
+	size_t zero = str_find_byte(plain, '\0', 0);
+	struct egress_login l = { .number = k->next_login + 1,
+		.host = host,
+		.port = (uint16_t)port,
+		.user = str_sub(plain, 0, zero),
+		.password = str_sub(plain, zero + 1, plain.len) };
+	AUTO_IPC_OUT struct ipc_out out;
+	if (!egress || zero == SIZE_MAX)
+		return egress ? ERR_CORRUPT : ERR_AGAIN;
+	ipc_out_init(&out, EGRESS_LOGIN, 0);
+	egress_login_put(&out, &l);
+	enum err e = ipc_send(egress->chan, &out);
+	if (!e)
+		*ret_number = ++k->next_login;
+	return e;
+}
+
+static enum err ask_login_use(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	char place[300];
+	uint8_t key[KEY_LEN];
+	uint64_t number = 0;
+	AUTO_SECRET_BUF struct buf plain = BUF(LOGIN_MAX);
+	struct str host = ipc_get_str(m);
+	uint64_t port = ipc_get_u64(m);
+	struct str sealed = ipc_get_str(m);
+	TRY(ipc_end(m));
+	login_place(host, port, place);
+	keyring_get(k->keys, DATA_KEY_CREDENTIAL, key);
+	enum err e = unseal(key, str_from(place), sealed, &plain);
+	wipe(key, sizeof key);
+	if (!e)
+		e = tell_egress(k, host, port, buf_str(&plain), &number);
+	if (e)
+		return answer_plain(server, m->id, e);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	ipc_put_u64(&out, number);
+	(void)ipc_send(server->chan, &out);
+	return OK;
+}
+
+static enum err ask_bundle_sign(struct keeper *k, struct child *server, struct ipc_in *m)
+{
+	uint8_t key[SIGN_KEY_LEN], signature[SIGN_LEN];
+	struct str hash = ipc_get_str(m);
+	TRY(ipc_end(m));
+	if (hash.len != SHA256_LEN)
+		return ERR_PROTOCOL;
+	keyring_bundle_sign(k->keys, hash, key, signature);
+	AUTO_IPC_OUT struct ipc_out out;
+	ipc_out_init(&out, ANSWER, m->id);
+	answer_put(&out, OK, STR_NONE);
+	ipc_put_str(&out, (struct str){ (const char *)key, sizeof key });
+	ipc_put_str(&out, (struct str){ (const char *)signature, sizeof signature });
+	(void)ipc_send(server->chan, &out);
+	return OK;
 }
 
 static enum err ask_delete(struct keeper *k, struct child *server, struct ipc_in *m)
@@ -365,6 +506,10 @@ static const struct {
 	{ ASK_DESCRIBE, ask_describe },
 	{ ASK_IMAGE, ask_image },
 	{ ASK_BLOBS, ask_blobs },
+	{ ASK_READ, ask_read },
+	{ ASK_LOGIN_SEAL, ask_login_seal },
+	{ ASK_LOGIN_USE, ask_login_use },
+	{ ASK_BUNDLE_SIGN, ask_bundle_sign },
 	{ ASK_MAKE, ask_make },
 	{ ASK_MADE, ask_made },
 	{ ASK_UNMAKE, ask_unmake },

@@ -98,7 +98,7 @@ struct keeper {
 	char current[LIMIT_ENGINE_ID + 1]; /* build; empty: none */
 	struct tls_pair tls; /* in force; empty without TLS */
 	struct child *children;
-	uint64_t next_engine;
+	uint64_t next_engine, next_login;
 	struct cores *cores; /* which engines are at work; NULL: they are not told */
 	struct others *others;     /* NULL: not known */
 	int64_t next_others_ms, at_work_ms; /* when engines were last seen at work */

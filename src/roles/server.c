@@ -17,6 +17,7 @@
 #include "models/pull.h"
 #include "models/trial.h"
 #include "net/egress_client.h"
+#include "net/login.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
 #include "os/threads.h"
@@ -127,6 +128,12 @@ static enum err open_store(struct server *s, struct err_info *info)
 	return e ? say_why(info, e, "people") : OK;
 }
 
+static enum err registry_login(void *arg, const char *host, uint16_t port, uint64_t *ret)
+{
+	struct app *a = arg;
+	return login_use(a->db, a->keeper, host, port, ret);
+}
+
 static enum err open_models(struct server *s, struct err_info *info)
 {
 	struct app *a = &s->app;
@@ -157,7 +164,9 @@ static enum err open_models(struct server *s, struct err_info *info)
 	struct pulls_options p = { .store = a->models,
 		.ops = &keeper_blob_ops,
 		.ops_arg = a->keeper,
-		.egress = a->egress };
+		.egress = a->egress,
+		.login = registry_login,
+		.login_arg = a };
 	if (!e)
 		e = pulls_new(&p, &a->pulls);
 	if (!e)

@@ -15,7 +15,7 @@ ROOT = os.path.abspath(os.environ.get("TRESOR_ROOT") or os.path.join(os.path.dir
 sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
 from tresor import PASSWORD, Browser, Instance  # noqa: E402
 
-ALL_SCOPES = "chat,models.read,models.change,people,audit,doctor,egress,metrics"
+ALL_SCOPES = "chat,models.read,models.change,models.push,people,audit,doctor,egress,metrics"
 ROLES = ("member", "admin", "owner")
 
 

@@ -2,6 +2,7 @@
 #include "api/team/team.h"
 
 #include "api/aliases.h"
+#include "api/remove.h"
 #include "api/show.h"
 #include "base/fault.h"
 #include "base/limits.h"
@@ -101,8 +102,7 @@ enum err team_model_delete(struct call *c)
 	struct str force = http_query(c->q, "force");
 	if (force.ptr && !str_eq(force, STR("1")))
 		return err_set(&c->info, ERR_INVALID, "\"force\" must be 1");
-	TRY(model_store_delete(
-		c->app->models, http_param(c->q, "name"), force.ptr != NULL, &c->info));
+	TRY(call_model_delete(c, http_param(c->q, "name"), force.ptr != NULL));
 	tell_models(c->app->hub);
 	call_empty(c);
 	return OK;
@@ -151,6 +151,8 @@ static void pull_json(const struct pull_progress *p, struct jw *w)
 	jw_ki64(w, "completed", (int64_t)p->all_completed);
 	if (p->kept.name[0])
 		jw_kstr(w, "kept", str_from(p->kept.name));
+	if (p->licence[0])
+		jw_kstr(w, "licence", str_from(p->licence));
 	if (p->state == PULL_FAILED) {
 		jw_key(w, "error");
 		jw_obj(w);
@@ -233,7 +235,8 @@ enum err team_pulls(struct call *c)
 	jw_key(&w, "pulls");
 	jw_arr(&w);
 	for (size_t i = 0; i < n; i++)
-		pull_json(&list[i], &w);
+		if (!list[i].push)
+			pull_json(&list[i], &w);
 	jw_end(&w);
 	jw_end(&w);
 	call_json(c, 200, &out);
