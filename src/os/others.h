@@ -17,9 +17,9 @@ enum err others_new(struct others **ret);
 struct others *others_free(struct others *o);
 DEFINE_AUTO(others)
 /* Hundredths of a core that others use for longer than a moment: the lesser of what they used
- * between the last three calls. `ours_ns`: CPU time that ours have spent since the call before. A
- * call says 0 when it is the first, or when the one before is older than OTHERS_OLD_MS: what others
- * did while nobody looked says nothing about now. */
+ * between the last three calls. `ours_ns`: CPU time that ours have spent since the call before. The
+ * first two calls say 0, and so do two after a pause of OTHERS_OLD_MS: what others did while nobody
+ * looked says nothing about now. */
 enum { OTHERS_OLD_MS = 3000 };
 uint32_t others_measure(struct others *o, uint64_t ours_ns, int64_t now_ns);
 /* Ticks that all CPUs were busy, of the beginning of /proc/stat; false: that is none. Pure. */

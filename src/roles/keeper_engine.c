@@ -127,7 +127,7 @@ int engines_leave_cores(struct keeper *k)
 	for (struct child *c = k->children; c; c = c->next)
 		any |= c->role == ROLE_ENGINE;
 	if (!any || !k->cores || !k->others)
-		return 5000;
+		return KEEPER_LOOK_MS;
 	if (cores_busy(k->cores))
 		k->at_work_ms = now;
 	if (now < k->next_others_ms)

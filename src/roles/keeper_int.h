@@ -29,6 +29,7 @@ enum {
 	KEEPER_STOP_MS = 8000,    /* the server's time to end by itself */
 	KEEPER_SAVE_MS = 10000,   /* then the engines' */
 	KEEPER_ORPHAN_MS = 60000, /* an engine nobody asked for after the server's restart */
+	KEEPER_LOOK_MS = 5000,    /* the loop comes round at least so often */
 	KEEPER_USES_MS = 3000,    /* between two measurements of what engines use */
 	/* The same of what others use: while engines work, or have done so within the last minute,
 	 * so that the next question finds what is true now; and otherwise. */
