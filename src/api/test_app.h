@@ -65,6 +65,7 @@ struct fakes {
 };
 extern struct fakes fakes;
 void fakes_reset(void);
+void fakes_nap(int ms);
 bool fakes_audited(const char *text);       /* waits a little */
 bool fakes_never_audited(const char *text); /* so far */
 void *fake_keeper_main(void *channel);      /* thread; takes the channel, ends when it closes */
