@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/time.h"
 #include "doc/image_ask.h"
+#include "models/advise.h"
 #include "models/fleet.h"
 #include "models/fleet_db.h"
 #include "models/fleet_embed.h"
