@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -290,6 +291,19 @@ bool test_blobs_has(struct test_blobs *b, const char *digest)
 		return false;
 	(void)close(fd);
 	return true;
+}
+
+void test_blobs_age(struct test_blobs *b, const char *digest, int64_t ms)
+{
+	int fd;
+	uint64_t size;
+	struct stat st;
+	CHECK_OK(blobdir_get(b->blobs, str_from(digest), &fd, &size));
+	CHECK_EQ_INT(fstat(fd, &st), 0);
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = st.st_mtim.tv_sec - ms / 1000 } };
+	CHECK_EQ_INT(futimens(fd, times), 0);
+	(void)close(fd);
 }
 
 static enum err count_one(const struct blobdir_item *i, void *arg)

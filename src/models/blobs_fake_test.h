@@ -19,3 +19,5 @@ void test_blobs_close(struct test_blobs *b);
 void test_blobs_put(struct test_blobs *b, struct str bytes, char ret_digest[65]);
 bool test_blobs_has(struct test_blobs *b, const char *digest);
 unsigned test_blobs_count(struct test_blobs *b);
+/* Makes a whole blob look `ms` older. */
+void test_blobs_age(struct test_blobs *b, const char *digest, int64_t ms);

@@ -12,7 +12,12 @@
 #include "os/fd.h"
 
 #define META_DIR ".meta"
-enum { PARTIAL_KEPT_MS = 7 * 24 * 3600 * 1000 };
+enum {
+	PARTIAL_KEPT_MS = 7 * 24 * 3600 * 1000,
+	/* Of a whole blob that no name needs: somebody sent it, and the create that names it is on
+	 * its way. */
+	WHOLE_KEPT_MS = 3600 * 1000,
+};
 #define SETTING_DEFAULT "models.default"
 
 static const struct sql Q_SETTING = { "models.setting",
@@ -568,7 +573,7 @@ static enum err prune_one(
 	pthread_mutex_lock(&p->s->lock);
 	bool needed = needed_locked(p->s, digest);
 	pthread_mutex_unlock(&p->s->lock);
-	if (needed || (partial && p->now_ms - modified_ms < PARTIAL_KEPT_MS))
+	if (needed || p->now_ms - modified_ms < (partial ? PARTIAL_KEPT_MS : WHOLE_KEPT_MS))
 		return OK;
 	char(*more)[65] = mem_realloc(p->digest, (p->n + 1) * sizeof *more);
 	if (!more)
@@ -613,6 +618,11 @@ enum err model_store_prune(struct model_store *s, unsigned *ret)
 	repair(s);
 	enum err e = s->ops->list(s->ops_arg, prune_one, &p);
 	for (size_t i = 0; !e && i < p.n; i++) {
+		pthread_mutex_lock(&s->lock);
+		bool needed = needed_locked(s, p.digest[i]); /* since the list was made */
+		pthread_mutex_unlock(&s->lock);
+		if (needed)
+			continue;
 		e = s->ops->remove(s->ops_arg, p.digest[i]);
 		*ret += !e;
 	}

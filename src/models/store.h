@@ -130,8 +130,9 @@ enum err model_store_name_free(
 /* A running pull or create pins the digests it brings, so that a delete beside it spares them. */
 enum err model_store_pin(struct model_store *s, const char *digest);
 void model_store_unpin(struct model_store *s, const char *digest);
-/* Deletes blobs that nobody names (a crash between commit and manifest) and partial files older
- * than 7 days. Returns how many in *ret. For start-up, on a worker. */
+/* Deletes blobs that nobody names (a crash between commit and manifest): whole ones an hour after
+ * they came, for a blob is sent before the create that names it, partial ones after 7 days. Returns
+ * how many in *ret. On a worker. */
 enum err model_store_prune(struct model_store *s, unsigned *ret);
 
 /* Who watches a model being made; each may be NULL. Called on the thread that makes it. */

@@ -225,6 +225,7 @@ TEST(a_pinned_blob_stays)
 	CHECK(test_blobs_has(&r.blobs, digest));
 	unsigned gone;
 	model_store_unpin(r.s, digest);
+	test_blobs_age(&r.blobs, digest, 3601 * 1000);
 	CHECK_OK(model_store_prune(r.s, &gone));
 	CHECK_EQ_INT(gone, 0); /* one pin is left */
 	model_store_unpin(r.s, digest);
@@ -339,6 +340,29 @@ TEST(what_is_damaged_or_foreign_is_left_out)
 	reopen(&r);
 	CHECK_EQ_INT(count(&r), 2);
 	CHECK(access(path, F_OK) != 0); /* what a crash left */
+	rig_close(&r);
+}
+
+
+TEST(a_blob_that_was_just_sent_waits_for_its_create)
+{
+	struct rig r;
+	char digest[65];
+	unsigned gone;
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	CHECK_OK(model_store_prune(r.s, &gone));
+	CHECK_EQ_INT(gone, 0);
+	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
+	test_blobs_age(&r.blobs, digest, 3601 * 1000);
+	CHECK_OK(model_store_prune(r.s, &gone));
+	CHECK_EQ_INT(gone, 0);
+	char other[65];
+	put_gguf(&r, 2, other);
+	test_blobs_age(&r.blobs, other, 3601 * 1000);
+	CHECK_OK(model_store_prune(r.s, &gone));
+	CHECK_EQ_INT(gone, 1);
+	CHECK(test_blobs_has(&r.blobs, digest) && !test_blobs_has(&r.blobs, other));
 	rig_close(&r);
 }
 
