@@ -144,7 +144,6 @@ static void pull_json(const struct pull_progress *p, struct jw *w)
 	jw_kstr(w, "id", str_from(p->id));
 	jw_kstr(w, "name", str_from(p->name));
 	jw_kstr(w, "source", str_from(p->source));
-	jw_kstr(w, "licence", str_from(p->licence));
 	jw_kstr(w, "state", str_from(states[p->state]));
 	jw_kstr(w, "status", str_from(p->status));
 	jw_ki64(w, "total", (int64_t)p->all_total);
