@@ -35,6 +35,10 @@ static struct command *inbox_take_all(struct fleet *f)
 {
 	pthread_mutex_lock(&f->lock);
 	struct command *all = f->inbox;
+	/* Whoever asks who uses a model finds them until the next snapshot has them. */
+	for (const struct command *c = all; c; c = c->next)
+		if (c->kind == CMD_START)
+			fleet_publish_use(f, c->request);
 	f->inbox = NULL;
 	f->inbox_tail = &f->inbox;
 	pthread_mutex_unlock(&f->lock);

@@ -238,6 +238,8 @@ bool quarantined(struct fleet *f, const struct request *r);
 
 /* fleet_see.c: the snapshot */
 void fleet_publish(struct fleet *f);
+/* What a request is for; a mere load is nobody's. With f->lock held. */
+void fleet_publish_use(struct fleet *f, const struct request *r);
 struct past *past_of(struct fleet *f, const struct fleet_model *m);
 void stats_add(struct engine_stats *sum, const struct engine_stats *s); /* counters */
 

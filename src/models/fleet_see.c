@@ -84,8 +84,7 @@ static void publish_loaded(struct fleet *f, const struct slot *s, unsigned activ
 	memcpy(p->template_hash, s->template_hash, sizeof p->template_hash);
 }
 
-/* What a request is for; a mere load is nobody's. With f->lock held. */
-static void publish_use(struct fleet *f, const struct request *r)
+void fleet_publish_use(struct fleet *f, const struct request *r)
 {
 	if (r->load_only || f->n_uses == FLEET_QUEUE_MAX)
 		return;
@@ -212,7 +211,7 @@ void fleet_publish(struct fleet *f)
 		unsigned active = 0, waiting = 0;
 		for (struct request *r = s->requests; r; r = r->next) {
 			*(r->begun ? &active : &waiting) += 1;
-			publish_use(f, r);
+			fleet_publish_use(f, r);
 		}
 		all_active += active;
 		all_waiting += waiting;
