@@ -320,10 +320,11 @@ TEST(a_request_that_says_nothing_of_keeping_leaves_what_was_said)
 	m.keep_alive_ms = -1;
 	CHECK_OK(fleet_load(f, &m, see, &b));
 	wait_end(&b);
+	CHECK_EQ_INT(fleet_list(f, list, 2), 1); /* at once */
+	CHECK_EQ_INT(list[0].expires_ms, -1);
 	m.keep_alive_ms = FLEET_KEEP_AS_IS;
 	CHECK_OK(fleet_load(f, &m, see, &c));
 	wait_end(&c);
-	usleep(50000);
 	CHECK_EQ_INT(fleet_list(f, list, 2), 1);
 	CHECK_EQ_INT(list[0].expires_ms, -1);
 	world_end(&w, f);

@@ -227,6 +227,7 @@ void slot_take_request(struct fleet *f, struct request *r)
 	s->unload_asked = false;
 	slot_touch(f, s);
 	if (r->load_only && s->state == SLOT_READY) { /* there already */
+		fleet_publish(f); /* who is told looks at once how long it stays */
 		request_done_empty(f, r, GEN_STOP);
 		return;
 	}

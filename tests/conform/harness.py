@@ -163,7 +163,7 @@ def gguf_with(source, path, more):
 
 # ---- the server ----
 
-SCOPES = "chat,models.read,models.change,metrics"
+SCOPES = "chat,models.read,models.change,models.push,metrics"
 MODELS = ("smollm2", "smart", "seer", "minilm", "rank")
 
 

@@ -18,7 +18,7 @@ import build_web  # noqa: E402
 from models import fill_in_model, thinking_model  # noqa: E402
 from tresor import Instance  # noqa: E402
 
-SCOPES = "chat,models.read,models.change,metrics"
+SCOPES = "chat,models.read,models.change,models.push,metrics"
 
 
 def node_env():

@@ -21,7 +21,7 @@ MORE = {
     "template_hash": "which template was used", "seed": "so that an answer can be repeated",
     "cached_tokens": "how much of the prompt had been read before", "warnings": "nothing is ignored silently",
     "digest": "the version that a name stands for", "engine": "which build of the engine answered",
-    "completion_tokens_details": "as OpenAI has it", "origin": "where it came from, and who let it in",
+    "origin": "where it came from, and who let it in",
 }
 
 

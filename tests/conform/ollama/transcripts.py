@@ -200,6 +200,7 @@ OTHER = {
     ("/api/embed", "too long, not truncated"): {"error": "which text, and both counts"},
     ("/api/ps", "the list"): {
         "+models[].active": OURS, "+models[].pinned": OURS, "+models[].waiting": OURS, "+models[].engine_build": OURS,
+        "+models[].engine": OURS,
         "models[].details.quantization_level": "Ollama does not know the name of F32"},
     ("/api/create", "from a model"): {"order": "layers that stay are not told"},
     ("/api/create", "from a model, whole"): {"+kept": "the version that the name stood for stays, and this is its name"},
@@ -216,12 +217,14 @@ OTHER = {
         "+created_at": CLAUDE, "+max_input_tokens": CLAUDE, "+display_name": CLAUDE, "+type": CLAUDE},
     ("/v1/models", "one that is not there"): {"error.type": ERRORS, "error.param": ERRORS, "error.code": ERRORS},
     ("/v1/chat/completions", "*"): {
-        "+usage.prompt_tokens_details": COUNTED, "+choices[].message.refusal": NULLS, "+choices[].logprobs": NULLS},
+        "+usage.prompt_tokens_details": COUNTED, "+usage.completion_tokens_details": COUNTED,
+        "+choices[].message.refusal": NULLS, "+choices[].logprobs": NULLS},
     ("/v1/chat/completions", "streamed, with usage"): {"+usage": "null before the last piece, as OpenAI has it"},
     ("/v1/chat/completions", "a schema"): {"usage.completion_tokens": GRAMMAR, "usage.total_tokens": GRAMMAR},
     ("/v1/chat/completions", "no model of that name"): {"error.type": ERRORS, "error.param": ERRORS, "error.code": ERRORS},
     ("/v1/chat/completions", "no messages"): {"error.param": ERRORS, "error.code": ERRORS},
-    ("/v1/completions", "*"): {"+choices[].logprobs": NULLS, "+usage.prompt_tokens_details": COUNTED},
+    ("/v1/completions", "*"): {
+        "+choices[].logprobs": NULLS, "+usage.prompt_tokens_details": COUNTED, "+usage.completion_tokens_details": COUNTED},
     ("/v1/completions", "whole"): {"usage.prompt_tokens": BARE, "usage.total_tokens": BARE},
     ("/v1/embeddings", "no model of that name"): {"error.type": ERRORS, "error.param": ERRORS, "error.code": ERRORS},
     ("/v1/responses", "whole"): {
