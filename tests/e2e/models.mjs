@@ -87,11 +87,11 @@ export function modelTests(w, mock, { page: get }) {
 		for (let i = 0; i < 9; i++) mock.models.push(mockModel(`many:${i}b`, { family: i % 2 ? "odd" : "even", capabilities: ["completion", ...(i === 4 ? ["vision"] : [])] }));
 		await page.goto(`${w.url}/models`);
 		await page.getByLabel("Search by name").fill("many odd");
-		await until(async () => (await page.getByRole("button", { name: /^Actions for/ }).count()) === 4, "four are found");
+		await until(async () => (await page.getByRole("main").getByRole("button", { name: /^Actions for/ }).count()) === 4, "four are found");
 		await page.getByRole("button", { name: "sees pictures" }).click();
 		await page.getByText("Nothing here fits the search.").waitFor();
 		await page.getByLabel("Search by name").fill("");
-		await until(async () => (await page.getByRole("button", { name: /^Actions for/ }).count()) === 1, "the one that sees");
+		await until(async () => (await page.getByRole("main").getByRole("button", { name: /^Actions for/ }).count()) === 1, "the one that sees");
 		mock.models = mock.models.filter((m) => !m.name.startsWith("many:"));
 	});
 
