@@ -37,10 +37,11 @@ def sources(web: pathlib.Path) -> list[pathlib.Path]:
     return found
 
 
-def node_env() -> dict[str, str]:
-    done = subprocess.run([ROOT / "tools/node"], capture_output=True, text=True)
+def node_env(need: str = "") -> dict[str, str]:
+    """For a Node of at least `need` (MAJOR.MINOR), with npm's cache in the Tresor cache."""
+    done = subprocess.run([ROOT / "tools/node", *(["--need", need] if need else [])], capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"build_web: no Node for the page: {done.stderr.strip()}")
+        sys.exit(f"build_web: no Node: {done.stderr.strip()}")
     cache = os.environ.get("TRESOR_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "tresor")
     env = dict(os.environ, PATH=done.stdout.strip() + os.pathsep + os.environ["PATH"])

@@ -133,9 +133,9 @@ def newest_log(what: str) -> pathlib.Path:
     return folder / f"{what}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
 
 
-def build_part(name: str, machine: Machine, part: pathlib.Path, progress: Progress) -> None:
-    """Fetches and builds one recipe into `part`, whole or not at all."""
-    r, path = recipe(name), newest_log(name)
+def build_part(name: str, machine: Machine, part: pathlib.Path, progress: Progress, other: dict | None = None) -> None:
+    """Fetches and builds one recipe (or `other` by the same script) into `part`, whole or not at all."""
+    r, path = other or recipe(name), newest_log(name)
     progress.begin(f"{name} {r['version']}")
     work = cache_dir() / "work" / f"{name}-{part.name[-16:]}" # a fixed path: ccache can hit
     shutil.rmtree(work, ignore_errors=True)

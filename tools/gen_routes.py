@@ -31,6 +31,7 @@ RIGHTS = {
     ("cache.share", "none"):         ("no", "any", "any", "any", True),
     ("models.read", "none"):         ("any", "any", "any", "any", True),
     ("models.change", "none"):       ("no", "any", "any", "any", True),
+    ("models.push", "none"):         ("no", "any", "any", "any", True),
     ("people.read", "none"):         ("no", "any", "any", "any", True),
     ("people.change", "person"):     ("no", "below", "any", "any", True),
     ("people.change", "role"):       ("no", "below", "any", "any", True),

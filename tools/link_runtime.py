@@ -1,22 +1,37 @@
 #!/usr/bin/env python3
-"""Links the libraries and starter models of the dependencies' prefix beside the built program.
+"""Puts beside the built program what it needs to run: its engine build and the starter models.
 
-usage: link_runtime.py PREFIX BUILD STAMP     makes BUILD/lib/*.so* and BUILD/starter
+usage: link_runtime.py PREFIX BUILD ENGINE_SO STAMP     makes BUILD/engines/ID and BUILD/starter
+
+The build of this tree is current unless somebody chose another one (tools/upgrade-engine). The last
+KEPT builds of this tree stay, for aliases that keep one; others are not touched.
 """
 import os
 import pathlib
+import shutil
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import engine_build  # noqa: E402
+
+KEPT = 10
 
 
 def main() -> None:
-    prefix, build, stamp = map(pathlib.Path, sys.argv[1:4])
-    lib = build / "lib"
-    lib.mkdir(exist_ok=True)
-    for old in lib.iterdir():
-        if old.is_symlink():
-            old.unlink()
-    for so in sorted((prefix / "lib").glob("*.so*")):
-        (lib / so.name).symlink_to(so)
+    prefix, build, module, stamp = map(pathlib.Path, sys.argv[1:5])
+    engines = build / "engines"
+    ident = engine_build.pack(engines, module, prefix, {**engine_build.pinned(), "variant": "native"}, False)
+    own = engines / ".own" # the builds of this tree, the newest first
+    before = own.read_text(encoding="utf-8").split() if own.is_file() else []
+    now = engine_build.current(engines)
+    if not (engines / now / "engine.json").is_file() or now in before[:1] or not now:
+        engine_build.make_current(engines, ident)
+        now = ident
+    mine = [ident, *(b for b in before if b != ident)]
+    for old in mine[KEPT:]:
+        if old != now:
+            shutil.rmtree(engines / old, ignore_errors=True)
+    own.write_text("\n".join(mine[:KEPT]) + "\n", encoding="utf-8")
     starter = build / "starter"
     if starter.is_symlink():
         starter.unlink()

@@ -1,4 +1,7 @@
-"""pytest plugin: prints TAP on stdout (tests/README.md) and everything else on stderr."""
+"""pytest plugin: prints TAP on stdout (tests/README.md) and everything else on stderr.
+
+A test is called what its user property "tap" says, else by its node.
+"""
 import os
 
 import pytest
@@ -28,7 +31,8 @@ class Tap:
             self.outcome[report.nodeid] = " # SKIP " + why.removeprefix("Skipped: ").split("\n")[0]
         if report.when == "teardown":
             result = self.outcome.pop(report.nodeid)
-            self.line(result != "failed", report.nodeid, result if result.startswith(" #") else "")
+            name = dict(report.user_properties).get("tap", report.nodeid)
+            self.line(result != "failed", name, result if result.startswith(" #") else "")
 
     def pytest_collectreport(self, report):
         if report.failed:

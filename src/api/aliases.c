@@ -68,6 +68,8 @@ static enum err target_fields(struct call *c, const struct alias_target *t, stru
 {
 	jw_kstr(w, "model", str_from(t->model));
 	jw_kstr(w, "digest", str_from(t->digest));
+	if (t->engine[0])
+		jw_kstr(w, "engine", str_from(t->engine));
 	TRY(person_field(c, t->person, w));
 	jw_ki64(w, "since_ms", t->since_ms);
 	if (t->trial[0])
@@ -91,6 +93,22 @@ enum err alias_of_json(struct call *c, const struct model_entry *m, struct jw *w
 	jw_kstr(w, "name", str_from(a->name));
 	jw_kstr(w, "channel", str_from(alias_channel_text(m->channel)));
 	TRY(target_fields(c, &a->at[m->channel], w));
+	jw_end(w);
+	return OK;
+}
+
+enum err origin_json(struct call *c, const struct model_entry *m, struct jw *w)
+{
+	struct model_origin o;
+	enum err e = model_store_origin(c->app->models, m->digest, &o);
+	if (e == ERR_NOT_FOUND)
+		return OK;
+	TRY(e);
+	jw_key(w, "origin");
+	jw_obj(w);
+	jw_kstr(w, "source", str_from(o.source));
+	TRY(person_field(c, o.person, w));
+	jw_ki64(w, "at_ms", o.at_ms);
 	jw_end(w);
 	return OK;
 }

@@ -169,3 +169,64 @@ TEST(a_move_is_told_and_an_alias_is_not_deleted)
 	CHECK_EQ_INT(call_api(&t, "DELETE", "/team/v1/models/tiny?force=1", "", NULL, NULL), 200);
 	test_app_stop(&t);
 }
+
+TEST(engine_builds_are_listed_with_who_keeps_them)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(65536);
+	test_app_start(&t);
+	CHECK_EQ_INT(call_api(&t, "GET", "/team/v1/engines", "", NULL, &out), 200);
+	CHECK(has(&out, "{\"id\":\"e-2\",\"version\":\"0.5.0\",\"tree\":\"18ce\","
+			"\"variant\":\"native\",\"proto\":1,\"current\":true,\"usable\":true,"
+			"\"why\":\"\",\"kept_by\":[]}"));
+	CHECK(has(&out, "\"usable\":false,\"why\":\"it is damaged\""));
+	fakes.aliases = 1;
+	fakes.keeps = "e-1";
+	buf_clear(&out);
+	CHECK_EQ_INT(call_api(&t, "GET", "/team/v1/engines?check=1", "", NULL, &out), 200);
+	CHECK(has(&out, "\"why\":\"\",\"kept_by\":[\"assistant\"]}"));
+	fakes.keeps = "e-9"; /* not here: a row of its own */
+	buf_clear(&out);
+	CHECK_EQ_INT(call_api(&t, "GET", "/team/v1/engines", "", NULL, &out), 200);
+	CHECK(has(&out, "{\"id\":\"e-9\",\"version\":\"\",") &&
+		has(&out, "\"usable\":false,\"why\":\"it is not installed here\","
+			  "\"kept_by\":[\"assistant\"]}"));
+	buf_clear(&out);
+	CHECK_EQ_INT(call_api(&t, "GET", "/team/v1/doctor", "", NULL, &out), 200);
+	CHECK(has(&out, "\"name\":\"builds\",\"state\":\"bad\"") &&
+		has(&out, "e-9 (assistant)"));
+	fakes.keeps = "e-1";
+	buf_clear(&out);
+	CHECK_EQ_INT(call_api(&t, "GET", "/team/v1/doctor", "", NULL, &out), 200);
+	CHECK(has(&out, "\"name\":\"builds\",\"state\":\"ok\""));
+	test_app_stop(&t);
+}
+
+TEST(an_alias_can_keep_only_a_build_that_is_usable_here)
+{
+	static const struct {
+		const char *engine, *says;
+		int status;
+	} all[] = { { "e-1", "\"engine\":\"e-1\"", 200 },
+		{ "current", "\"engine\":\"e-2\"", 200 },
+		{ "e-3", "it is damaged", 503 }, { "e-4", "no engine build", 404 },
+		{ "../e-1", "no engine build", 404 } };
+	struct test_app t;
+	test_app_start(&t);
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		AUTO_BUF struct buf out = BUF(65536);
+		char body[200];
+		snprintf(body, sizeof body, "{\"model\":\"tiny\",\"engine\":\"%s\"}",
+			all[i].engine);
+		CHECK_EQ_INT(call_api(&t, "PUT", "/team/v1/aliases/assistant", body, NULL, &out),
+			all[i].status);
+		if (!has(&out, all[i].says))
+			FAIL("%s: %.*s", all[i].engine, (int)out.len, out.ptr);
+	}
+	AUTO_BUF struct buf out = BUF(65536);
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/team/v1/aliases/assistant/keep", "{}", NULL, &out), 200);
+	CHECK(has(&out, "\"engine\":\"e-2\""));
+	CHECK(fakes_audited("\"action\":\"alias.keep\",\"object\":\"assistant\""));
+	test_app_stop(&t);
+}

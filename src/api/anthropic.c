@@ -34,15 +34,15 @@ static void head(struct gen *g, struct jw *w)
 static void stop(const struct gen *g, const struct gen_done *d, struct jw *w)
 {
 	const struct anthropic *a = g->of_form;
-	bool string = a->stops && !g->calls && d->stop && d->stop <= g->options.n_stop;
-	bool full = d->answer_tokens < (uint32_t)g->options.sampling.num_predict;
+	bool string = a->stops && !g->calls && d->stop && d->stop <= g->options.of.n_stop;
+	bool full = d->answer_tokens < (uint32_t)g->options.of.sampling.num_predict;
 	const char *why = g->calls                    ? "tool_use"
 			  : string                    ? "stop_sequence"
 			  : d->reason != GEN_LENGTH ? "end_turn"
 			  : full                      ? "model_context_window_exceeded"
 						      : "max_tokens";
 	jw_kstr(w, "stop_reason", str_from(why));
-	jw_kstr(w, "stop_sequence", string ? g->options.stop[d->stop - 1] : STR_NONE);
+	jw_kstr(w, "stop_sequence", string ? g->options.of.stop[d->stop - 1] : STR_NONE);
 }
 
 /* Their form: a word with which they know it as theirs. Ours has nothing to prove: it says which

@@ -219,10 +219,10 @@ static enum err read_thinking(
 	if (json_want_i64(v, "budget_tokens", true, 1, BUDGET_MAX, &budget, NULL))
 		return err_set(&c->info, ERR_INVALID,
 			"thinking.budget_tokens must be a whole number from 1");
-	if (!count && budget >= g->options.sampling.num_predict)
+	if (!count && budget >= g->options.of.sampling.num_predict)
 		return err_set(&c->info, ERR_INVALID,
 			"max_tokens must be greater than thinking.budget_tokens");
-	g->options.think_budget = budget;
+	g->options.of.think_budget = budget;
 	return OK;
 }
 

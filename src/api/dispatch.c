@@ -197,7 +197,7 @@ static struct str audit_object(struct call *c)
 	for (size_t i = 0; i < sizeof params / sizeof params[0]; i++)
 		if (http_param(c->q, params[i]).ptr)
 			return str_sub(http_param(c->q, params[i]), 0, 200);
-	if (c->route->action == ACTION_MODELS_CHANGE) {
+	if (c->route->action == ACTION_MODELS_CHANGE || c->route->action == ACTION_MODELS_PUSH) {
 		/* what the route reads, or another field could hide it */
 		bool copy = strcmp(c->route->path, "/api/copy") == 0;
 		return str_sub(copy ? first_str(c, copies, 1) : first_str(c, models, 2), 0, 200);

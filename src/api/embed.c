@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "api/aliases.h"
 #include "api/gen.h"
 #include "base/hex.h"
 #include "base/time.h"
@@ -34,6 +35,7 @@ enum err embed_new(struct call *c, struct str model, struct embed_call **ret)
 		return err_set(&c->info, ERR_INVALID, "model is required");
 	TRY(gen_model(c, model, e->shown_model, &e->model));
 	memcpy(e->target.digest, e->model.model_digest, sizeof e->target.digest);
+	memcpy(e->target.engine, e->model.engine, sizeof e->target.engine);
 	TRY(str_copy(str_from(e->model.name), e->target.name, sizeof e->target.name));
 	e->target.keep_alive_ms = c->app->keep_alive_ms;
 	e->r.person = gen_person(&c->who);
@@ -99,6 +101,8 @@ static void answer(struct embed_call *e, const struct fleet_event *ev)
 	if (ev->engine)
 		(void)!!str_copy(str_sub(ev->engine->build, 0, sizeof e->build - 1), e->build,
 			sizeof e->build);
+	if (ev->build && !str_copy(str_from(ev->build), e->engine, sizeof e->engine))
+		http_set_header(e->c->q, ENGINE_HEADER, str_from(e->engine));
 	if (ev->embedded.truncated)
 		call_warn(e->c, "%u %s cut: this model reads at most %u tokens",
 			ev->embedded.truncated,
@@ -221,5 +225,7 @@ void embed_origin_json(const struct embed_call *e, struct jw *w)
 	jw_kstr(w, "model_digest", str_from(e->model.model_digest));
 	if (e->build[0])
 		jw_kstr(w, "engine_build", str_from(e->build));
+	if (e->engine[0])
+		jw_kstr(w, "engine", str_from(e->engine));
 	call_warnings_json(e->c, w);
 }

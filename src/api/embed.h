@@ -21,7 +21,7 @@ struct embed_call {
 	struct buf texts, tokens;
 	_Atomic uint64_t id; /* the fleet's; 0 not yet */
 	int64_t start_ns, load_ns;
-	char build[64];
+	char build[64], engine[LIMIT_ENGINE_ID + 1];
 };
 
 /* Finds the model. Errors: ERR_NOT_FOUND, ERR_INVALID, ERR_NOMEM. */

@@ -44,7 +44,11 @@ static enum err ollama_begin(struct call *c, json_t **ret_body, struct embed_cal
 	TRY(json_want_str(*ret_body, "model", false, &model, &c->info));
 	if (!model.len)
 		TRY(json_want_str(*ret_body, "name", false, &model, &c->info));
-	TRY(embed_new(c, model, ret));
+	enum err e = embed_new(c, model, ret);
+	if (e == ERR_NOT_FOUND) /* clients compare these words, which are this route's alone */
+		return err_set(&c->info, e, "model \"%.*s\" not found, try pulling it first",
+			(int)(model.len < 200 ? model.len : 200), model.ptr);
+	TRY(e);
 	options_init(&ignored); /* a wrong option is an error; none has an effect on a vector */
 	TRY(options_ollama(c, json_object_get(*ret_body, "options"), &ignored));
 	if (json_object_size(json_object_get(*ret_body, "options")))
@@ -72,9 +76,8 @@ static enum err add_texts(struct embed_call *e, const json_t *input)
 	if (json_is_string(input))
 		return embed_add_text(
 			e, (struct str){ json_string_value(input), json_string_length(input) });
-	if (!json_is_array(input))
-		return err_set(&e->c->info, ERR_INVALID,
-			"\"input\" must be a string or a list of strings");
+	if (!json_is_array(input)) /* Ollama's words */
+		return err_set(&e->c->info, ERR_INVALID, "invalid input type");
 	json_array_foreach((json_t *)(uintptr_t)input, i, one)
 	{
 		if (!json_is_string(one))

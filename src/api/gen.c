@@ -4,6 +4,7 @@
 #include "http/route.h"
 #include "models/fleet_tokens.h"
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/time.h"
 
@@ -34,12 +35,22 @@ static enum err own_answer(struct gen *g)
 	return arena_on_free(a, free_json, &g->calls);
 }
 
-static void read_params(struct gen *g)
+static void free_own(void *own)
 {
-	AUTO_BUF struct buf params = BUF(LIMIT_MANIFEST);
-	struct model_texts t = { .params = &params };
-	if (!model_store_texts(g->c->app->models, &g->model, &t))
-		options_model(g->c, buf_str(&params), &g->options);
+	model_own_done(own);
+}
+
+/* A model whose texts cannot be read still answers. */
+static enum err read_own(struct gen *g)
+{
+	options_init(&g->options);
+	if (model_own_read(g->c->app->models, &g->model, &g->own)) {
+		call_warn(g->c, "what this model brings of its own could not be read");
+		return OK;
+	}
+	TRY(arena_on_free(g->c->arena, free_own, &g->own));
+	g->template_ = buf_str(&g->own.template_);
+	return options_model(g->c, g->own.params, &g->options);
 }
 
 enum err gen_model(struct call *c, struct str name, char shown[LIMIT_MODEL_NAME + 1],
@@ -79,10 +90,10 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 		call_warn(c, "test model, not for real questions");
 	memcpy(g->target.digest, g->model.model_digest, sizeof g->target.digest);
 	memcpy(g->target.projector, g->model.projector_digest, sizeof g->target.projector);
+	memcpy(g->target.engine, g->model.engine, sizeof g->target.engine);
 	TRY(str_copy(str_from(g->model.name), g->target.name, sizeof g->target.name));
 	g->target.keep_alive_ms = c->app->keep_alive_ms;
-	options_init(&g->options);
-	read_params(g);
+	TRY(read_own(g));
 	*ret = g;
 	return OK;
 }
@@ -156,9 +167,9 @@ static void begin_stream(struct gen *g)
 
 static void warn_begun(struct gen *g, const struct fleet_event *e)
 {
-	if (g->n_ctx && g->options.num_ctx > g->n_ctx)
+	if (g->n_ctx && g->options.of.num_ctx > g->n_ctx)
 		call_warn(g->c, "num_ctx %u is more than the %u tokens this model is loaded with",
-			g->options.num_ctx, g->n_ctx);
+			g->options.of.num_ctx, g->n_ctx);
 	if (e->begun.truncated_tokens)
 		call_warn(g->c, "%u tokens of what came first were left out to fit the context",
 			e->begun.truncated_tokens);
@@ -178,6 +189,15 @@ static void on_begun(struct gen *g, const struct fleet_event *e)
 		(void)!!str_copy(str_sub(e->engine->template_hash, 0, 64), g->template_hash,
 			sizeof g->template_hash);
 	}
+	if (g->template_.len) {
+		uint8_t sum[SHA256_LEN];
+		sha256_of(g->template_.ptr, g->template_.len, sum);
+		hex_encode(sum, sizeof sum, g->template_hash);
+	}
+	if (e->build)
+		(void)!!str_copy(str_from(e->build), g->engine, sizeof g->engine);
+	if (g->engine[0] && !g->index && !g->streaming && !g->detached)
+		http_set_header(g->c->q, ENGINE_HEADER, str_from(g->engine));
 	if (!g->index)
 		warn_begun(g, e);
 	if (!g->stream)
@@ -444,19 +464,20 @@ static void count_sink(const struct fleet_event *e, void *arg)
 
 static void fill(struct gen *g, struct gen_request *r)
 {
-	r->sampling = g->options.sampling;
-	r->n_stop = g->options.n_stop;
+	r->sampling = g->options.of.sampling;
+	r->n_stop = g->options.of.n_stop;
 	for (unsigned i = 0; i < r->n_stop; i++)
-		r->stop[i] = g->options.stop[i];
-	r->max_context = g->options.num_ctx;
+		r->stop[i] = g->options.of.stop[i];
+	r->template_ = g->template_;
+	r->max_context = g->options.of.num_ctx;
 	r->person = gen_person(&g->c->who);
 	r->priority = g->options.priority;
-	r->deadline_ms = g->options.deadline_ms;
+	r->deadline_ms = g->options.of.deadline_ms;
 	r->temporary = g->options.temporary;
 	r->strict = g->options.strict;
-	r->has_think_budget = g->options.think_budget >= 0;
-	r->think_budget = r->has_think_budget ? (uint32_t)g->options.think_budget : 0;
-	g->target.require_gpu = g->options.require_gpu;
+	r->has_think_budget = g->options.of.think_budget >= 0;
+	r->think_budget = r->has_think_budget ? (uint32_t)g->options.of.think_budget : 0;
+	g->target.require_gpu = g->options.of.require_gpu;
 }
 
 /* To the fleet: an answer, or only the number of the prompt's tokens. False: it failed, and that
@@ -571,6 +592,8 @@ void gen_origin_json(const struct gen *g, struct jw *w)
 	jw_kstr(w, "model_digest", str_from(g->model.model_digest));
 	if (g->build[0])
 		jw_kstr(w, "engine_build", str_from(g->build));
+	if (g->engine[0])
+		jw_kstr(w, "engine", str_from(g->engine));
 	if (g->template_hash[0])
 		jw_kstr(w, "template_hash", str_from(g->template_hash));
 	if (g->begun)
@@ -746,29 +769,12 @@ struct str gen_messages_end(struct gen_messages *m)
 	return buf_str(&m->buf);
 }
 
-static void add_examples(struct gen_messages *m, struct str json)
+static void add_own(void *messages, struct str role, struct str content)
 {
-	AUTO_JSON json_t *doc = NULL;
-	size_t i;
-	json_t *one;
-	if (!json.len || json_read(json, json.len, 8, &doc, NULL))
-		return;
-	json_array_foreach(doc, i, one)
-	{
-		struct str role = STR_NONE, content = STR_NONE;
-		if (!json_want_str(one, "role", true, &role, NULL) &&
-			!json_want_str(one, "content", true, &content, NULL))
-			gen_message_add(m, role, content, STR("company"));
-	}
+	gen_message_add(messages, role, content, STR("company"));
 }
 
 void gen_messages_of_model(struct gen *g, struct gen_messages *m, bool request_has_system)
 {
-	AUTO_BUF struct buf system = BUF(LIMIT_MANIFEST), examples = BUF(LIMIT_MANIFEST);
-	struct model_texts t = { .system = &system, .messages = &examples };
-	if (model_store_texts(g->c->app->models, &g->model, &t))
-		return;
-	if (!request_has_system && system.len)
-		gen_message_add(m, STR("system"), buf_str(&system), STR("company"));
-	add_examples(m, buf_str(&examples));
+	model_own_messages(&g->own, !request_has_system, add_own, m);
 }

@@ -8,7 +8,7 @@
 
 #include "api/options.h"
 #include "models/fleet.h"
-#include "models/store.h"
+#include "models/own.h"
 
 struct gen;
 struct gen_group;
@@ -40,6 +40,8 @@ struct gen {
 	struct model_entry model;
 	char shown_model[LIMIT_MODEL_NAME + 1]; /* as the client named it */
 	struct fleet_model target;
+	struct model_own own; /* what the model brings */
+	struct str template_; /* its explicit one, or the request's; empty: the file's own */
 	bool stream;
 	struct gen_options options;
 	/* filled on the way */
@@ -51,6 +53,7 @@ struct gen {
 	int64_t load_ns;
 	uint32_t n_ctx;
 	char build[64], template_hash[65];
+	char engine[LIMIT_ENGINE_ID + 1]; /* the id of the engine's build */
 	struct buf text, thinking; /* of an answer in one piece */
 	struct buf logprobs;       /* of an answer in one piece: a JSON array, or empty */
 	json_t *calls;             /* at the end: [{id, name, arguments}]; NULL none; owned */

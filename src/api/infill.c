@@ -39,7 +39,7 @@ static void settings(const struct gen *g, struct jw *w)
 	jw_key(w, "generation_settings");
 	jw_obj(w);
 	jw_ki64(w, "n_ctx", g->n_ctx);
-	jw_ki64(w, "n_predict", g->options.sampling.num_predict);
+	jw_ki64(w, "n_predict", g->options.of.sampling.num_predict);
 	jw_ki64(w, "seed", g->told.seed);
 	jw_end(w);
 }
@@ -58,7 +58,7 @@ static void begin(struct str content, bool end, struct jw *w, struct buf *out)
 
 static void last(struct gen *g, const struct gen_done *d, struct str content, struct buf *out)
 {
-	bool word = d->stop && d->stop <= g->options.n_stop;
+	bool word = d->stop && d->stop <= g->options.of.n_stop;
 	struct jw w;
 	begin(content, true, &w, out);
 	jw_kstr(&w, "model", str_from(g->shown_model));
@@ -70,7 +70,7 @@ static void last(struct gen *g, const struct gen_done *d, struct str content, st
 		word                        ? STR("word")
 		: d->reason == GEN_LENGTH ? STR("limit")
 					    : STR("eos"));
-	jw_kstr(&w, "stopping_word", word ? g->options.stop[d->stop - 1] : STR(""));
+	jw_kstr(&w, "stopping_word", word ? g->options.of.stop[d->stop - 1] : STR(""));
 	settings(g, &w);
 	timings(d, &w);
 	gen_origin_json(g, &w);
@@ -164,6 +164,7 @@ enum err llamacpp_infill(struct call *c)
 	c->param = "model";
 	TRY(json_want_str(body, "model", false, &model, &c->info));
 	TRY(gen_new(c, model, "infill", &form, &g));
+	g->template_ = STR_NONE; /* it knows no other files: the model's tokens do */
 	c->param = NULL;
 	warn_unknown(c, body);
 	TRY(json_want_bool(body, "stream", false, &g->stream, &c->info));

@@ -18,11 +18,14 @@ void metric_label(struct buf *b, const char *s)
 	}
 }
 
-static void sample(struct buf *b, const char *name, const char *model)
+/* The same model under another build than the current one is a series of its own. */
+static void sample(struct buf *b, const char *name, const struct fleet_status *s)
 {
 	(void)buf_addf(b, "tresor_%s{model=\"", name);
-	metric_label(b, model);
+	metric_label(b, s->name);
 	(void)buf_add_byte(b, '"');
+	if (s->old_engine)
+		(void)buf_addf(b, ",engine=\"%s\"", s->engine);
 }
 
 /* ---- a figure a model ---- */
@@ -101,7 +104,7 @@ static void by_class(struct buf *b, const char *name, const char *help,
 	metric_head(b, name, "gauge", help);
 	for (size_t i = 0; i < n; i++)
 		for (int c = 0; c < STATS_CLASSES; c++) {
-			sample(b, name, s[i].name);
+			sample(b, name, &s[i]);
 			(void)buf_addf(b, ",class=\"%s\"} %u\n", classes[c],
 				running ? s[i].running[c] : s[i].waiting[c]);
 		}
@@ -111,15 +114,15 @@ static void cache_bytes(struct buf *b, const struct fleet_status *s, size_t n)
 {
 	metric_head(b, "cache_bytes", "gauge", "Prefix cache in use, by tier.");
 	for (size_t i = 0; i < n; i++) {
-		sample(b, "cache_bytes", s[i].name);
+		sample(b, "cache_bytes", &s[i]);
 		(void)buf_addf(b, ",tier=\"memory\"} %" PRIu64 "\n", s[i].stats.cache_bytes);
-		sample(b, "cache_bytes", s[i].name);
+		sample(b, "cache_bytes", &s[i]);
 		(void)buf_addf(b, ",tier=\"disk\"} %" PRIu64 "\n", s[i].stats.disk_bytes);
 	}
 }
 
 /* Buckets are cumulative there, ours are not. Empty histograms are left out. */
-static void histogram(struct buf *b, const char *name, const char *model, int class,
+static void histogram(struct buf *b, const char *name, const struct fleet_status *s, int class,
 	const struct stats_times *t)
 {
 	char bucket[64], part[64];
@@ -132,7 +135,7 @@ static void histogram(struct buf *b, const char *name, const char *model, int cl
 	so_far = 0;
 	for (int i = 0; i < STATS_BUCKETS; i++) {
 		so_far += t->n[i];
-		sample(b, bucket, model);
+		sample(b, bucket, s);
 		(void)buf_addf(b, ",class=\"%s\",le=\"", classes[class]);
 		if (i < STATS_BUCKETS - 1)
 			(void)buf_addf(b, "%g\"} %" PRIu64 "\n", STATS_BOUNDS_MS[i] / 1000.0,
@@ -141,10 +144,10 @@ static void histogram(struct buf *b, const char *name, const char *model, int cl
 			(void)buf_addf(b, "+Inf\"} %" PRIu64 "\n", so_far);
 	}
 	snprintf(part, sizeof part, "%s_sum", name);
-	sample(b, part, model);
+	sample(b, part, s);
 	(void)buf_addf(b, ",class=\"%s\"} %.6f\n", classes[class], (double)t->sum_us / 1e6);
 	snprintf(part, sizeof part, "%s_count", name);
-	sample(b, part, model);
+	sample(b, part, s);
 	(void)buf_addf(b, ",class=\"%s\"} %" PRIu64 "\n", classes[class], so_far);
 }
 
@@ -154,12 +157,12 @@ static void histograms(struct buf *b, const struct fleet_status *s, size_t n)
 		"From a request's arrival at the engine to its first token.");
 	for (size_t i = 0; i < n; i++)
 		for (int c = 0; c < STATS_CLASSES; c++)
-			histogram(b, "first_token_seconds", s[i].name, c, &s[i].stats.first[c]);
+			histogram(b, "first_token_seconds", &s[i], c, &s[i].stats.first[c]);
 	metric_head(b, "between_tokens_seconds", "histogram",
 		"Between two tokens of an answer.");
 	for (size_t i = 0; i < n; i++)
 		for (int c = 0; c < STATS_CLASSES; c++)
-			histogram(b, "between_tokens_seconds", s[i].name, c,
+			histogram(b, "between_tokens_seconds", &s[i], c,
 				&s[i].stats.between[c]);
 }
 
@@ -190,7 +193,7 @@ enum err metrics_engines(struct call *c, struct buf *b)
 	for (size_t f = 0; f < sizeof figures / sizeof figures[0]; f++) {
 		metric_head(b, figures[f].name, figures[f].kind, figures[f].help);
 		for (size_t i = 0; i < n; i++) {
-			sample(b, figures[f].name, s[i].name);
+			sample(b, figures[f].name, &s[i]);
 			(void)buf_addf(b, "} %" PRIu64 "\n", figures[f].get(&s[i]));
 		}
 	}

@@ -1,5 +1,7 @@
 /* Ollama's API about models: version, tags, ps, show, delete, and blobs. */
 #include "api/aliases.h"
+#include "api/remove.h"
+#include "api/show.h"
 #include "api/show_modelfile.h"
 
 #include <stdio.h>
@@ -37,6 +39,8 @@ static void details(const struct model_entry *m, struct jw *w)
 	jw_key(w, "families");
 	jw_arr(w);
 	jw_str(w, str_from(m->family));
+	if (m->projector_digest[0])
+		jw_str(w, STR("clip")); /* as Ollama's libraries say it */
 	jw_end(w);
 	jw_kstr(w, "parameter_size", str_from(m->parameters));
 	jw_kstr(w, "quantization_level", str_from(m->quantization));
@@ -64,6 +68,7 @@ static void tag(const struct model_entry *m, struct jw *w)
 	name_and_size(m, w);
 	time_field(w, "modified_at", m->modified_ms);
 	details(m, w);
+	show_capabilities(m, w);
 }
 
 static void alias_tag(const struct alias_shown *a, void *arg)
@@ -122,6 +127,8 @@ static void loaded(struct call *c, const struct fleet_loaded *l, struct jw *w)
 	jw_ki64(w, "active", l->active);
 	jw_ki64(w, "waiting", l->waiting);
 	jw_kstr(w, "engine_build", str_from(l->build));
+	if (l->engine[0])
+		jw_kstr(w, "engine", str_from(l->engine));
 	jw_kbool(w, "pinned", fleet_is_pinned(c->app->fleet, l->digest));
 	jw_end(w);
 }
@@ -189,36 +196,6 @@ static void parameters(struct str json, struct buf *out)
 	}
 }
 
-static void info_number(struct jw *w, const char *prefix, const char *key, uint64_t v)
-{
-	char name[128];
-	snprintf(name, sizeof name, "%.60s.%s", prefix, key);
-	if (v)
-		jw_ki64(w, name, (int64_t)v);
-}
-
-static void model_info(const struct model_entry *m, struct jw *w)
-{
-	const struct gguf_summary *g = &m->gguf;
-	const char *a = g->architecture;
-	jw_key(w, "model_info");
-	jw_obj(w);
-	jw_kstr(w, "general.architecture", str_from(a));
-	jw_ki64(w, "general.parameter_count", (int64_t)g->parameters);
-	if (g->name[0])
-		jw_kstr(w, "general.name", str_from(g->name));
-	info_number(w, a, "context_length", g->context);
-	info_number(w, a, "embedding_length", g->embedding);
-	info_number(w, a, "block_count", g->layers);
-	info_number(w, a, "attention.head_count", g->heads);
-	info_number(w, a, "attention.head_count_kv", g->kv_heads);
-	info_number(w, a, "vocab_size", g->vocab);
-	info_number(w, a, "expert_count", g->experts);
-	if (g->tokenizer[0])
-		jw_kstr(w, "tokenizer.ggml.model", str_from(g->tokenizer));
-	jw_end(w);
-}
-
 static void text_field(struct jw *w, const char *key, const struct buf *b)
 {
 	struct str s = buf_str(b);
@@ -255,38 +232,68 @@ static void made_of(
 	jw_json(w, messages);
 }
 
+/* What the request has in the place of the model's own: shown, as if it were. */
+static enum err overrides(struct call *c, struct model_texts *t)
+{
+	AUTO_JSON json_t *params = NULL;
+	struct str system = STR_NONE, template_ = STR_NONE, old = buf_str(t->params);
+	json_t *options = NULL;
+	struct jw w;
+	TRY(json_want_str(c->body, "system", false, &system, &c->info));
+	TRY(json_want_str(c->body, "template", false, &template_, &c->info));
+	TRY(json_want_obj(c->body, "options", false, &options, &c->info));
+	if (system.len) {
+		buf_clear(t->system);
+		TRY(buf_add(t->system, system));
+	}
+	if (template_.len) {
+		buf_clear(t->template_);
+		TRY(buf_add(t->template_, template_));
+	}
+	if (!json_object_size(options))
+		return OK;
+	if (!old.len || json_read(old, LIMIT_MANIFEST, 8, &params, NULL))
+		params = json_object();
+	if (!params || json_object_update(params, options))
+		return ERR_NOMEM;
+	buf_clear(t->params);
+	jw_init(&w, t->params);
+	jw_json(&w, params);
+	return t->params->err;
+}
+
 enum err ollama_show(struct call *c)
 {
-	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY), tmpl = BUF(LIMIT_MANIFEST),
+	AUTO_BUF struct buf out = BUF(2 * GGUF_DESCRIPTION_MAX), tmpl = BUF(LIMIT_MANIFEST),
 			    sys = BUF(LIMIT_MANIFEST), params = BUF(LIMIT_MANIFEST),
 			    lic = BUF(LIMIT_MANIFEST), messages = BUF(LIMIT_MANIFEST),
 			    lines = BUF(LIMIT_MANIFEST);
 	struct model_texts t = { .template_ = &tmpl, .system = &sys, .params = &params,
 		.licence = &lic, .messages = &messages };
 	struct model_entry m;
+	AUTO_HEADERS struct show_headers headers = { NULL, NULL };
 	struct str name;
 	struct jw w;
+	bool verbose = false;
 	TRY(wanted(c, &name));
+	TRY(json_want_bool(c->body, "verbose", false, &verbose, &c->info));
 	TRY(not_found(c, name, call_model(c, name, &m)));
 	TRY(model_store_texts(c->app->models, &m, &t));
 	parameters(buf_str(&params), &lines);
+	TRY(overrides(c, &t));
+	show_headers_read(c, &m, verbose, &headers);
 	jw_init(&w, &out);
 	jw_obj(&w);
 	text_field(&w, "license", &lic);
 	made_of(c, &m, &t, &w);
+	if (!tmpl.len) /* behind the Modelfile, which need not say what the file does */
+		TRY(buf_add(&tmpl, show_file_template(&headers)));
 	text_field(&w, "parameters", &lines);
 	text_field(&w, "template", &tmpl);
 	text_field(&w, "system", &sys);
 	details(&m, &w);
-	model_info(&m, &w);
-	jw_key(&w, "capabilities");
-	jw_arr(&w);
-	jw_str(&w, m.gguf.embedding_model ? STR("embedding") : STR("completion"));
-	if (!m.gguf.embedding_model) /* by the template's own form of calls, or a general one */
-		jw_str(&w, STR("tools"));
-	if (m.projector_digest[0])
-		jw_str(&w, STR("vision"));
-	jw_end(&w);
+	show_headers_json(&m, &headers, &w);
+	show_capabilities(&m, &w);
 	time_field(&w, "modified_at", m.modified_ms);
 	jw_kstr(&w, "digest", str_from(m.digest));
 	jw_kstr(&w, "model_digest", str_from(m.model_digest));
@@ -295,13 +302,12 @@ enum err ollama_show(struct call *c)
 	jw_kstr(&w, "licence_name", str_from(m.licence));
 	jw_kbool(&w, "starter", m.starter);
 	jw_kbool(&w, "pinned", fleet_is_pinned(c->app->fleet, m.model_digest));
+	if (m.engine[0])
+		jw_kstr(&w, "engine", str_from(m.engine));
 	tuned(c, &m, &w);
 	TRY(alias_of_json(c, &m, &w));
+	TRY(origin_json(c, &m, &w));
 	jw_end(&w);
-	if (m.go_template)
-		call_warn(c,
-			"the registry's Go template is not used: the model's own Jinja template "
-				"is");
 	call_json(c, 200, &out);
 	return OK;
 }
@@ -312,7 +318,7 @@ enum err ollama_delete(struct call *c)
 	bool force = false;
 	TRY(wanted(c, &name));
 	TRY(json_want_bool(c->body, "force", false, &force, &c->info)); /* not Ollama's */
-	TRY(not_found(c, name, model_store_delete(c->app->models, name, force, &c->info)));
+	TRY(not_found(c, name, call_model_delete(c, name, force)));
 	http_reply(c->q, 200, NULL, STR(""));
 	return OK;
 }
@@ -342,7 +348,11 @@ enum err ollama_copy(struct call *c)
 	TRY(call_body(c, &body));
 	TRY(json_want_str(body, "source", true, &from, &c->info));
 	TRY(json_want_str(body, "destination", true, &to, &c->info));
-	TRY(not_found(c, from, model_store_find(c->app->models, from, &m, NULL)));
+	enum err e = model_store_find(c->app->models, from, &m, NULL);
+	if (e == ERR_NOT_FOUND || e == ERR_INVALID) /* these quotes are this route's alone */
+		return err_set(&c->info, ERR_NOT_FOUND, "model \"%.*s\" not found",
+			(int)(from.len < 200 ? from.len : 200), from.ptr);
+	TRY(e);
 	TRY(model_store_copy(c->app->models, from, to, &kept, &c->info));
 	reply_kept(c, &kept);
 	return OK;

@@ -192,6 +192,9 @@ static void explain(struct gen *g, struct err_info *e)
 	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "does not support thinking"))
 		(void)err_set(
 			e, ERR_UNSUPPORTED, "\"%s\" does not support thinking", g->shown_model);
+	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "does not support tools"))
+		(void)err_set(
+			e, ERR_UNSUPPORTED, "\"%s\" does not support tools", g->shown_model);
 	if (e->code == ERR_UNSUPPORTED && strstr(e->detail, "cannot fill in"))
 		(void)err_set(
 			e, ERR_UNSUPPORTED, "\"%s\" does not support insert", g->shown_model);
@@ -231,16 +234,12 @@ static void loading_line(struct gen *g, const char *reason, struct buf *out)
 	end_line(&w, out);
 }
 
+/* One object, also where a stream was asked for. */
 static void reply_loading(struct gen *g, const char *reason)
 {
 	AUTO_BUF struct buf out = BUF(16 * 1024);
 	loading_line(g, reason, &out);
-	if (g->stream && !out.err) {
-		call_warnings_header(g->c);
-		http_reply(g->c->q, 200, "application/x-ndjson", buf_str(&out));
-	} else {
-		call_json(g->c, 200, &out);
-	}
+	call_json(g->c, 200, &out);
 }
 
 static void on_loaded(const struct fleet_event *e, void *arg)
@@ -265,7 +264,7 @@ static void nobody_waits(void *arg)
 static enum err load_or_unload(struct gen *g)
 {
 	struct call *c = g->c;
-	g->target.require_gpu = g->options.require_gpu;
+	g->target.require_gpu = g->options.of.require_gpu;
 	if (g->target.keep_alive_ms == 0) {
 		if (fleet_is_pinned(c->app->fleet, g->target.digest))
 			call_warn(c, "the model is pinned: it stays loaded");
@@ -327,7 +326,9 @@ static enum err read_think(struct gen *g, const json_t *v, struct gen_request *r
 	if (json_is_string(v) && !json_string_length(v))
 		return OK;
 	return err_set(&g->c->info, ERR_INVALID,
-		"invalid think value: use true, false, \"high\", \"medium\" or \"low\"");
+		"invalid think value: \"%.40s\" (must be \"high\", \"medium\", \"low\", true, or "
+		"false)",
+		json_is_string(v) ? json_string_value(v) : "");
 }
 
 static enum err read_format(struct gen *g, const json_t *v, struct gen_request *r)
@@ -364,6 +365,9 @@ static enum err read_common(struct gen *g, const json_t *body, struct gen_reques
 {
 	struct call *c = g->c;
 	bool stream = true, shift = true, truncate = false;
+	if (there(json_object_get(body, "_debug_render_only")))
+		return err_set(&c->info, ERR_UNSUPPORTED,
+			"_debug_render_only is not supported: prompts are not shown");
 	TRY(json_want_bool(body, "stream", false, &stream, &c->info));
 	TRY(json_want_bool(body, "truncate", false, &truncate, &c->info));
 	TRY(json_want_bool(body, "shift", false, &shift, &c->info));
@@ -502,16 +506,24 @@ enum err ollama_chat(struct call *c)
 static enum err read_generate_only(
 	struct gen *g, const json_t *body, bool raw, struct pictures *pictures)
 {
+	static const char *const of_pictures[] = { "width", "height", "steps" };
 	struct call *c = g->c;
+	for (size_t i = 0; i < sizeof of_pictures / sizeof *of_pictures; i++)
+		if (there(json_object_get(body, of_pictures[i])))
+			call_warn(c, "\"%s\" has no effect: no model here makes pictures",
+				of_pictures[i]);
 	if (raw && (there(json_object_get(body, "template")) ||
 			   there(json_object_get(body, "system")) ||
 			   there(json_object_get(body, "context"))))
 		return err_set(&c->info, ERR_INVALID,
 			"raw mode does not support template, system, or context");
-	if (there(json_object_get(body, "template")))
-		return err_set(&c->info, ERR_UNSUPPORTED,
-			"a template in the request is not supported: the "
-			"model's own is used");
+	struct str template_ = STR_NONE;
+	TRY(json_want_str(body, "template", false, &template_, &c->info));
+	if (template_.len > LIMIT_TEMPLATE)
+		return err_set(&c->info, ERR_INVALID, "\"template\" is longer than %d bytes",
+			LIMIT_TEMPLATE);
+	if (template_.len)
+		g->template_ = template_;
 	TRY(pictures_add_list(pictures, json_object_get(body, "images"), 0));
 	if (pictures->n && !g->model.projector_digest[0])
 		return cannot(g, "vision");

@@ -1,10 +1,11 @@
-/* POST /api/pull and /api/create: progress as NDJSON lines (Ollama docs/api.md). */
+/* POST /api/pull, /api/push and /api/create: progress as NDJSON lines (Ollama docs/api.md). */
 #include "api/call.h"
 #include "api/errors.h"
 
 #include <stdio.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "models/pull.h"
 #include "models/store.h"
 
@@ -77,8 +78,9 @@ static void end_failed(struct progress *p, const struct err_info *e)
 	}
 }
 
-/* {"status":"success"}, and the version that the name stood for, when it moved (not Ollama's). */
-static void success(const struct model_kept *kept, struct buf *out)
+/* {"status":"success"}, and what Ollama does not say: the version that the name stood for, when it
+ * moved, and the licence of what came. */
+static void success(const struct model_kept *kept, const char *licence, struct buf *out)
 {
 	struct jw w;
 	jw_init(&w, out);
@@ -86,18 +88,20 @@ static void success(const struct model_kept *kept, struct buf *out)
 	jw_kstr(&w, "status", STR("success"));
 	if (kept->name[0])
 		jw_kstr(&w, "kept", str_from(kept->name));
+	if (licence[0])
+		jw_kstr(&w, "licence", str_from(licence));
 	jw_end(&w);
 }
 
-static void end_done(struct progress *p, const struct model_kept *kept)
+static void end_done(struct progress *p, const struct pull_progress *now)
 {
 	AUTO_BUF struct buf out = BUF(4096);
 	char line[LIMIT_MODEL_NAME + 40];
-	if (p->stream && kept->name[0]) { /* in words: older clients show each line */
-		snprintf(line, sizeof line, "the old version stays as %s", kept->name);
+	if (p->stream && now->kept.name[0]) { /* in words: older clients show each line */
+		snprintf(line, sizeof line, "the old version stays as %s", now->kept.name);
 		status_line(line, &out);
 	}
-	success(kept, &out);
+	success(&now->kept, now->licence, &out);
 	if (p->stream) {
 		(void)buf_add_byte(&out, '\n');
 		begin_stream(p);
@@ -130,7 +134,7 @@ static void on_pull(const struct pull_progress *now, void *arg)
 	if (now->state == PULL_RUNNING)
 		return;
 	if (now->state == PULL_DONE)
-		end_done(p, &now->kept);
+		end_done(p, now);
 	else
 		end_failed(p, &now->error);
 	if (p->streaming)
@@ -138,10 +142,10 @@ static void on_pull(const struct pull_progress *now, void *arg)
 	http_release(p->q);
 }
 
-enum err ollama_pull(struct call *c)
+static enum err start(struct call *c, bool push)
 {
 	json_t *body;
-	struct pull_request r = { .insecure = false };
+	struct pull_request r = { .push = push, .person = c->who.person };
 	struct progress *p = ARENA_NEW(c->arena, struct progress);
 	char id[ID_LEN + 1];
 	uint64_t watch = 0;
@@ -154,7 +158,8 @@ enum err ollama_pull(struct call *c)
 		TRY(json_want_str(body, "name", false, &r.name, &c->info));
 	if (!r.name.len)
 		return err_set(&c->info, ERR_INVALID, "model is required");
-	TRY(json_want_str(body, "as", false, &r.as, &c->info));
+	if (!push)
+		TRY(json_want_str(body, "as", false, &r.as, &c->info));
 	TRY(json_want_bool(body, "insecure", false, &r.insecure, &c->info));
 	TRY(json_want_bool(body, "stream", false, &stream, &c->info));
 	*p = (struct progress){ .q = c->q, .stream = stream };
@@ -164,6 +169,16 @@ enum err ollama_pull(struct call *c)
 	if (e)
 		http_release(c->q);
 	return e;
+}
+
+enum err ollama_pull(struct call *c)
+{
+	return start(c, false);
+}
+
+enum err ollama_push(struct call *c)
+{
+	return start(c, true);
 }
 
 /* ---- create ---- */
@@ -183,6 +198,44 @@ static void on_status(const char *line, void *arg)
 	write_line(s->q, &out);
 }
 
+/* Made here: it has no other source than the house. The model is there whatever comes of this. */
+static void made_by(struct call *c, const json_t *body)
+{
+	struct str name = STR_NONE;
+	enum err e = json_want_str(body, "model", false, &name, NULL);
+	if (!e && !name.len)
+		e = json_want_str(body, "name", false, &name, NULL);
+	if (!e)
+		e = model_store_let_in(c->app->models, name, STR_NONE, c->who.person);
+	if (e)
+		log_warn("who let a model in was not recorded", KV_ERR(e));
+}
+
+/* How far it is, with the digest that Ollama's own lines have: its clients draw a bar for each. */
+static void on_progress(const char *line, uint64_t done, uint64_t all, void *arg)
+{
+	struct create *s = arg;
+	AUTO_BUF struct buf out = BUF(4096);
+	struct jw w;
+	if (!s->stream)
+		return;
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_kstr(&w, "status", str_from(line));
+	jw_kstr(&w, "digest", STR("0000000000000000000"));
+	jw_ki64(&w, "total", (int64_t)all);
+	jw_ki64(&w, "completed", (int64_t)done);
+	jw_end(&w);
+	(void)buf_add_byte(&out, '\n');
+	write_line(s->q, &out);
+}
+
+static bool client_gone(void *arg)
+{
+	const struct create *s = arg;
+	return http_gone(s->q);
+}
+
 enum err ollama_create(struct call *c)
 {
 	json_t *body;
@@ -194,10 +247,13 @@ enum err ollama_create(struct call *c)
 	}
 	struct model_kept kept = { .name = "" };
 	AUTO_BUF struct buf out = BUF(8 * 1024);
-	enum err e = model_store_create(c->app->models, body, on_status, &s, &kept, &c->info);
+	struct create_watch watch = { on_status, on_progress, client_gone, &s };
+	enum err e = model_store_create(c->app->models, body, &watch, &kept, &c->info);
+	if (!e)
+		made_by(c, body);
 	if (!s.stream) {
 		TRY(e);
-		success(&kept, &out);
+		success(&kept, "", &out);
 		http_reply(c->q, 200, "application/json", buf_str(&out));
 		return OK;
 	}

@@ -47,7 +47,8 @@ static void trace(const char *path, const char *request, const char *want)
 	blank(&out, &plain);
 	CHECK_EQ_STR(buf_str(&plain), str_from(want));
 	bool ndjson = str_eq(head_value(&head, "Content-Type"), STR("application/x-ndjson"));
-	CHECK_EQ_INT(ndjson, strstr(request, "\"stream\":false") == NULL);
+	/* load and unload are one object */
+	CHECK_EQ_INT(ndjson, !strstr(request, "\"stream\":false") && !strstr(want, "load\"}"));
 	test_app_stop(&t);
 }
 
@@ -194,7 +195,8 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 			"\"NOTHINK\"}]}",
 			400, "\"tiny\" does not support thinking" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"think\":\"much\"}", 400,
-			"invalid think value: use true, false, \"high\", \"medium\" or \"low\"" },
+			"invalid think value: \"much\" (must be \"high\", \"medium\", \"low\", "
+			"true, or false)" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"top_k\":-7}}", 400,
 			"\"top_k\" must be from -1 to 2.14748e+09" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"options\":{\"think_budget\":-3}}", 400,
@@ -217,6 +219,8 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 			"top_logprobs must be between 0 and 20" },
 		{ "/api/chat", "{\"model\":\"tiny\",\"format\":\"xml\"}", 400,
 			"invalid format: \"xml\"; expected \"json\" or a JSON schema" },
+		{ "/api/chat", "{\"model\":\"tiny\",\"_debug_render_only\":true}", 400,
+			"_debug_render_only is not supported: prompts are not shown" },
 		{ "/api/generate",
 			"{\"model\":\"tiny\",\"prompt\":\"a\",\"raw\":true,\"system\":\"s\"}", 400,
 			"raw mode does not support template, system, or context" },
@@ -241,6 +245,10 @@ TEST(errors_before_the_first_byte_have_ollamas_texts)
 		{ "/api/chat", "{\"model\":\"tiny\",\"keep_alive\":\"soon\"}", 400,
 			"invalid keep_alive \"soon\"" },
 		{ "/api/show", "{\"model\":\"x\"}", 404, "model 'x' not found" },
+		{ "/api/copy", "{\"source\":\"x\",\"destination\":\"y\"}", 404,
+			"model \"x\" not found" },
+		{ "/api/embed", "{\"model\":\"x\",\"input\":\"a\"}", 404,
+			"model \"x\" not found, try pulling it first" },
 		{ "/api/pull", "{}", 400, "model is required" },
 		{ "/api/pull", "{\"model\":\"evil.example/x\"}", 403,
 			"evil.example:443 is not on the list" },
@@ -385,7 +393,8 @@ TEST(lists_and_details_have_ollamas_fields)
 		    "\"details\":{\"parent_model\":\"\","
 		    "\"format\":\"gguf\",\"family\":\"llama\",\"families\":[\"llama\"],"
 		    "\"parameter_size\":\"135M\","
-		    "\"quantization_level\":\"Q4_1\"}}]}"));
+		    "\"quantization_level\":\"Q4_1\"},"
+		    "\"capabilities\":[\"completion\",\"tools\"]}]}"));
 	CHECK_EQ_INT(call_api(&t, "GET", "/api/ps", NULL, NULL, &ps), 200);
 	CHECK(str_find(buf_str(&ps), STR("\"size_vram\":0,\"context_length\":4096"), 0) !=
 		SIZE_MAX);
@@ -393,6 +402,10 @@ TEST(lists_and_details_have_ollamas_fields)
 	CHECK(str_find(buf_str(&show), STR("\"capabilities\":[\"completion\",\"tools\"]"), 0) !=
 		SIZE_MAX);
 	CHECK(str_find(buf_str(&show), STR("\"llama.context_length\":8192"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&show),
+		      STR("\"origin\":{\"source\":\"hf.co/u/r:Q4\",\"person\":\"\","
+			  "\"person_name\":\"\",\"at_ms\":1700000000000}"),
+		      0) != SIZE_MAX);
 	buf_clear(&show);
 	CHECK_OK(str_copy(STR("{\"temperature\":0.5,\"stop\":[\"a\",\"b\"]}"), fakes.params,
 		sizeof fakes.params));
@@ -406,6 +419,72 @@ TEST(lists_and_details_have_ollamas_fields)
 			     &version),
 		200);
 	CHECK(str_starts(buf_str(&version), STR("{\"version\":\"0.")));
+	test_app_stop(&t);
+}
+
+static bool has(const struct buf *b, const char *text)
+{
+	return str_find(buf_str(b), str_from(text), 0) != SIZE_MAX;
+}
+
+/* Field names: Ollama 0.17.4's api/types.go, ShowResponse and Tensor. */
+TEST(show_tells_what_is_in_the_file)
+{
+	struct test_app t;
+	AUTO_BUF struct buf plain = BUF(65536), all = BUF(65536), other = BUF(65536),
+			    none = BUF(65536);
+	test_app_start(&t);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", "{\"model\":\"tiny\"}", NULL, &plain), 200);
+	CHECK(has(&plain, "\"tokenizer.ggml.tokens\":null"));
+	CHECK(has(&plain, "\"general.parameter_count\":135000000"));
+	CHECK(has(&plain, "\"tensors\":[{\"name\":\"token_embd.weight\",\"type\":\"F32\","
+			  "\"shape\":[8,32]}]"));
+	CHECK(has(&plain, "\"template\":\"{{ messages }}\""));
+	CHECK(!has(&plain, "TEMPLATE")); /* the Modelfile leaves the file's own to the file */
+	CHECK(!has(&plain, "projector_info"));
+	const char *verbose = "{\"model\":\"tiny\",\"verbose\":true}";
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", verbose, NULL, &all), 200);
+	CHECK(has(&all, "\"tokenizer.ggml.tokens\":[\"a\",\"b\"]"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show",
+			     "{\"model\":\"tiny\",\"system\":\"Be odd.\","
+			     "\"template\":\"{{ .Prompt }}\",\"options\":{\"seed\":7}}",
+			     NULL, &other),
+		200);
+	CHECK(has(&other, "\"system\":\"Be odd.\""));
+	CHECK(has(&other, "\"template\":\"{{ .Prompt }}\""));
+	CHECK(has(&other, "PARAMETER seed 7"));
+	fakes.no_headers = true;
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/show", "{\"model\":\"tiny\"}", NULL, &none), 200);
+	CHECK(has(&none, "\"llama.context_length\":8192"));
+	CHECK(!has(&none, "tensors"));
+	test_app_stop(&t);
+}
+
+/* The model's explicit template goes along; a request's own comes before it; the answer names the
+ * one that was used by its SHA-256 (sha256sum). */
+TEST(a_template_that_was_brought_is_used)
+{
+	struct test_app t;
+	AUTO_BUF struct buf own = BUF(65536), other = BUF(65536), raw = BUF(65536);
+	test_app_start(&t);
+	CHECK_OK(str_copy(STR("[INST] {{ .Prompt }}"), fakes.template_, sizeof fakes.template_));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate",
+			     "{\"model\":\"tiny\",\"prompt\":\"a\",\"stream\":false}", NULL, &own),
+		200);
+	CHECK_EQ_Z(fakes.used_template, "[INST] {{ .Prompt }}");
+	CHECK(has(&own, "\"template_hash\":"
+			"\"5ebb1eb975dc3766fe4a0d893ae4ea92ff637609f71b2a2c8dd8b6ebea99ef4a\""));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/generate",
+			     "{\"model\":\"tiny\",\"prompt\":\"a\",\"stream\":false,"
+			     "\"template\":\"{{ .System }}|{{ .Prompt }}\"}",
+			     NULL, &other),
+		200);
+	CHECK_EQ_Z(fakes.used_template, "{{ .System }}|{{ .Prompt }}");
+	CHECK_EQ_INT(call_api(&t, "POST", "/infill",
+			     "{\"model\":\"tiny\",\"input_prefix\":\"a\",\"input_suffix\":\"b\"}",
+			     NULL, &raw),
+		200);
+	CHECK_EQ_Z(fakes.used_template, ""); /* the model's tokens do that */
 	test_app_stop(&t);
 }
 
@@ -431,6 +510,31 @@ TEST(pull_reports_progress_once_and_ends_with_success)
 	CHECK_EQ_STR(buf_str(&bad), STR("{\"error\":\"the registry said 500\"}"));
 	CHECK(fakes_audited(
 		"\"action\":\"models.change\",\"object\":\"tiny\",\"outcome\":\"begun\""));
+	test_app_stop(&t);
+}
+
+TEST(create_tells_how_far_it_is_as_ollama_does)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(65536), one = BUF(4096), bad = BUF(4096);
+	test_app_start(&t);
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/create",
+			     "{\"model\":\"q\",\"files\":{},\"quantize\":\"q4_K_M\"}", NULL, &out),
+		200);
+	CHECK_EQ_STR(buf_str(&out),
+		STR("{\"status\":\"parsing GGUF\"}\n"
+		    "{\"status\":\"quantizing F16 model to Q4_K_M\","
+		    "\"digest\":\"0000000000000000000\",\"total\":7,\"completed\":3}\n"
+		    "{\"status\":\"success\"}\n"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/create",
+			     "{\"model\":\"q\",\"files\":{},\"quantize\":\"q4_0\","
+			     "\"stream\":false}",
+			     NULL, &one),
+		200);
+	CHECK_EQ_STR(buf_str(&one), STR("{\"status\":\"success\"}"));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/create", "{\"model\":\"q\",\"stream\":false}", NULL,
+			     &bad),
+		400);
 	test_app_stop(&t);
 }
 
@@ -485,4 +589,35 @@ TEST(durations_are_gos)
 	}
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		CHECK_ERR(duration_parse(str_from(bad[i]), &ms), ERR_INVALID);
+}
+
+TEST(a_push_is_a_right_of_its_own_and_recorded)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(65536);
+	test_app_start(&t);
+	CHECK_EQ_INT(
+		call_api(&t, "POST", "/api/push", "{\"model\":\"r.de/a/m\"}", NULL, &out), 200);
+	CHECK(str_ends(buf_str(&out), STR("{\"status\":\"success\"}\n")));
+	CHECK(fakes_audited("\"action\":\"models.push\",\"object\":\"r.de/a/m\""));
+	CHECK_EQ_INT(call_api(&t, "POST", "/api/push", "{}", NULL, NULL), 400);
+	test_app_stop(&t);
+}
+
+TEST(deleting_a_model_in_use_says_by_whom)
+{
+	struct test_app t;
+	AUTO_BUF struct buf out = BUF(4096);
+	test_app_start(&t);
+	fakes.in_use = gen_number(str_from(t.person));
+	CHECK_EQ_INT(call_page(&t, "DELETE", "/team/v1/models/tiny", NULL, NULL, &out), 409);
+	CHECK(str_find(buf_str(&out), STR("is in use: answers are made for "), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&out), STR("owner (2), somebody (1)"), 0) != SIZE_MAX);
+	CHECK(str_find(buf_str(&out), STR("--force"), 0) != SIZE_MAX);
+	CHECK_EQ_INT(fakes.deleted, 0);
+	CHECK_EQ_INT(call_api(&t, "DELETE", "/api/delete", "{\"model\":\"tiny\",\"force\":true}",
+			     NULL, NULL),
+		200);
+	CHECK_EQ_INT(fakes.deleted, 1);
+	test_app_stop(&t);
 }

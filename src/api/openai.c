@@ -23,7 +23,9 @@ enum err openai_begin(struct call *c, const struct gen_form *form, json_t **ret_
 static void fingerprint(const struct gen *g, char dst[96])
 {
 	snprintf(dst, 96, "fp_%.12s_%.60s", g->model.model_digest,
-		g->build[0] ? g->build : "unknown");
+		g->engine[0]  ? g->engine
+		: g->build[0] ? g->build
+			      : "unknown");
 	for (char *p = dst; *p; p++)
 		if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_')
 			*p = '-';
@@ -33,9 +35,11 @@ static void fingerprint(const struct gen *g, char dst[96])
 static void usage_of(const struct gen *g, const struct gen_done *d, struct jw *w)
 {
 	int64_t answers = d->answer_tokens;
+	uint64_t thought = g->thinking_tokens;
 	for (unsigned i = 0; g->group && i < g->group->n; i++) {
 		d = &g->group->done[0];
 		answers = (i ? answers : 0) + g->group->done[i].answer_tokens;
+		thought = (i ? thought : 0) + g->group->of[i]->thinking_tokens;
 	}
 	jw_key(w, "usage");
 	jw_obj(w);
@@ -45,6 +49,10 @@ static void usage_of(const struct gen *g, const struct gen_done *d, struct jw *w
 	jw_key(w, "prompt_tokens_details");
 	jw_obj(w);
 	jw_ki64(w, "cached_tokens", d->cached_tokens);
+	jw_end(w);
+	jw_key(w, "completion_tokens_details");
+	jw_obj(w);
+	jw_ki64(w, "reasoning_tokens", (int64_t)thought < answers ? (int64_t)thought : answers);
 	jw_end(w);
 	jw_end(w);
 }

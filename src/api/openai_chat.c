@@ -189,6 +189,7 @@ static const struct {
 	{ "function_call", "functions are OpenAI's old form of tools: use tool_choice" },
 	{ "audio", "audio is not supported" },
 	{ "web_search_options", "web search is not supported" },
+	{ "moderation", "moderation is not supported" },
 };
 /* Fields without an effect here: a warning. */
 static const char *const no_effect[] = {

@@ -1,14 +1,26 @@
-/* GET /v1/models and /v1/models/{name}. */
+/* GET /v1/models and /v1/models/{name}: OpenAI's fields and Anthropic's, whose clients ask the same
+ * address. */
 #include "api/aliases.h"
 
 #include "base/limits.h"
+#include "base/time.h"
 #include "models/store.h"
 
 static void one(const struct model_entry *m, struct jw *w)
 {
 	size_t slash = str_find_byte(str_from(m->name), '/', 0);
+	char at[TIME_RFC3339_LEN];
+	time_rfc3339(m->modified_ms, at);
 	jw_obj(w);
 	jw_kstr(w, "id", str_from(m->name));
+	jw_kstr(w, "type", STR("model"));
+	jw_kstr(w, "display_name", str_from(m->name));
+	jw_kstr(w, "created_at", str_from(at));
+	jw_key(w, "max_input_tokens");
+	if (m->gguf.context)
+		jw_i64(w, (int64_t)m->gguf.context);
+	else
+		jw_null(w);
 	jw_kstr(w, "object", STR("model"));
 	jw_ki64(w, "created", m->modified_ms / 1000);
 	jw_kstr(w, "owned_by",
@@ -37,6 +49,7 @@ enum err openai_models(struct call *c)
 	for (size_t i = 0; i < n; i++)
 		one(&list[i], &w);
 	jw_end(&w);
+	jw_kbool(&w, "has_more", false);
 	jw_end(&w);
 	call_json(c, 200, &out);
 	return OK;

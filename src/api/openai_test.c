@@ -71,8 +71,9 @@ TEST(usage_comes_in_a_chunk_of_its_own)
 			      "\"finish_reason\":\"length\"}],\"usage\":null," ORIGIN "}\n\n" CHUNK
 			      "\"choices\":[],\"usage\":{\"prompt_tokens\":26,"
 			      "\"completion_tokens\":2,\"total_tokens\":28,"
-			      "\"prompt_tokens_details\":{\"cached_tokens\":4}}}\n\ndata: "
-			      "[DONE]\n\n");
+			      "\"prompt_tokens_details\":{\"cached_tokens\":4},"
+			      "\"completion_tokens_details\":{\"reasoning_tokens\":0}}}\n\n"
+			      "data: [DONE]\n\n");
 }
 
 TEST(an_error_in_the_middle_ends_the_stream_without_done)
@@ -93,7 +94,9 @@ TEST(a_whole_answer)
 					"\"finish_reason\":\"stop\"}],"
 					"\"usage\":{\"prompt_tokens\":26,\"completion_tokens\":2,"
 					"\"total_tokens\":28,"
-					"\"prompt_tokens_details\":{\"cached_tokens\":4}}," ORIGIN
+					"\"prompt_tokens_details\":{\"cached_tokens\":4},"
+					"\"completion_tokens_details\":"
+					"{\"reasoning_tokens\":0}}," ORIGIN
 					"}");
 }
 
@@ -245,6 +248,7 @@ TEST(errors_name_their_field)
 		{ ASK("a") ",\"tool_choice\":{\"type\":\"function\"}}", 400, "tool_choice",
 			"invalid" },
 		{ ASK("a") ",\"functions\":[{}]}", 400, "functions", "unsupported" },
+		{ ASK("a") ",\"moderation\":{\"model\":\"m\"}}", 400, "moderation", "unsupported" },
 		{ ASK("a") ",\"logprobs\":1}", 400, "logprobs", "invalid" },
 		{ ASK("a") ",\"logprobs\":true,\"top_logprobs\":21}", 400, "top_logprobs",
 			"invalid" },
@@ -318,7 +322,10 @@ TEST(models_are_listed_and_found_by_encoded_names)
 	CHECK_EQ_INT(call_api(&t, "GET", "/v1/models", NULL, NULL, &list), 200);
 	CHECK_EQ_STR(buf_str(&list),
 		STR("{\"object\":\"list\",\"data\":[{\"id\":\"tiny:latest\","
-		    "\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"library\"}]}"));
+		    "\"type\":\"model\",\"display_name\":\"tiny:latest\","
+		    "\"created_at\":\"2023-11-14T22:13:20.000Z\",\"max_input_tokens\":8192,"
+		    "\"object\":\"model\",\"created\":1700000000,\"owned_by\":\"library\"}],"
+		    "\"has_more\":false}"));
 	CHECK_EQ_INT(call_api(&t, "GET", "/v1/models/hf.co%2Fu%2Fr%3AQ4", NULL, NULL, &one), 200);
 	CHECK_EQ_INT(call_api(&t, "GET", "/v1/models/nope", NULL, NULL, &none), 404);
 	CHECK(str_find(buf_str(&none), STR("\"code\":\"model_not_found\""), 0) != SIZE_MAX);

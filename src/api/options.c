@@ -4,35 +4,6 @@
 
 #include "base/limits.h"
 
-enum option_kind { OPTION_F32, OPTION_I32, OPTION_I64, OPTION_U32 };
-#define S(field) offsetof(struct gen_options, sampling.field)
-static const struct option {
-	const char *name;
-	enum option_kind kind;
-	size_t at;
-	double min, max;
-} table[] = {
-	{ "temperature", OPTION_F32, S(temperature), 0, 100 },
-	{ "top_p", OPTION_F32, S(top_p), 0, 1 },
-	{ "min_p", OPTION_F32, S(min_p), 0, 1 },
-	{ "typical_p", OPTION_F32, S(typical_p), 0, 1 },
-	{ "repeat_penalty", OPTION_F32, S(repeat_penalty), 0.01, 100 },
-	{ "presence_penalty", OPTION_F32, S(presence_penalty), -100, 100 },
-	{ "frequency_penalty", OPTION_F32, S(frequency_penalty), -100, 100 },
-	{ "mirostat_tau", OPTION_F32, S(mirostat_tau), 0, 100 },
-	{ "mirostat_eta", OPTION_F32, S(mirostat_eta), 0, 100 },
-	{ "mirostat", OPTION_I32, S(mirostat), 0, 2 },
-	{ "top_k", OPTION_I32, S(top_k), -1, INT32_MAX },
-	{ "repeat_last_n", OPTION_I32, S(repeat_last_n), -1, 16 * 1024 * 1024 },
-	{ "seed", OPTION_I64, S(seed), -9e15, 9e15 },
-	{ "num_predict", OPTION_I32, S(num_predict), -2, INT32_MAX },
-	{ "deadline_ms", OPTION_I64, offsetof(struct gen_options, deadline_ms), 1, 86400e3 },
-	{ "num_ctx", OPTION_U32, offsetof(struct gen_options, num_ctx), 0, 16 * 1024 * 1024 },
-	{ "think_budget", OPTION_I64, offsetof(struct gen_options, think_budget), -1,
-		16 * 1024 * 1024 },
-};
-#undef S
-
 /* What clients still send: read at load time, or gone from Ollama itself. Why it is ignored. */
 static const struct {
 	const char *name, *why;
@@ -59,68 +30,28 @@ static const struct {
 
 void options_init(struct gen_options *o)
 {
-	*o = (struct gen_options){ .think_budget = -1 };
-	gen_sampling_defaults(&o->sampling);
+	*o = (struct gen_options){ .priority = 0 };
+	model_options_init(&o->of);
 }
 
-static const struct option *find(const char *name)
+/* The JSON may go before the request does. */
+static enum err keep_stops(struct call *c, struct model_options *o)
 {
-	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-		if (strcmp(table[i].name, name) == 0)
-			return &table[i];
-	return NULL;
-}
-
-/* An integer may be written as 40.0: JavaScript clients do. */
-static bool whole_number(const json_t *v, int64_t *ret)
-{
-	if (json_is_integer(v)) {
-		*ret = json_integer_value(v);
-		return true;
+	for (unsigned i = 0; i < o->n_stop; i++) {
+		char *copy = arena_str(c->arena, o->stop[i]);
+		if (!copy)
+			return ERR_NOMEM;
+		o->stop[i].ptr = copy;
 	}
-	double d = json_real_value(v);
-	if (!json_is_real(v) || d != floor(d) || fabs(d) > 9e15)
-		return false;
-	*ret = (int64_t)d;
-	return true;
-}
-
-static void put(const struct option *p, struct gen_options *o, double f, int64_t i)
-{
-	void *at = (char *)o + p->at;
-	switch (p->kind) {
-	case OPTION_F32:
-		*(float *)at = (float)f;
-		break;
-	case OPTION_I32:
-		*(int32_t *)at = (int32_t)i;
-		break;
-	case OPTION_U32:
-		*(uint32_t *)at = (uint32_t)i;
-		break;
-	case OPTION_I64:
-		*(int64_t *)at = i;
-		break;
-	}
+	return OK;
 }
 
 enum err options_number(
 	struct call *c, const char *field, const char *name, const json_t *v, struct gen_options *o)
 {
-	const struct option *p = find(name);
-	int64_t i = 0;
-	if (!p || !v || json_is_null(v))
-		return OK;
-	c->param = field;
-	if (!json_is_number(v))
-		return err_set(&c->info, ERR_INVALID, "\"%s\" must be a number", field);
-	if (p->kind != OPTION_F32 && !whole_number(v, &i))
-		return err_set(&c->info, ERR_INVALID, "\"%s\" must be a whole number", field);
-	double f = p->kind == OPTION_F32 ? json_number_value(v) : (double)i;
-	if (!(f >= p->min && f <= p->max))
-		return err_set(&c->info, ERR_INVALID, "\"%s\" must be from %g to %g", field, p->min,
-			p->max);
-	put(p, o, f, i);
+	if (v && !json_is_null(v))
+		c->param = field;
+	TRY(model_option_set(&o->of, name, field, v, &c->info));
 	c->param = NULL;
 	return OK;
 }
@@ -145,41 +76,10 @@ enum err options_numbers(struct call *c, const json_t *body, const struct option
 	return OK;
 }
 
-static enum err add_stop(struct call *c, const json_t *v, struct gen_options *o)
-{
-	if (!json_is_string(v))
-		return err_set(
-			&c->info, ERR_INVALID, "\"stop\" must be a string or a list of strings");
-	struct str s = { json_string_value(v), json_string_length(v) };
-	if (!s.len)
-		return OK;
-	if (s.len > LIMIT_STOP_STRING)
-		return err_set(&c->info, ERR_INVALID, "a stop string may have %d bytes",
-			LIMIT_STOP_STRING);
-	if (o->n_stop == OPTION_STOPS)
-		return err_set(&c->info, ERR_INVALID, "at most %d stop strings", OPTION_STOPS);
-	char *copy = arena_str(c->arena, s);
-	if (!copy)
-		return ERR_NOMEM;
-	o->stop[o->n_stop++] = (struct str){ copy, s.len };
-	return OK;
-}
-
 enum err options_stop(struct call *c, const json_t *v, struct gen_options *o)
 {
-	size_t i;
-	json_t *one;
-	if (!v || json_is_null(v))
-		return OK;
-	c->param = "stop";
-	o->n_stop = 0;
-	if (!json_is_array(v)) {
-		TRY(add_stop(c, v, o));
-	} else {
-		json_array_foreach((json_t *)(uintptr_t)v, i, one) TRY(add_stop(c, one, o));
-	}
-	c->param = NULL;
-	return OK;
+	TRY(options_number(c, "stop", "stop", v, o));
+	return keep_stops(c, &o->of);
 }
 
 static bool warn_ignored(struct call *c, const char *name)
@@ -212,28 +112,18 @@ enum err options_run(struct call *c, const json_t *body, struct gen_options *o)
 		c, "deadline_ms", "deadline_ms", json_object_get(body, "deadline_ms"), o);
 }
 
-static enum err read_require(struct call *c, const json_t *v, struct gen_options *o)
-{
-	const char *s = json_string_value(v);
-	if (!s || (strcmp(s, "gpu") != 0 && strcmp(s, "any") != 0))
-		return err_set(&c->info, ERR_INVALID, "\"require\" must be \"gpu\" or \"any\"");
-	o->require_gpu = s[0] == 'g';
-	return OK;
-}
-
 static enum err apply(struct call *c, const char *name, const json_t *v, struct gen_options *o)
 {
 	if (strcmp(name, "stop") == 0)
 		return options_stop(c, v, o);
 	if (strcmp(name, "priority") == 0)
 		return read_priority(c, v, o);
-	if (strcmp(name, "require") == 0)
-		return read_require(c, v, o);
-	if (find(name))
-		return options_number(c, name, name, v, o);
-	if (!warn_ignored(c, name))
+	enum err e = model_option_set(&o->of, name, name, v, &c->info);
+	if (e && e != ERR_NOT_FOUND)
+		c->param = name;
+	if (e == ERR_NOT_FOUND && !warn_ignored(c, name))
 		call_warn(c, "option \"%.40s\" is ignored: it is not known", name);
-	return OK;
+	return e == ERR_NOT_FOUND ? OK : e;
 }
 
 enum err options_ollama(struct call *c, const json_t *obj, struct gen_options *o)
@@ -248,27 +138,15 @@ enum err options_ollama(struct call *c, const json_t *obj, struct gen_options *o
 	return OK;
 }
 
-void options_model(struct call *c, struct str json, struct gen_options *o)
+static void warn_unusable(void *arg, const char *name)
 {
-	AUTO_JSON json_t *doc = NULL;
-	const char *name;
-	json_t *v;
-	if (!json.len || json_read(json, json.len, 8, &doc, NULL))
-		return;
-	json_object_foreach(doc, name, v)
-	{
-		if (strcmp(name, "stop") != 0 && strcmp(name, "require") != 0 && !find(name))
-			/* load-time parameters of the model: not this request's business */
-			continue;
-		struct gen_options before = *o;
-		if (apply(c, name, v, o)) {
-			*o = before;
-			call_warn(c, "the model's own \"%.40s\" is not usable and was left out",
-				name);
-			c->info = (struct err_info){ .code = OK };
-			c->param = NULL;
-		}
-	}
+	call_warn(arg, "the model's own \"%.40s\" is not usable and was left out", name);
+}
+
+enum err options_model(struct call *c, const json_t *params, struct gen_options *o)
+{
+	model_options_read(&o->of, params, warn_unusable, c);
+	return keep_stops(c, &o->of);
 }
 
 /* ---- durations ---- */

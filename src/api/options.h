@@ -5,28 +5,21 @@
 #pragma once
 
 #include "api/call.h"
-#include "proto/engine.h"
+#include "models/options.h"
 
-enum { OPTION_STOPS = 16 };
 struct gen_options {
-	struct gen_sampling sampling;
-	uint32_t num_ctx;                 /* 0: as loaded */
-	int64_t think_budget;             /* tokens of reasoning; -1: no limit */
-	struct str stop[OPTION_STOPS];    /* borrowed from the JSON, or in the arena */
-	unsigned n_stop;
+	struct model_options of;          /* stop strings are in the request's arena */
 	uint8_t priority;                 /* as gen_request's */
-	int64_t deadline_ms;              /* 0: none */
 	bool temporary;                   /* never to the disk */
 	bool strict;                      /* alone, the same bytes every time */
-	bool require_gpu;                 /* `require`: "gpu"; else "any" */
 };
 void options_init(struct gen_options *o);
 /* Ollama's `options` object. Unknown and load-time ones are ignored with a warning in `c`.
  * Errors: ERR_INVALID (type or range; info names it). */
 enum err options_ollama(struct call *c, const json_t *obj, struct gen_options *o);
-/* A model's params (JSON text from its manifest): as above, but what is wrong in them is only a
- * warning: the person cannot help it. */
-void options_model(struct call *c, struct str json, struct gen_options *o);
+/* A model's params (models/own.h): as above, but what is wrong in them is only a warning: the
+ * person cannot help it. Errors: ERR_NOMEM. */
+enum err options_model(struct call *c, const json_t *params, struct gen_options *o);
 /* One number by its name in Ollama's table. Errors: ERR_INVALID. */
 enum err options_number(struct call *c, const char *field, const char *name, const json_t *v,
 			struct gen_options *o);

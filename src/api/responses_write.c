@@ -229,7 +229,7 @@ static void put_reasoning_and_text(const struct resp *r, struct jw *w)
 
 static void put_request(const struct resp *r, bool stream, struct jw *w)
 {
-	const struct gen_sampling *s = &r->g->options.sampling;
+	const struct gen_sampling *s = &r->g->options.of.sampling;
 	bool again = !stream || r->again;
 	put_field(w, "instructions",
 		again ? json_object_get(r->body, "instructions") : NULL, "null");

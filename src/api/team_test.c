@@ -31,6 +31,8 @@ static int post(const struct test_app *t, const char *path, const char *origin, 
 	return call_raw(t, z, head, out);
 }
 
+#define FINGERPRINT "aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaa"
+
 TEST(log_in_me_and_log_out)
 {
 	struct test_app t;
@@ -267,6 +269,16 @@ TEST(the_rest_of_the_administration_answers)
 	} t_[] = {
 		{ "GET", "/team/v1/instance", NULL, 200, "\"has_owner\":true" },
 		{ "GET", "/team/v1/models", NULL, 200, "\"default\":\"tiny:latest\"" },
+		{ "GET", "/team/v1/models?all=1", NULL, 200,
+			"\"modified_ms\":1700000000000,\"kept\":false,"
+			"\"capabilities\":[\"completion\",\"tools\"]" },
+		{ "GET", "/team/v1/models?all=yes", NULL, 400, "all" },
+		{ "POST", "/team/v1/models/tiny/load", "", 200, "{}" },
+		{ "POST", "/team/v1/models/embed/load", "", 200, "{}" },
+		{ "POST", "/team/v1/models/nope/load", "", 404, "not_found" },
+		{ "POST", "/team/v1/models/tiny/unload", "", 200, "{}" },
+		{ "GET", "/team/v1/models/tiny/uses", NULL, 200,
+			"{\"conversations\":0,\"people\":0}" },
 		{ "PUT", "/team/v1/models/default", "{\"name\":\"tiny\"}", 200, "{}" },
 		{ "PUT", "/team/v1/models/default", "{\"name\":\"nope\"}", 404, "not_found" },
 		{ "POST", "/team/v1/models/pull", "{\"name\":\"tiny\"}", 202,
@@ -274,11 +286,19 @@ TEST(the_rest_of_the_administration_answers)
 		{ "POST", "/team/v1/models/pull", "{\"name\":\"evil.example/x\"}", 403,
 			"egress_refused" },
 		{ "GET", "/team/v1/pulls", NULL, 200, "\"slug\":\"digest_mismatch\"" },
+		{ "GET", "/team/v1/pulls", NULL, 200,
+			"\"source\":\"hf.co/u/x:Q4\",\"licence\":\"MIT License\"" },
+		{ "DELETE", "/team/v1/pulls/7zzzzzzzzzzzzzzzzzzzzzzzzz", NULL, 200, "{}" },
+		{ "DELETE", "/team/v1/pulls/01aaaaaaaaaaaaaaaaaaaaaaaa", NULL, 404, "download" },
+		{ "DELETE", "/team/v1/pulls/7zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", NULL, 404,
+			"not_found" },
 		{ "GET", "/team/v1/advise", NULL, 200, "\"advice\":[]" },
 		{ "GET", "/team/v1/fleet", NULL, 200,
 			"\"running\":{\"interactive\":2,\"workflow\":0,\"batch\":1}" },
 		{ "PUT", "/team/v1/pins/tiny", "", 200, "{}" },
 		{ "GET", "/team/v1/fleet", NULL, 200, "\"pinned\":true" },
+		{ "GET", "/team/v1/fleet", NULL, 200, "\"since_ms\":1700000000000" },
+		{ "POST", "/team/v1/models/tiny/unload", "", 409, "stays loaded" },
 		{ "DELETE", "/team/v1/pins/tiny", NULL, 200, "{}" },
 		{ "GET", "/team/v1/people", NULL, 200, "owner@example.org" },
 		{ "GET", "/team/v1/keys", NULL, 200, "\"name\":\"test\"" },
@@ -293,7 +313,37 @@ TEST(the_rest_of_the_administration_answers)
 		{ "PUT", "/team/v1/egress", "{\"host\":\"bad host\",\"purpose\":\"models\"}", 400,
 			"host" },
 		{ "GET", "/team/v1/egress", NULL, 200, "registry.firma.de" },
+		{ "PUT", "/team/v1/egress",
+			"{\"host\":\"registry.firma.de\",\"purpose\":\"models\",\"push\":true}",
+			200, "{}" },
+		{ "GET", "/team/v1/egress", NULL, 200, "\"push\":true,\"person\":\"" },
+		{ "PUT", "/team/v1/egress/registry.firma.de/login",
+			"{\"user\":\"house\",\"password\":\"geheim\"}", 200, "{}" },
+		{ "GET", "/team/v1/egress", NULL, 200, "\"login\":true" },
+		{ "PUT", "/team/v1/egress/registry.firma.de/login",
+			"{\"user\":\"a:b\",\"password\":\"geheim\"}", 400, "user" },
+		{ "PUT", "/team/v1/egress/*.firma.de/login",
+			"{\"user\":\"house\",\"password\":\"geheim\"}", 400, "host" },
+		{ "DELETE", "/team/v1/egress/registry.firma.de/login", NULL, 200, "{}" },
+		{ "DELETE", "/team/v1/egress/registry.firma.de/login", NULL, 404, "not_found" },
 		{ "DELETE", "/team/v1/egress/registry.firma.de", NULL, 200, "{}" },
+		{ "POST", "/team/v1/bundles/export", "{\"models\":[\"tiny\"]}", 200,
+			"BUNDLE of models" },
+		{ "POST", "/team/v1/bundles/export", "{\"models\":[\"nope\"]}", 404,
+			"not_found" },
+		{ "POST", "/team/v1/bundles/export", "{\"models\":[7]}", 400, "list of names" },
+		{ "POST", "/team/v1/bundles/export", "{\"models\":[]}", 400, "1 to 64" },
+		{ "POST", "/team/v1/bundles/import", "rubbish", 400, "not a bundle" },
+		{ "POST", "/team/v1/bundles/import", FINGERPRINT, 403, "whom nobody here" },
+		{ "POST", "/team/v1/bundles/import?trust=x", FINGERPRINT, 400, "fingerprint" },
+		{ "PUT", "/team/v1/bundles/signers/x", "", 400, "fingerprint" },
+		{ "POST", "/team/v1/bundles/import?trust=" FINGERPRINT, FINGERPRINT, 200,
+			"\"licence\":\"MIT License\"" },
+		{ "POST", "/team/v1/bundles/import", FINGERPRINT, 200, "\"signer\":\"aaaa" },
+		{ "GET", "/team/v1/bundles/signers", NULL, 200, "\"fingerprint\":\"aaaa" },
+		{ "DELETE", "/team/v1/bundles/signers/" FINGERPRINT, NULL, 200, "{}" },
+		{ "DELETE", "/team/v1/bundles/signers/" FINGERPRINT, NULL, 404, "not trusted" },
+		{ "POST", "/team/v1/bundles/import", FINGERPRINT, 403, "whom nobody here" },
 		{ "POST", "/team/v1/recovery", "", 200, "\"code\":\"abcd1-efgh2\"" },
 		{ "POST", "/team/v1/owner-link", "{}", 403, "forbidden" },
 		{ "POST", "/team/v1/backup/snapshot", "", 403, "forbidden" },
@@ -310,6 +360,12 @@ TEST(the_rest_of_the_administration_answers)
 			FAIL("%s %s: %d %.*s", t_[i].method, t_[i].path, got, (int)out.len,
 				out.len ? out.ptr : "");
 	}
+	static const char *const audited[] = { "source.add", "source.remove", "source.login",
+		"source.logout", "bundle.export", "bundle.import", "bundle.trust",
+		"bundle.distrust" };
+	for (size_t i = 0; i < sizeof audited / sizeof *audited; i++)
+		CHECK(fakes_audited(audited[i]));
+	CHECK(fakes_audited("registry.firma.de:443") && fakes_never_audited("geheim"));
 	test_app_stop(&t);
 }
 

@@ -103,7 +103,8 @@ static void make_owner(struct test_app *t)
 	struct api_key_new kn = { .person = str_from(p.id),
 		.name = STR("test"),
 		.scopes =
-			STR("chat,models.read,models.change,people,audit,doctor,egress,metrics") };
+			STR("chat,models.read,models.change,models.push,people,audit,doctor,egress,"
+			    "metrics") };
 	CHECK_OK(api_key_create(t->app.vault, &kn, &k, t->key, NULL));
 }
 

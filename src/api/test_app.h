@@ -54,13 +54,18 @@ struct fakes {
 	char audit_log[65536]; /* the events, a line each */
 	enum err audit_error;
 	/* models */
-	char params[1024], system[1024];
+	char params[1024], system[1024], template_[1024]; /* what the model brings */
+	char used_template[1024];                         /* of the last request */
+	bool no_headers;                                  /* the jail says nothing */
 	_Atomic int deleted, copied;
+	uint64_t in_use; /* who asks the model that is to be deleted */
 	unsigned aliases; /* in lists: 0 or 1 */
+	const char *keeps; /* the engine build of the alias; NULL: none */
 	char uploaded[256];
 };
 extern struct fakes fakes;
 void fakes_reset(void);
+void fakes_nap(int ms);
 bool fakes_audited(const char *text);       /* waits a little */
 bool fakes_never_audited(const char *text); /* so far */
 void *fake_keeper_main(void *channel);      /* thread; takes the channel, ends when it closes */

@@ -1,4 +1,4 @@
-/* The parts that src/api asks, played. */
+/* The fleet that src/api asks, played; the store of models: test_fakes_models.c. */
 #include <stdio.h>
 #include <time.h>
 
@@ -11,9 +11,7 @@
 #include "models/fleet_db.h"
 #include "models/fleet_embed.h"
 #include "models/fleet_tokens.h"
-#include "models/pull.h"
 #include "models/store.h"
-#include "net/egress_client.h"
 #include "os/fd.h"
 #include "os/threads.h"
 #include "proto/keeper.h"
@@ -25,7 +23,7 @@ void fakes_reset(void)
 	memset(&fakes, 0, sizeof fakes);
 }
 
-static void nap(int ms)
+void fakes_nap(int ms)
 {
 	struct timespec t = { .tv_nsec = ms * 1000000L };
 	nanosleep(&t, NULL);
@@ -129,7 +127,7 @@ static void play(struct job *j)
 	}
 	while (strstr(j->input, "SLOW") && !cancelled_ids[j->id % 4096]) {
 		delta(j, ".", false);
-		nap(5);
+		fakes_nap(5);
 	}
 	if (cancelled_ids[j->id % 4096]) {
 		end(j, GEN_CANCELLED);
@@ -144,7 +142,7 @@ static void play(struct job *j)
 static void *job_main(void *arg)
 {
 	struct job *j = arg;
-	nap(2);
+	fakes_nap(2);
 	play(j);
 	fakes.ended++;
 	mem_free(j);
@@ -167,6 +165,7 @@ static void record(const struct fleet_model *m, const struct gen_request *g)
 	copy_text(g->suffix, fakes.suffix, sizeof fakes.suffix);
 	copy_text(g->lead, fakes.lead, sizeof fakes.lead);
 	copy_text(g->extra, fakes.extra, sizeof fakes.extra);
+	copy_text(g->template_, fakes.used_template, sizeof fakes.used_template);
 	for (size_t i = 0; i < 2 * g->n_bias && i < 8; i++)
 		fakes.bias[i] = g->bias[i];
 	fakes.stops[0] = 0;
@@ -216,7 +215,7 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 static void *count_main(void *arg)
 {
 	struct job *j = arg;
-	nap(2);
+	fakes_nap(2);
 	if (strstr(j->input, "FAIL"))
 		fail(j, ERR_ENGINE, "");
 	else
@@ -245,7 +244,7 @@ static void *tokens_main(void *arg)
 	struct job *j = arg;
 	int32_t ids[64], lens[64];
 	size_t n = strlen(j->input);
-	nap(2);
+	fakes_nap(2);
 	for (size_t i = 0; i < n && i < 64; i++) {
 		ids[i] = (unsigned char)j->input[i];
 		lens[i] = 1;
@@ -310,7 +309,7 @@ static void *embed_main(void *arg)
 		e.kind = FLEET_FAILED;
 		e.failed = (struct gen_failed){ .code = j->error, .detail = STR("input 0: no") };
 	}
-	nap(2);
+	fakes_nap(2);
 	j->sink(&e, j->arg);
 	mem_free(j);
 	return NULL;
@@ -376,7 +375,7 @@ enum err fleet_purge(struct fleet *f, uint64_t person, uint64_t object)
 static void *load_main(void *arg)
 {
 	struct job *j = arg;
-	nap(2);
+	fakes_nap(2);
 	end(j, GEN_STOP);
 	mem_free(j);
 	return NULL;
@@ -459,6 +458,7 @@ size_t fleet_status(struct fleet *f, struct fleet_status *ret, size_t max)
 		.requests = 9,
 		.load_ms = 420,
 		.expires_ms = -1,
+		.since_ms = 1700000000000,
 		.settings = "as chosen",
 		.tuned = "flash=off threads=2",
 		.stats = { .tokens_in = 100, .tokens_cached = 60, .tokens_out = 50 } };
@@ -492,7 +492,7 @@ enum err tuning_read(struct db *db, const char *digest, struct str machine, stru
 	return OK;
 }
 
-enum err pin_store(struct db *db, struct str name, const char *person)
+enum err pin_store(struct db *db, struct str name, const char *engine, const char *person)
 {
 	(void)db, (void)name, (void)person;
 	return OK;
@@ -510,251 +510,4 @@ void fleet_totals(struct fleet *f, struct fleet_totals *ret)
 	*ret = (struct fleet_totals){
 		.tokens_in = 100, .tokens_out = 50, .requests = 3, .queue_max = 512
 	};
-}
-
-/* ---- models ---- */
-
-static void entry(struct model_entry *m, const char *name)
-{
-	*m = (struct model_entry){ .size = 123456,
-		.modified_ms = 1700000000000,
-		.parameters = "135M",
-		.quantization = "Q4_1",
-		.family = "llama",
-		.licence = "apache-2.0",
-		.template_hash = "feed" };
-	memset(m->digest, 'a', 64);
-	memset(m->model_digest, 'b', 64);
-	snprintf(m->name, sizeof m->name, "%s", name);
-	snprintf(m->gguf.architecture, sizeof m->gguf.architecture, "llama");
-	m->gguf.context = 8192;
-	m->gguf.parameters = 135000000;
-}
-
-enum err model_store_find(
-	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info)
-{
-	(void)s;
-	if (str_eq(name, STR("tiny")) || str_eq(name, STR("tiny:latest")) ||
-		str_eq(name, STR("hf.co/u/r:Q4"))) {
-		entry(ret, "tiny:latest");
-		return OK;
-	}
-	if (str_eq(name, STR("embed"))) {
-		entry(ret, "embed:latest");
-		ret->gguf.embedding_model = true;
-		return OK;
-	}
-	if (str_starts(name, STR("assistant"))) {
-		entry(ret, "tiny:latest");
-		memcpy(ret->alias, "assistant", sizeof "assistant");
-		ret->channel = str_eq(name, STR("assistant:candidate")) ? ALIAS_CANDIDATE
-									: ALIAS_PRODUCTION;
-		return OK;
-	}
-	return err_set(info, ERR_NOT_FOUND, "model \"%.*s\" not found", STR_ARG(name));
-}
-
-enum err model_store_find_digest(struct model_store *s, const char *digest, struct model_entry *ret)
-{
-	(void)s, (void)digest;
-	entry(ret, "tiny:latest");
-	return OK;
-}
-
-enum err model_store_list(struct model_store *s, struct model_entry **ret, size_t *ret_n)
-{
-	(void)s;
-	*ret = mem_zalloc(1, sizeof **ret);
-	if (!*ret)
-		return ERR_NOMEM;
-	entry(*ret, "tiny:latest");
-	*ret_n = 1;
-	return OK;
-}
-
-enum err model_store_texts(
-	struct model_store *s, const struct model_entry *e, struct model_texts *t)
-{
-	(void)s, (void)e;
-	if (t->params)
-		TRY(buf_add(t->params, str_from(fakes.params)));
-	if (t->system)
-		TRY(buf_add(t->system, str_from(fakes.system)));
-	return OK;
-}
-
-enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1])
-{
-	(void)s;
-	return str_copy(STR("tiny:latest"), ret, LIMIT_MODEL_NAME + 1);
-}
-
-enum err model_store_default_set(
-	struct model_store *s, struct str name, const char *person, struct err_info *info)
-{
-	struct model_entry m;
-	(void)person;
-	return model_store_find(s, name, &m, info);
-}
-
-enum err model_store_delete(
-	struct model_store *s, struct str name, bool force, struct err_info *info)
-{
-	struct model_entry m;
-	TRY(model_store_find(s, name, &m, info));
-	if (m.alias[0] && !force)
-		return err_set(info, ERR_CONFLICT, "\"%s\" is an alias, not a model", m.alias);
-	fakes.deleted++;
-	return OK;
-}
-
-enum err model_store_copy(struct model_store *s, struct str from, struct str to,
-	struct model_kept *ret, struct err_info *info)
-{
-	(void)s, (void)from;
-	(void)snprintf(ret->name, sizeof ret->name, "%s",
-		str_eq(to, STR("moved")) ? "moved:latest@sha256:aa" : "");
-	if (str_find_byte(to, ' ', 0) != SIZE_MAX)
-		return err_set(info, ERR_INVALID, "the new name is not valid");
-	fakes.copied++;
-	return OK;
-}
-
-enum err model_store_create(struct model_store *s, const json_t *request,
-	void (*status)(const char *line, void *arg), void *arg, struct model_kept *ret,
-	struct err_info *info)
-{
-	(void)s;
-	ret->name[0] = '\0';
-	if (!json_is_object(json_object_get(request, "files")))
-		return err_set(info, ERR_INVALID, "neither 'from' or 'files' was specified");
-	status("parsing GGUF", arg);
-	status("success", arg);
-	return OK;
-}
-
-struct model_upload {
-	size_t n;
-};
-enum err model_upload_begin(struct model_store *s, struct str digest, uint64_t size,
-	struct model_upload **ret, struct err_info *info)
-{
-	(void)s, (void)size, (void)info;
-	if (digest.ptr[0] == 'e')
-		return ERR_EXISTS;
-	*ret = mem_zalloc(1, sizeof **ret);
-	return *ret ? OK : ERR_NOMEM;
-}
-enum err model_upload_add(struct model_upload *u, struct str bytes, struct err_info *info)
-{
-	(void)info;
-	for (size_t i = 0; i < bytes.len && u->n < sizeof fakes.uploaded - 1; i++)
-		fakes.uploaded[u->n++] = bytes.ptr[i];
-	return OK;
-}
-enum err model_upload_end(struct model_upload *u, struct err_info *info)
-{
-	(void)u, (void)info;
-	return strcmp(fakes.uploaded, "wrong") == 0 ? ERR_DIGEST : OK;
-}
-struct model_upload *model_upload_free(struct model_upload *u)
-{
-	mem_free(u);
-	return NULL;
-}
-enum err model_blob_exists(struct model_store *s, struct str digest)
-{
-	(void)s;
-	return digest.ptr[0] == 'e' ? OK : ERR_NOT_FOUND;
-}
-
-/* ---- pulls ---- */
-
-struct pull_job {
-	pull_sink sink;
-	void *arg;
-	bool bad;
-};
-
-static void *pull_main(void *arg)
-{
-	struct pull_job *j = arg;
-	struct pull_progress p = {
-		.state = PULL_RUNNING, .name = "tiny:latest", .status = "pulling manifest"
-	};
-	nap(5);
-	j->sink(&p, j->arg);
-	snprintf(p.status, sizeof p.status, "pulling bbbbbbbbbbbb");
-	memset(p.digest, 'b', 64);
-	p.total = 100;
-	p.completed = 40;
-	j->sink(&p, j->arg);
-	j->sink(&p, j->arg); /* nothing new: must not be repeated */
-	p.state = j->bad ? PULL_FAILED : PULL_DONE;
-	(void)!!err_set(&p.error, ERR_UPSTREAM, "the registry said 500");
-	j->sink(&p, j->arg);
-	mem_free(j);
-	fakes.ended++;
-	return NULL;
-}
-
-enum err pulls_start(struct pulls *p, const struct pull_request *q, pull_sink sink, void *arg,
-	char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info)
-{
-	(void)p;
-	pthread_t t;
-	if (fakes.run_nothing)
-		return ERR_BUSY;
-	if (str_eq(q->name, STR("evil.example/x")))
-		return err_set(info, ERR_EGRESS, "evil.example:443 is not on the list");
-	struct pull_job *j = mem_zalloc(1, sizeof *j);
-	*j = (struct pull_job){ sink, arg, str_eq(q->name, STR("broken")) };
-	id_new(ret_id);
-	*ret_watch = 1;
-	fakes.started++;
-	CHECK_OK(thread_start("fake-pull", 256 * 1024, pull_main, j, &t));
-	pthread_detach(t);
-	return OK;
-}
-
-size_t pulls_list(struct pulls *p, struct pull_progress *ret, size_t max)
-{
-	(void)p, (void)max;
-	ret[0] =
-		(struct pull_progress){ .state = PULL_FAILED, .name = "x:latest", .all_total = 10 };
-	id_new(ret[0].id);
-	(void)!!err_set(&ret[0].error, ERR_DIGEST, "layer 1");
-	return 1;
-}
-
-enum err pulls_get(struct pulls *p, const char *id, struct pull_progress *ret)
-{
-	(void)p;
-	*ret = (struct pull_progress){ .state = PULL_RUNNING, .name = "tiny:latest" };
-	return str_copy(str_from(id), ret->id, sizeof ret->id);
-}
-
-/* ---- machine, egress ---- */
-
-void machine_refresh(const char *data_dir, struct machine *m)
-{
-	(void)data_dir, (void)m;
-}
-enum err machine_json(const struct machine *m, struct jw *w)
-{
-	(void)m;
-	jw_obj(w);
-	jw_end(w);
-	return OK;
-}
-enum err advise_json(struct advice_table *t, const struct machine *m, struct buf *out)
-{
-	(void)t, (void)m;
-	return buf_add(out, STR("{\"machine\":{},\"advice\":[]}"));
-}
-enum err egress_client_policy(struct egress_client *c, const struct allow *a)
-{
-	(void)c, (void)a;
-	return OK;
 }

@@ -12,6 +12,8 @@ static void alias_entry(struct alias *a)
 	memcpy(t->model, "tiny:latest", sizeof "tiny:latest");
 	memcpy(t->reason, "first", sizeof "first");
 	t->since_ms = 1700000000000;
+	if (fakes.keeps)
+		memcpy(t->engine, fakes.keeps, strlen(fakes.keeps) + 1);
 }
 
 enum err model_alias_list(struct model_store *s, struct alias **ret, size_t *ret_n)
@@ -35,12 +37,21 @@ enum err model_alias_get(
 	return OK;
 }
 
-enum err model_alias_set(struct model_store *s, struct str name, struct str model,
-	enum alias_channel channel, const char *person, struct alias *ret, struct err_info *info)
+enum err model_alias_set(struct model_store *s, struct str name, const struct alias_choice *choice,
+	const char *person, struct alias *ret, struct err_info *info)
 {
-	(void)s, (void)name, (void)model, (void)channel, (void)person, (void)info;
+	(void)s, (void)name, (void)person, (void)info;
 	alias_entry(ret);
-	return OK;
+	return str_copy(
+		choice->engine, ret->at[ALIAS_PRODUCTION].engine, LIMIT_ENGINE_ID + 1);
+}
+
+enum err model_alias_keep(struct model_store *s, struct str name, const char *engine,
+	struct alias *ret, struct err_info *info)
+{
+	(void)s, (void)name, (void)info;
+	alias_entry(ret);
+	return str_copy(str_from(engine), ret->at[ALIAS_PRODUCTION].engine, LIMIT_ENGINE_ID + 1);
 }
 
 enum err model_alias_promote(struct model_store *s, struct str name, struct str reason,
@@ -63,6 +74,21 @@ enum err model_alias_remove(struct model_store *s, struct str name, struct err_i
 {
 	struct alias a;
 	return model_alias_get(s, name, &a, info);
+}
+
+enum err model_store_let_in(
+	struct model_store *s, struct str name, struct str source, const char *person)
+{
+	(void)s, (void)name, (void)source, (void)person;
+	return OK;
+}
+
+enum err model_store_origin(
+	struct model_store *s, const char *digest, struct model_origin *ret)
+{
+	(void)s, (void)digest;
+	*ret = (struct model_origin){ .source = "hf.co/u/r:Q4", .at_ms = 1700000000000 };
+	return OK;
 }
 
 enum err trial_prompt_add(struct trials *t, struct str alias, struct str text, const char *person,

@@ -53,6 +53,18 @@ static void put_entries(struct ipc_out *out)
 	}
 }
 
+static void put_build(struct ipc_out *out, const char *id, bool current, enum err e)
+{
+	ipc_put_str(out, str_from(id));
+	ipc_put_str(out, STR("0.5.0"));
+	ipc_put_str(out, STR("18ce"));
+	ipc_put_str(out, STR("native"));
+	ipc_put_u64(out, 1);
+	ipc_put_bool(out, current);
+	ipc_put_u64(out, e);
+	ipc_put_str(out, e ? STR("it is damaged") : STR(""));
+}
+
 static void fake_answer(struct ipc *c, struct ipc_in *m)
 {
 	AUTO_IPC_OUT struct ipc_out out;
@@ -80,10 +92,23 @@ static void fake_answer(struct ipc *c, struct ipc_in *m)
 		take_audit(m);
 		ipc_put_u64(&out, 1);
 		break;
+	case ASK_LOGIN_SEAL:
+		ipc_put_str(&out, STR("sealed"));
+		break;
+	case ASK_BUNDLE_SIGN:
+		ipc_put_str(&out, STR("0123456789abcdef0123456789abcdef"));
+		ipc_put_str(&out, STR("0123456789abcdef0123456789abcdef"
+				      "0123456789abcdef0123456789abcdef"));
+		break;
 	case ASK_CACHE:
 		ipc_put_u64(&out, 2);
 		ipc_put_u64(&out, UINT64_C(3) << 29);
 		ipc_put_u64(&out, UINT64_C(4) << 30);
+		break;
+	case ASK_BUILDS:
+		put_build(&out, "e-1", false, OK);
+		put_build(&out, "e-2", true, OK);
+		put_build(&out, "e-3", false, ERR_BUILD);
 		break;
 	case ASK_AUDIT_VERIFY:
 		ipc_put_bool(&out, true);

@@ -141,6 +141,7 @@ static enum err find_model(struct ask *a, const json_t *body)
 	TRY(gen_model(c, name, a->shown_model, &m));
 	memcpy(a->target.digest, m.model_digest, sizeof a->target.digest);
 	memcpy(a->target.projector, m.projector_digest, sizeof a->target.projector);
+	memcpy(a->target.engine, m.engine, sizeof a->target.engine);
 	a->target.keep_alive_ms = c->app->keep_alive_ms;
 	TRY(str_copy(str_from(m.name), a->target.name, sizeof a->target.name));
 	return options_keep_alive(

@@ -126,7 +126,7 @@ TEST(a_copy_is_recorded_and_only_of_what_is_there)
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy",
 			     "{\"source\":\"nope\",\"destination\":\"mine\"}", NULL, &none),
 		404);
-	CHECK_EQ_STR(buf_str(&none), STR("{\"error\":\"model 'nope' not found\"}"));
+	CHECK_EQ_STR(buf_str(&none), STR("{\"error\":\"model \\\"nope\\\" not found\"}"));
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy", "{\"source\":\"tiny\"}", NULL, NULL), 400);
 	CHECK_EQ_INT(call_api(&t, "POST", "/api/copy",
 			     "{\"source\":\"tiny\",\"destination\":\"a b\"}", NULL, NULL),

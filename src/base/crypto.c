@@ -108,6 +108,31 @@ enum err unseal(const uint8_t key[KEY_LEN], struct str ad, struct str sealed, st
 	return OK;
 }
 
+static_assert(SIGN_KEY_LEN == crypto_sign_PUBLICKEYBYTES && SIGN_LEN == crypto_sign_BYTES &&
+		      KEY_LEN == crypto_sign_SEEDBYTES,
+	"Ed25519's lengths");
+
+void sign_key(const uint8_t seed[KEY_LEN], uint8_t ret_public[SIGN_KEY_LEN])
+{
+	uint8_t secret[crypto_sign_SECRETKEYBYTES];
+	crypto_sign_seed_keypair(ret_public, secret, seed);
+	wipe(secret, sizeof secret);
+}
+
+void sign_make(const uint8_t seed[KEY_LEN], struct str bytes, uint8_t ret[SIGN_LEN])
+{
+	uint8_t secret[crypto_sign_SECRETKEYBYTES], key[SIGN_KEY_LEN];
+	crypto_sign_seed_keypair(key, secret, seed);
+	crypto_sign_detached(ret, NULL, (const uint8_t *)bytes.ptr, bytes.len, secret);
+	wipe(secret, sizeof secret);
+}
+
+bool sign_ok(const uint8_t public_key[SIGN_KEY_LEN], struct str bytes, const uint8_t sig[SIGN_LEN])
+{
+	return crypto_sign_verify_detached(
+		       sig, (const uint8_t *)bytes.ptr, bytes.len, public_key) == 0;
+}
+
 /* Passes and memory by password_strength. 1 is the second choice of RFC 9106 section 4 (with
  * one lane, which is what libsodium has), well over OWASP's 19 MiB and 2 passes; 2 runs once a
  * start. */

@@ -30,6 +30,12 @@ enum err seal(const uint8_t key[KEY_LEN], struct str ad, struct str plain, struc
 /* Errors: ERR_CORRUPT (wrong key, changed bytes, too short), buf's. Appends the plain text. */
 enum err unseal(const uint8_t key[KEY_LEN], struct str ad, struct str sealed, struct buf *out);
 
+/* Ed25519 (RFC 8032). The key pair comes from a 32-byte seed, which is the secret. */
+enum { SIGN_KEY_LEN = 32, SIGN_LEN = 64 };
+void sign_key(const uint8_t seed[KEY_LEN], uint8_t ret_public[SIGN_KEY_LEN]);
+void sign_make(const uint8_t seed[KEY_LEN], struct str bytes, uint8_t ret[SIGN_LEN]);
+bool sign_ok(const uint8_t public_key[SIGN_KEY_LEN], struct str bytes, const uint8_t sig[SIGN_LEN]);
+
 bool ct_equal(const void *a, const void *b, size_t n);
 void wipe(void *p, size_t n);
 

@@ -22,6 +22,7 @@ enum {
 	LIMIT_STOP_STRING = 512,
 	LIMIT_AUDIT_EVENT = 4096,
 	LIMIT_MODEL_NAME = 255,
+	LIMIT_ENGINE_ID = 63,                /* an engine build's (models/builds.h) */
 	LIMIT_MANIFEST = 4 * 1024 * 1024,
 	LIMIT_REQUEST_ARENA = 64 * 1024 * 1024,
 	LIMIT_TEMPLATE = 256 * 1024,         /* a model's chat template */

@@ -340,6 +340,34 @@ enum err chat_message_owner(struct chats *c, struct str message, char *ret_owner
 	return db_read(c->opt.db, owner_run, &o);
 }
 
+struct uses {
+	struct str model;
+	int64_t conversations, people;
+};
+
+static enum err uses_run(struct db_conn *conn, void *arg)
+{
+	struct uses *u = arg;
+	struct db_row r;
+	TRY(db_query(conn, &Q_CONVERSATION_USES, &r));
+	db_bind_str(&r, 1, u->model);
+	if (db_next(&r)) {
+		u->conversations = db_col_i64(&r, 0);
+		u->people = db_col_i64(&r, 1);
+	}
+	return db_end(&r);
+}
+
+enum err chat_uses(struct chats *c, struct str model, int64_t *ret_conversations,
+		   int64_t *ret_people)
+{
+	struct uses u = { .model = model };
+	TRY(db_read(c->opt.db, uses_run, &u));
+	*ret_conversations = u.conversations;
+	*ret_people = u.people;
+	return OK;
+}
+
 /* ---- changing ---- */
 
 struct change {

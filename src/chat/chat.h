@@ -11,6 +11,7 @@
 
 struct chats;
 struct chat_hub; /* chat/hub.h: who listens */
+struct model_store;
 /* Resolves a model name to its digest; models/ gives it. ERR_NOT_FOUND. */
 typedef enum err (*chat_model_fn)(void *arg, struct str name, struct fleet_model *ret);
 
@@ -20,6 +21,7 @@ struct chat_options {
 	struct chat_hub *hub;
 	chat_model_fn model;
 	void *model_arg;
+	struct model_store *models; /* for what a model brings of its own; NULL: nothing */
 };
 enum err chats_new(const struct chat_options *o, struct chats **ret);
 struct chats *chats_free(struct chats *c);
@@ -50,5 +52,8 @@ enum err chat_stop(struct chats *c, struct str id, struct buf *ret_json, struct 
 /* Whose is it: for authorize(). ret_owner has ID_LEN + 1 bytes. ERR_NOT_FOUND. */
 enum err chat_owner(struct chats *c, struct str conversation, char *ret_owner);
 enum err chat_message_owner(struct chats *c, struct str message, char *ret_owner);
+/* How many conversations ask this model or alias by that name, and of how many people. */
+enum err chat_uses(struct chats *c, struct str model, int64_t *ret_conversations,
+		   int64_t *ret_people);
 /* Removes everything of a person: stops answers, tells the hub. */
 enum err chat_forget_person(struct chats *c, const char *person);

@@ -1,6 +1,10 @@
 #include "chat/chat_int.h"
 
+#include <string.h>
+
+#include "base/hex.h"
 #include "base/time.h"
+#include "models/own.h"
 
 uint64_t utf16_units(struct str s)
 {
@@ -161,7 +165,9 @@ static void on_begun(struct answer *a, const struct fleet_event *e)
 	pthread_mutex_lock(&a->chats->lock);
 	if (a->phase == ANSWER_STARTING || a->phase == ANSWER_RUNNING) {
 		copy_str(a->engine_build, sizeof a->engine_build, e->engine->build);
-		copy_str(a->template_hash, sizeof a->template_hash, e->engine->template_hash);
+		if (!a->template_hash[0]) /* else the model brought one */
+			copy_str(a->template_hash, sizeof a->template_hash,
+				e->engine->template_hash);
 		a->seed = e->begun.seed;
 		if (e->begun.truncated_tokens)
 			answer_warn(a, "truncated_tokens", e->begun.truncated_tokens);
@@ -228,17 +234,68 @@ static void on_event(const struct fleet_event *e, void *arg)
 
 /* ---- starting ---- */
 
+static void add_own(void *input, struct str role, struct str content)
+{
+	struct buf *to = input;
+	struct jw w;
+	(void)buf_add_byte(to, to->len ? ',' : '[');
+	jw_init(&w, to);
+	jw_obj(&w);
+	jw_kstr(&w, "role", role);
+	jw_kstr(&w, "content", content);
+	jw_kstr(&w, "share", STR("company")); /* the same for everybody */
+	jw_end(&w);
+}
+
+/* What the model brings of its own, as for every other client: template, options, first messages.
+ * A name that means another model by now brings nothing. `input` is used when it is not empty. */
+static enum err take_own(const struct answer *a, struct str history, struct model_own *own,
+	struct buf *input, struct gen_request *g)
+{
+	struct model_store *s = a->chats->opt.models;
+	struct model_options o;
+	struct model_entry m;
+	gen_sampling_defaults(&g->sampling);
+	if (!s || model_store_find(s, str_from(a->model.name), &m, NULL) ||
+		strcmp(m.model_digest, a->model.digest) != 0)
+		return OK;
+	if (model_own_read(s, &m, own)) /* it answers all the same */
+		return OK;
+	model_options_init(&o);
+	model_options_read(&o, own->params, NULL, NULL);
+	g->template_ = buf_str(&own->template_);
+	g->sampling = o.sampling;
+	g->max_context = o.num_ctx;
+	for (; g->n_stop < o.n_stop; g->n_stop++)
+		g->stop[g->n_stop] = o.stop[g->n_stop];
+	model_own_messages(own, true, add_own, input);
+	if (!input->len)
+		return input->err;
+	TRY(buf_add_byte(input, history.len > 2 ? ',' : ']'));
+	TRY(buf_add(input, history.len > 2 ? str_sub(history, 1, SIZE_MAX) : STR("")));
+	g->input = buf_str(input);
+	return OK;
+}
+
 void answer_start(struct answer *a, struct str input)
 {
 	struct chats *c = a->chats;
-	AUTO_BUF struct buf resume = BUF(LIMIT_ANSWER);
+	AUTO_BUF struct buf resume = BUF(LIMIT_ANSWER), whole = BUF(5 * CHAT_HISTORY_MAX);
+	AUTO_OWN struct model_own own = { .params = NULL };
 	struct gen_request g = { .kind = GEN_CHAT, .input = input, .truncate = true,
 				 .person = gen_number(str_from(a->person)),
 				 .object = gen_number(str_from(a->conversation)) };
-	gen_sampling_defaults(&g.sampling);
+	enum err e = take_own(a, input, &own, &whole, &g);
 	pthread_mutex_lock(&c->lock);
-	enum err e = buf_add(&resume, buf_str(&a->tokens));
-	g.sampling.seed = a->seed;
+	if (!e)
+		e = buf_add(&resume, buf_str(&a->tokens));
+	if (g.template_.len) {
+		uint8_t sum[SHA256_LEN];
+		sha256_of(g.template_.ptr, g.template_.len, sum);
+		hex_encode(sum, sizeof sum, a->template_hash);
+	}
+	if (a->seed >= 0)
+		g.sampling.seed = a->seed;
 	g.resume = (const int32_t *)(const void *)resume.ptr;
 	g.n_resume = resume.len / sizeof(int32_t);
 	a->refs++; /* the fleet's, until its last event */

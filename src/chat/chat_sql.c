@@ -30,6 +30,10 @@ const struct sql Q_CONVERSATION_DELETE = { "conversation.delete",
 	"DELETE FROM conversation WHERE id = ?1" };
 const struct sql Q_CONVERSATIONS_FORGET = { "conversation.forget",
 	"DELETE FROM conversation WHERE person = ?1" };
+/* every conversation is looked at: for an administrator's question, not for a list */
+const struct sql Q_CONVERSATION_USES = { "conversation.uses",
+	"SELECT count(*), count(DISTINCT person) FROM conversation"
+	" WHERE model = ?1 COLLATE NOCASE" };
 
 /* ---- messages ---- */
 
@@ -87,7 +91,8 @@ const struct sql Q_HISTORY = { "message.history",
 const struct sql *const chat_sql_all[] = {
 	&Q_CONVERSATION_ADD, &Q_CONVERSATION_GET, &Q_CONVERSATION_LIST, &Q_CONVERSATION_LIST_BEFORE,
 	&Q_CONVERSATION_CHANGE, &Q_CONVERSATION_TOUCH, &Q_CONVERSATION_DELETE,
-	&Q_CONVERSATIONS_FORGET, &Q_MESSAGES, &Q_MESSAGE_GET, &Q_MESSAGE_OWNER, &Q_MESSAGE_LAST,
+	&Q_CONVERSATIONS_FORGET, &Q_CONVERSATION_USES, &Q_MESSAGES,
+	&Q_MESSAGE_GET, &Q_MESSAGE_OWNER, &Q_MESSAGE_LAST,
 	&Q_MESSAGE_IN, &Q_MESSAGE_BY_CLIENT, &Q_MESSAGE_ADD, &Q_MESSAGE_LABELS, &Q_ANSWER_OF,
 	&Q_ANSWER_FLUSH, &Q_ANSWER_END, &Q_ANSWERS_UNFINISHED, &Q_HISTORY,
 };

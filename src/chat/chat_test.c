@@ -103,6 +103,27 @@ TEST(a_label_only_rises_and_takes_the_messages_with_it)
 	fixture_close(&f);
 }
 
+TEST(who_uses_a_model_is_counted_by_its_name)
+{
+	static const struct {
+		const char *person, *model;
+	} made[] = { { ANNA, "assistant" }, { ANNA, "Assistant" }, { BERT, "assistant" },
+		{ ANNA, "assistant:candidate" } };
+	struct fixture f;
+	int64_t conversations = -1, people = -1;
+	fixture_open(&f);
+	CHECK_OK(chat_uses(f.chats, STR("assistant"), &conversations, &people));
+	CHECK(conversations == 0 && people == 0);
+	for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+		AUTO_BUF struct buf out = BUF(1 << 20);
+		CHECK_OK(chat_create(f.chats, made[i].person, str_from(made[i].model), STR("t"),
+			&out, NULL));
+	}
+	CHECK_OK(chat_uses(f.chats, STR("assistant"), &conversations, &people));
+	CHECK(conversations == 3 && people == 2);
+	fixture_close(&f);
+}
+
 TEST(owners_are_told_and_strangers_are_not_there)
 {
 	struct fixture f;

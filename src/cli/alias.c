@@ -79,18 +79,19 @@ static enum err alias_row(struct grid *g, const json_t *alias, const char *chann
 						 : "";
 	return grid_row(g,
 		(const char *const[]){ cli_text(alias, "name"), channel, cli_text(t, "model"), id,
+			*cli_text(t, "engine") ? cli_text(t, "engine") : "current",
 			who(t, "person_name", "person"), since, why });
 }
 
 static enum err alias_list(struct client *c, const struct args *a, struct err_info *info)
 {
-	static const char *const head[] = { "ALIAS", "CHANNEL", "MODEL", "ID", "BY", "SINCE",
-		"WHY" };
+	static const char *const head[] = { "ALIAS", "CHANNEL", "MODEL", "ID", "ENGINE", "BY",
+		"SINCE", "WHY" };
 	AUTO_JSON json_t *doc = NULL;
 	AUTO_GRID struct grid g;
 	size_t i;
 	json_t *one;
-	grid_init(&g, 7, true);
+	grid_init(&g, 8, true);
 	if (a->json)
 		return cli_print_json(c, "GET", "/team/v1/aliases", STR_NONE, info);
 	TRY(client_json(c, "GET", "/team/v1/aliases", STR_NONE, &doc, info));
@@ -109,9 +110,11 @@ static enum err say_alias(const struct args *a, const json_t *alias)
 		return print_json(alias);
 	for (size_t k = 0; k < sizeof channels / sizeof *channels; k++) {
 		const json_t *t = json_object_get(alias, channels[k]);
+		const char *engine = cli_text(t, "engine");
 		if (t)
-			wrap_printf(stdout, "%s %s is %s (%.12s)\n", cli_text(alias, "name"),
-				channels[k], cli_text(t, "model"), cli_text(t, "digest"));
+			wrap_printf(stdout, "%s %s is %s (%.12s)%s%s\n", cli_text(alias, "name"),
+				channels[k], cli_text(t, "model"), cli_text(t, "digest"),
+				*engine ? " under " : "", engine);
 	}
 	return OK;
 }
@@ -120,13 +123,15 @@ static enum err alias_set(struct client *c, const struct args *a, struct err_inf
 {
 	AUTO_BUF struct buf body = BUF(BODY_MAX);
 	AUTO_JSON json_t *doc = NULL;
-	const char *channel = args_get(a, "--channel");
+	const char *channel = args_get(a, "--channel"), *engine = args_get(a, "--engine");
 	struct jw w;
 	jw_init(&w, &body);
 	jw_obj(&w);
 	jw_kstr(&w, "model", str_from(a->operand[1]));
 	if (channel)
 		jw_kstr(&w, "channel", str_from(channel));
+	if (engine)
+		jw_kstr(&w, "engine", str_from(engine));
 	jw_end(&w);
 	TRY(ask(c, a, "PUT", "", &body, &doc, info));
 	return say_alias(a, doc);
@@ -141,12 +146,14 @@ static enum err alias_promote(struct client *c, const struct args *a, struct err
 	return say_alias(a, doc);
 }
 
-static enum err alias_back(struct client *c, const struct args *a, struct err_info *info)
+/* back, keep */
+static enum err alias_plain(struct client *c, const struct args *a, struct err_info *info)
 {
 	AUTO_BUF struct buf body = BUF(16);
 	AUTO_JSON json_t *doc = NULL;
+	bool back = !strcmp(a->command->name, "alias back");
 	one_field(&body, "", NULL);
-	TRY(ask(c, a, "POST", "/back", &body, &doc, info));
+	TRY(ask(c, a, "POST", back ? "/back" : "/keep", &body, &doc, info));
 	return say_alias(a, doc);
 }
 
@@ -268,11 +275,19 @@ static enum err newest(struct client *c, const struct args *a, const char *then,
 	return buf_add(out, str_from(then));
 }
 
+static const char *engine_of(const json_t *t, const char *key)
+{
+	return *cli_text(t, key) ? cli_text(t, key) : "the current engine build";
+}
+
 static void print_trial(const json_t *t)
 {
 	wrap_printf(stdout, "Trial %s: %s\n", cli_text(t, "id"), cli_text(t, "state"));
 	wrap_printf(stdout, "  old  %s (%.12s)\n  new  %s (%.12s)\n", cli_text(t, "old_model"),
 		cli_text(t, "old_digest"), cli_text(t, "new_model"), cli_text(t, "new_digest"));
+	if (*cli_text(t, "old_engine") || *cli_text(t, "new_engine"))
+		wrap_printf(stdout, "  under %s, and under %s\n", engine_of(t, "old_engine"),
+			engine_of(t, "new_engine"));
 	wrap_printf(stdout, "  run by %s\n", who(t, "person_name", "person"));
 	if (json_object_get(t, "decided_ms"))
 		wrap_printf(stdout, "  decided by %s\n", who(t, "decided_by_name", "decided_by"));
@@ -332,7 +347,8 @@ int cmd_alias(const struct args *a)
 		{ "alias list", alias_list },
 		{ "alias set", alias_set },
 		{ "alias promote", alias_promote },
-		{ "alias back", alias_back },
+		{ "alias back", alias_plain },
+		{ "alias keep", alias_plain },
 		{ "alias rm", alias_rm },
 		{ "trial add", trial_add },
 		{ "trial list", trial_prompts },

@@ -9,8 +9,12 @@
 #include "cli/commands.h"
 #include "cli/human.h"
 #include "cli/offline.h"
+#include "models/alias.h"
+#include "models/builds.h"
 #include "os/fd.h"
+#include "os/spawn.h"
 #include "store/backup.h"
+#include "store/db.h"
 
 static void print_result(const struct args *a, const char *what, const struct backup_result *r)
 {
@@ -107,6 +111,50 @@ static enum err give_key_file(
 	return keyring_add_file(k, NULL, info);
 }
 
+struct kept {
+	struct builds *builds;
+	unsigned missing;
+};
+
+static void look_for(struct str alias, struct str engine, void *arg)
+{
+	struct kept *k = arg;
+	char id[LIMIT_ENGINE_ID + 1], dir[BUILD_PATH_MAX];
+	if (!str_copy(engine, id, sizeof id) && !builds_check(k->builds, id, dir, NULL))
+		return;
+	k->missing++;
+	fprintf(stderr, "the alias \"%.*s\" keeps the engine build %.*s, which is not here\n",
+		STR_ARG(alias), STR_ARG(engine));
+}
+
+/* A backup holds no engine builds. Whoever keeps one that this machine does not have is told now,
+ * and by tresor doctor; what was restored is whole all the same. */
+static void say_missing_builds(const char *dir, const struct keyring *keys)
+{
+	AUTO(builds) struct builds *b = NULL;
+	AUTO(db) struct db *db = NULL;
+	char path[4300], snapshots[4300];
+	struct db_options o = { .path = path, .snapshot_dir = snapshots, .readers = 1,
+		.migrations = db_schema, .n_migrations = db_schema_count, .build = TRESOR_VERSION };
+	struct kept k = { .missing = 0 };
+	if (path_join(path, sizeof path, dir, "db/tresor.db") ||
+		path_join(snapshots, sizeof snapshots, dir, "snapshots") ||
+		dir_make(snapshots, 0700) || builds_of(spawn_module_dir(), &b))
+		return;
+	keyring_get(keys, DATA_KEY_PAGE, o.page_key);
+	enum err e = db_open(&o, &db, NULL);
+	wipe(&o, sizeof o);
+	k.builds = b;
+	if (e || alias_engines(db, look_for, &k))
+		fputs("whether the engine builds that aliases keep are here is not known; tresor "
+		      "doctor says so\n",
+			stderr);
+	else if (k.missing)
+		fputs("put its folder among this program's engines/, or let the alias take another "
+		      "(tresor alias set)\n",
+			stderr);
+}
+
 static enum err restore(
 	const struct args *a, const char *dir, const char *scratch, struct err_info *info)
 {
@@ -131,7 +179,10 @@ static enum err restore(
 		fprintf(stderr, "%.*s", STR_ARG(buf_str(&report)));
 	TRY(e);
 	print_result(a, only_check ? "whole:" : "restored", &r);
-	return only_check ? OK : give_key_file(dir, &by_code, info);
+	if (only_check)
+		return OK;
+	say_missing_builds(dir, k);
+	return give_key_file(dir, &by_code, info);
 }
 
 int cmd_restore(const struct args *a)

@@ -183,7 +183,8 @@ struct client *client_close(struct client *c)
 
 struct reply {
 	struct buf *out;  /* whole body, or the current line */
-	client_line line; /* NULL: gather everything */
+	client_line line; /* NULL: gather everything; or: */
+	client_piece piece;
 	void *arg;
 	CURL *curl;
 	enum err err;
@@ -230,6 +231,10 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *arg)
 	struct reply *r = arg;
 	long status = 0;
 	curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (r->piece && status < 400) {
+		r->err = r->piece((struct str){ bytes, one * n }, r->arg);
+		return r->err ? 0 : one * n;
+	}
 	r->err = buf_add(r->out, (struct str){ bytes, one * n });
 	if (!r->err && r->line && status < 400)
 		r->err = take_lines(r);
@@ -387,11 +392,25 @@ static size_t on_read(char *at, size_t one, size_t n, void *arg)
 	return got;
 }
 
+enum err client_bytes(struct client *c, const char *path, struct str body, client_piece fn,
+	void *arg, struct err_info *info)
+{
+	AUTO_BUF struct buf failed = BUF(REPLY_MAX);
+	struct reply r = { .out = &failed, .piece = fn, .arg = arg, .info = info };
+	return request(c, "POST", path, body, &r);
+}
+
 enum err client_upload(
 	struct client *c, const char *path, struct client_upload *u, struct err_info *info)
 {
 	AUTO_BUF struct buf out = BUF(REPLY_MAX);
-	struct reply r = { .out = &out, .info = info };
+	return client_upload_reply(c, path, u, &out, info);
+}
+
+enum err client_upload_reply(struct client *c, const char *path, struct client_upload *u,
+	struct buf *out, struct err_info *info)
+{
+	struct reply r = { .out = out, .info = info };
 	prepare(c, "POST", path, &r);
 	struct curl_slist *h = headers(c, "Content-Type: application/octet-stream");
 	curl_easy_setopt(c->curl, CURLOPT_UPLOAD, 1L);

@@ -41,6 +41,10 @@ enum err client_json(struct client *c, const char *method, const char *path, str
 typedef enum err (*client_line)(const json_t *line, void *arg);
 enum err client_stream(struct client *c, const char *path, struct str body, client_line fn,
 	void *arg, struct err_info *info);
+/* Calls fn for the reply's bytes as they come; fn's error ends the request. */
+typedef enum err (*client_piece)(struct str bytes, void *arg);
+enum err client_bytes(struct client *c, const char *path, struct str body, client_piece fn,
+	void *arg, struct err_info *info);
 /* Sends the file's bytes as the body. `progress` is NULL or called after each piece. */
 struct client_upload {
 	int fd; /* borrowed, at the file's beginning */
@@ -50,3 +54,6 @@ struct client_upload {
 };
 enum err client_upload(
 	struct client *c, const char *path, struct client_upload *u, struct err_info *info);
+/* The same, with the reply's body. */
+enum err client_upload_reply(struct client *c, const char *path, struct client_upload *u,
+	struct buf *out, struct err_info *info);

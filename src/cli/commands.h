@@ -46,7 +46,11 @@ int cmd_models(const struct args *a);   /* list, show, stop, rm, cp, advise */
 int cmd_pull(const struct args *a);
 int cmd_push(const struct args *a);
 int cmd_create(const struct args *a);
+int cmd_import_ollama(const struct args *a);
+int cmd_engines(const struct args *a);
 int cmd_alias(const struct args *a);   /* alias ..., trial ... */
+int cmd_sources(const struct args *a); /* sources ... */
+int cmd_bundle(const struct args *a);  /* bundle ... */
 int cmd_run(const struct args *a);
 int cmd_complete(const struct args *a);
 int cmd_audit(const struct args *a);

@@ -1,31 +1,120 @@
-/* create: a model made of a Modelfile, or of GGUF files. */
+/* create: a model made of a Modelfile, of GGUF files, or of a folder of safetensors. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/fault.h"
 #include "cli/commands.h"
 #include "models/modelfile.h"
 #include "os/fd.h"
 
-enum { FILES_MAX = 3 };
+enum { FILES_MAX = 24 };
 
 struct creation {
 	const char *name, *quantize; /* quantize may be NULL */
-	char file[FILES_MAX][PATH_MAX];
+	struct { /* a file, and what it is called in the request */
+		char path[PATH_MAX], name[NAME_MAX + 16];
+	} file[FILES_MAX];
 	size_t n_files;
 	struct modelfile *text; /* borrowed; NULL: only files */
 };
 
-static enum err add_file(struct creation *m, const char *path, struct err_info *info)
+/* `name` NULL: as the path ends. */
+static enum err add_named(
+	struct creation *m, const char *path, const char *name, struct err_info *info)
 {
+	const char *slash = strrchr(path, '/');
+	name = name ? name : slash ? slash + 1 : path;
 	if (m->n_files == FILES_MAX)
 		return err_set(info, ERR_LIMIT, "a model of more than %d files", FILES_MAX);
-	if (strlen(path) >= PATH_MAX)
+	bool taken = false; /* two folders may each have a model.gguf */
+	for (size_t i = 0; i < m->n_files; i++)
+		taken |= !strcmp(m->file[i].name, name);
+	int n = snprintf(m->file[m->n_files].name, sizeof m->file[0].name, "%s%s",
+		taken ? "second-" : "", name);
+	if (n >= (int)sizeof m->file[0].name ||
+		str_copy(str_from(path), m->file[m->n_files].path, PATH_MAX))
 		return err_set(info, ERR_LIMIT, "the path is too long");
-	memcpy(m->file[m->n_files++], path, strlen(path) + 1);
+	m->n_files++;
 	return OK;
+}
+
+static bool is_file(const char *path)
+{
+	struct stat st;
+	return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+/* One file; of a model in parts ("x-00001-of-00003.gguf") all of them. */
+static enum err add_file(struct creation *m, const char *path, struct err_info *info)
+{
+	enum { TAIL = 20 }; /* "-00001-of-00003.gguf" */
+	char part[PATH_MAX];
+	unsigned number = 0, count = 0;
+	size_t len = strlen(path);
+	int used = 0;
+	if (len <= TAIL || len >= PATH_MAX ||
+		sscanf(path + len - TAIL, "-%5u-of-%5u.gguf%n", &number, &count, &used) != 2 ||
+		used != TAIL || count < 2)
+		return add_named(m, path, NULL, info);
+	if (count > FILES_MAX)
+		return err_set(info, ERR_LIMIT, "a model of more than %d files", FILES_MAX);
+	for (unsigned i = 1; i <= count; i++) {
+		snprintf(part, sizeof part, "%.*s-%05u-of-%05u.gguf", (int)(len - TAIL), path, i,
+			count);
+		if (!is_file(part))
+			return err_set(info, ERR_NOT_FOUND, "the part %s is missing", part);
+		TRY(add_named(m, part, NULL, info));
+	}
+	return OK;
+}
+
+/* ---- a folder ---- */
+
+/* What of a folder of Hugging Face's a model is made of; "1_Pooling" and its like have one file. */
+static enum err add_known(
+	struct creation *m, const char *folder, const char *entry, bool gguf, struct err_info *info)
+{
+	static const char *const known[] = { "config.json", "tokenizer.json",
+		"tokenizer_config.json", "vocab.txt", "modules.json" };
+	char path[PATH_MAX], name[NAME_MAX + 16];
+	struct str s = str_from(entry);
+	bool wanted = str_ends(s, gguf ? STR(".gguf") : STR(".safetensors"));
+	for (size_t i = 0; !gguf && i < sizeof known / sizeof *known; i++)
+		wanted |= !strcmp(entry, known[i]);
+	bool pooling = !gguf && str_ends(s, STR("_Pooling"));
+	int n = snprintf(name, sizeof name, "%s%s", entry, pooling ? "/config.json" : "");
+	if (n >= (int)sizeof name || path_join(path, sizeof path, folder, name))
+		return err_set(info, ERR_LIMIT, "the path is too long");
+	return (wanted || pooling) && is_file(path) ? add_named(m, path, name, info) : OK;
+}
+
+static enum err add_folder(struct creation *m, const char *folder, struct err_info *info)
+{
+	struct dirent **list;
+	bool tensors = false, gguf = false;
+	enum err e = OK;
+	int n = scandir(folder, &list, NULL, alphasort);
+	if (n < 0)
+		return err_set(info, ERR_IO, "cannot read the folder %s", folder);
+	for (int i = 0; i < n; i++) {
+		tensors |= str_ends(str_from(list[i]->d_name), STR(".safetensors"));
+		gguf |= str_ends(str_from(list[i]->d_name), STR(".gguf"));
+	}
+	if (!tensors && !gguf)
+		e = err_set(info, ERR_UNSUPPORTED,
+			"the folder %s has neither safetensors nor GGUF files", folder);
+	for (int i = 0; i < n; i++) {
+		if (!e)
+			e = add_known(m, folder, list[i]->d_name, !tensors, info);
+		free(list[i]);
+	}
+	free(list);
+	return e;
 }
 
 /* ---- what the Modelfile says ---- */
@@ -115,11 +204,10 @@ static enum err put_files(
 	jw_key(w, "files");
 	jw_obj(w);
 	for (size_t i = 0; i < m->n_files; i++) {
-		char digest[80], hex[65], name[32];
-		TRY(upload_model_file(c, m->file[i], hex, info));
+		char digest[80], hex[65];
+		TRY(upload_model_file(c, m->file[i].path, hex, info));
 		snprintf(digest, sizeof digest, "sha256:%s", hex);
-		snprintf(name, sizeof name, "%s.gguf", i ? "projector" : "model");
-		jw_kstr(w, name, str_from(digest));
+		jw_kstr(w, m->file[i].name, str_from(digest));
 	}
 	jw_end(w);
 	return OK;
@@ -158,9 +246,14 @@ static enum err send(struct client *c, const struct creation *m, struct err_info
 enum err create_from_gguf(
 	struct client *c, const char *name, const char *path, struct err_info *info)
 {
-	struct creation m = { .name = name };
-	TRY(add_file(&m, path, info));
-	return send(c, &m, info);
+	struct stat st;
+	AUTO_MEM struct creation *m = mem_zalloc(1, sizeof *m);
+	if (!m)
+		return ERR_NOMEM;
+	m->name = name;
+	TRY(!stat(path, &st) && S_ISDIR(st.st_mode) ? add_folder(m, path, info)
+						    : add_file(m, path, info));
+	return send(c, m, info);
 }
 
 /* ---- which files ---- */
@@ -203,9 +296,11 @@ static enum err take_from(struct creation *m, const char *modelfile, const struc
 	TRY(path_of(modelfile, c->value, path));
 	if (stat(path, &st))
 		return OK;
-	if (S_ISDIR(st.st_mode))
-		return err_set(info, ERR_UNSUPPORTED,
-			"line %u: %s is a folder; models are made of GGUF files", c->line, path);
+	if (S_ISDIR(st.st_mode)) {
+		struct err_info why = { 0 };
+		enum err e = add_folder(m, path, &why);
+		return e ? err_set(info, e, "line %u: %s", c->line, why.detail) : OK;
+	}
 	TRY(is_gguf(path, &gguf, info));
 	if (!gguf)
 		return err_set(info, ERR_UNSUPPORTED, "line %u: %s is not a GGUF file", c->line,
@@ -245,17 +340,26 @@ static enum err create(struct client *c, const struct args *a, struct err_info *
 	AUTO(modelfile) struct modelfile *text = NULL;
 	const char *file = args_get(a, "--file"), *projector = args_get(a, "--projector");
 	bool gguf = false;
-	struct creation m = { .name = a->operand[0], .quantize = args_get(a, "--quantize") };
+	struct stat st;
+	AUTO_MEM struct creation *m = mem_zalloc(1, sizeof *m);
+	if (!m)
+		return ERR_NOMEM;
+	m->name = a->operand[0];
+	m->quantize = args_get(a, "--quantize");
 	file = file ? file : "Modelfile";
-	TRY(is_gguf(file, &gguf, info));
-	TRY(gguf ? add_file(&m, file, info) : read_modelfile(&m, file, &text, info));
+	if (!stat(file, &st) && S_ISDIR(st.st_mode)) {
+		TRY(add_folder(m, file, info));
+	} else {
+		TRY(is_gguf(file, &gguf, info));
+		TRY(gguf ? add_file(m, file, info) : read_modelfile(m, file, &text, info));
+	}
 	if (projector) {
 		TRY(is_gguf(projector, &gguf, info));
 		if (!gguf)
 			return err_set(info, ERR_UNSUPPORTED, "%s is not a GGUF file", projector);
-		TRY(add_file(&m, projector, info));
+		TRY(add_file(m, projector, info));
 	}
-	return send(c, &m, info);
+	return send(c, m, info);
 }
 
 int cmd_create(const struct args *a)

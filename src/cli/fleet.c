@@ -80,6 +80,8 @@ static void print_model(const json_t *m)
 		(long long)number(m, "loads"), (long long)number(m, "crashes"),
 		(long long)number(m, "load_ms"));
 	wrap_printf(stdout, "  settings                 %s\n", cli_text(m, "settings"));
+	if (*cli_text(m, "engine"))
+		wrap_printf(stdout, "  engine build             %s\n", cli_text(m, "engine"));
 	if (*cli_text(m, "tuned"))
 		wrap_printf(stdout, "  measured                 %s\n", cli_text(m, "tuned"));
 	if (json_is_true(json_object_get(m, "gpu_missed")))

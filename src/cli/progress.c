@@ -101,6 +101,12 @@ static uint64_t bytes_of(const json_t *line, const char *key)
 enum err progress_line(const json_t *line, void *arg)
 {
 	const char *status = json_string_value(json_object_get(line, "status"));
+	const char *licence = json_string_value(json_object_get(line, "licence"));
+	char text[160];
+	if (licence) { /* of what was pulled: it comes with the last line */
+		snprintf(text, sizeof text, "licence: %.140s", licence);
+		progress_bytes(arg, text, 0, 0);
+	}
 	if (status)
 		progress_bytes(
 			arg, status, bytes_of(line, "completed"), bytes_of(line, "total"));

@@ -245,6 +245,14 @@ static enum err text_section(const char *head, const char *text, FILE *out)
 	return OK;
 }
 
+static enum err let_in_by(struct grid *g, const json_t *o)
+{
+	return pair(g, "let in by",
+		*text_of(o, "person_name") ? text_of(o, "person_name")
+		: *text_of(o, "person")    ? "an account that is gone"
+					   : "the operator");
+}
+
 /* Not Ollama's: what the name stands for, and who decided it. */
 static enum err alias(const json_t *show, FILE *out)
 {
@@ -258,10 +266,7 @@ static enum err alias(const json_t *show, FILE *out)
 	TRY(pair(&g, "channel", text_of(a, "channel")));
 	TRY(pair(&g, "model", text_of(a, "model")));
 	TRY(pair(&g, "digest", text_of(a, "digest")));
-	TRY(pair(&g, "let in by",
-		*text_of(a, "person_name") ? text_of(a, "person_name")
-		: *text_of(a, "person")    ? "an account that is gone"
-					   : "the operator"));
+	TRY(let_in_by(&g, a));
 	TRY(pair(&g, "since", at));
 	if (*text_of(a, "trial"))
 		TRY(pair(&g, "trial", text_of(a, "trial")));
@@ -275,11 +280,21 @@ static enum err alias(const json_t *show, FILE *out)
 static enum err here(const json_t *show, FILE *out)
 {
 	AUTO_GRID struct grid g;
+	const json_t *o = json_object_get(show, "origin");
+	char at[TIME_RFC3339_LEN];
 	grid_init(&g, 3, false);
+	if (json_is_object(o)) {
+		time_rfc3339(json_integer_value(json_object_get(o, "at_ms")), at);
+		TRY(pair(&g, "from", *text_of(o, "source") ? text_of(o, "source") : "made here"));
+		TRY(let_in_by(&g, o));
+		TRY(pair(&g, "since", at));
+	}
 	if (json_is_true(json_object_get(show, "pinned")))
 		TRY(pair(&g, "always loaded", "yes"));
 	if (*text_of(show, "tuned"))
 		TRY(pair(&g, "measured", text_of(show, "tuned")));
+	if (*text_of(show, "engine"))
+		TRY(pair(&g, "keeps engine", text_of(show, "engine")));
 	print_section("Here", &g, out);
 	return OK;
 }

@@ -59,9 +59,11 @@ struct engine_prompt {
 	uint32_t n_company, n_group;
 };
 void engine_prompt_done(struct engine_prompt *p);
+enum { ENGINE_TAG_MAX = 127 }; /* bytes */
+/* Tags around reasoning, as a template writes them; empty: it has none. */
 struct engine_think {
-	struct str start, end;
-}; /* tags around reasoning; empty: the model has none */
+	char start[ENGINE_TAG_MAX + 1], end[ENGINE_TAG_MAX + 1];
+};
 struct engine_candidate {
 	int32_t id;
 	float logit, p; /* p is the sampler's scratch */
@@ -77,7 +79,8 @@ struct engine_parts { /* borrowed buffers */
 
 struct engine_backend_ops {
 	const struct engine_caps *(*caps)(void *b);
-	const struct engine_think *(*think)(void *b);
+	/* Of the request's template, after prompt() took it. Errors: as prompt(). */
+	enum err (*think)(void *b, const struct gen_request *g, struct engine_think *ret);
 	int64_t (*now_ns)(void *b); /* monotonic */
 	/* The tokens of the request's input (GEN_CHAT: through the chat template; GEN_INFILL: with
 	 * the model's tokens for it), its pictures as picture_new() made them. `ret` is initialised

@@ -69,7 +69,7 @@ enum err drive_start(int model_fd, const struct engine_load *load, struct drive 
 		(void)close(model_fd);
 		if (ipc_new(fd[1], &c))
 			_exit(99);
-		_exit(engine_main(c));
+		_exit(engine_body(c));
 	}
 	(void)close(fd[1]);
 	TRY(ipc_new(fd[0], &d->keeper));

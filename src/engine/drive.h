@@ -5,7 +5,7 @@
 #include "proto/engine.h"
 
 struct drive;
-/* Starts engine_main() in a child on the open model (taken) and attaches as the server. `load`'s
+/* Starts engine_body() in a child on the open model (taken) and attaches as the server. `load`'s
  * model_fd is ignored. Call with one thread. Errors: from the system, ERR_NOMEM. */
 enum err drive_start(int model_fd, const struct engine_load *load, struct drive **ret);
 struct drive *drive_free(struct drive *d); /* kills the child if it runs */

@@ -25,6 +25,8 @@
 #include "os/sandbox.h"
 #include "proto/keeper.h"
 
+const uint32_t engine_proto = ENGINE_PROTO;
+
 enum {
 	LOAD_WAIT_MS = 60 * 1000, /* the keeper sends ENGINE_LOAD right after the start */
 	STEP_SECONDS = 600,       /* no batch takes this long on a machine that works */
@@ -729,7 +731,7 @@ static enum err read_load(struct ipc *keeper, struct engine_load *ret)
 	return m.type == ENGINE_LOAD ? engine_load_get(&m, ret) : ERR_PROTOCOL;
 }
 
-int engine_main(struct ipc *keeper)
+int engine_body(struct ipc *keeper)
 {
 	struct engine e = { .keeper = keeper };
 	struct engine_load load = { .model_fd = -1, .flash = -1 };
@@ -765,4 +767,11 @@ int engine_main(struct ipc *keeper)
 	/* The kernel takes everything back faster than destructors of a large model do. */
 	(void)ipc_drain(keeper, 100);
 	_exit(status);
+}
+
+int engine_main(int keeper_fd, uint64_t protocol_hash)
+{
+	struct ipc *keeper = NULL;
+	ipc_speak(protocol_hash);
+	return ipc_new(keeper_fd, &keeper) ? 1 : engine_body(keeper);
 }

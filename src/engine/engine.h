@@ -11,5 +11,11 @@
 
 #include "os/ipc.h"
 
-/* Exported by engine.so. Returns the exit status: 0 asked to end, 1 failed or refused. */
-[[gnu::visibility("default")]] int engine_main(struct ipc *keeper);
+/* Returns the exit status: 0 asked to end, 1 failed or refused. */
+int engine_body(struct ipc *keeper);
+
+/* What engine.so exports. The program that loads it may be another build: it compares engine_proto
+ * with its own ENGINE_PROTO first, and shares nothing with it but these and what goes through the
+ * descriptor. engine_main() speaks by the program's protocol hash and runs engine_body(). */
+[[gnu::visibility("default")]] extern const uint32_t engine_proto;
+[[gnu::visibility("default")]] int engine_main(int keeper_fd, uint64_t protocol_hash);

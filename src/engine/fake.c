@@ -124,7 +124,8 @@ enum err fake_new(const struct fake_options *o, struct fake **ret)
 	f->o = *o;
 	f->now = 1; /* 0 means "not yet" to its users */
 	fake_caps_set(f);
-	f->think = (struct engine_think){ o->think_start, o->think_end };
+	TRY(str_copy(o->think_start, f->think.start, sizeof f->think.start));
+	TRY(str_copy(o->think_end, f->think.end, sizeof f->think.end));
 	f->logits = mem_zalloc((size_t)o->n_batch * FAKE_VOCAB, sizeof *f->logits);
 	f->wanted = mem_zalloc(o->n_batch, sizeof *f->wanted);
 	if (!f->logits || !f->wanted)
@@ -197,9 +198,11 @@ static const struct engine_caps *fake_caps(void *b)
 {
 	return &self(b)->caps;
 }
-static const struct engine_think *fake_think(void *b)
+static enum err fake_think(void *b, const struct gen_request *g, struct engine_think *ret)
 {
-	return &self(b)->think;
+	(void)g;
+	*ret = self(b)->think;
+	return OK;
 }
 static int64_t fake_now(void *b)
 {

@@ -262,12 +262,12 @@ static enum err prepare_grammar(
 
 /* ---- reasoning ---- */
 
-static enum err prepare_think(struct request *r, const struct gen_request *g, struct err_info *info)
+static enum err prepare_think(struct request *r, const struct gen_request *g,
+	const struct engine_think *tags, struct err_info *info)
 {
-	const struct engine_think *tags = r->ops->think(r->backend);
 	AUTO_TOKENS struct tokens start = { 0 };
 	r->think_token = -1;
-	if (!tags->end.len || g->kind != GEN_CHAT) {
+	if (!tags->end[0] || g->kind != GEN_CHAT) {
 		if (g->think >= THINK_ON && g->think_required)
 			return err_set(
 				info, ERR_UNSUPPORTED, "this model does not support thinking");
@@ -277,13 +277,13 @@ static enum err prepare_think(struct request *r, const struct gen_request *g, st
 				"effect");
 		return OK;
 	}
-	if (g->think != THINK_OFF && (r->grammar || r->call_start.n) && tags->start.len) {
-		TRY(tag_tokens(r, tags->start, &start));
+	if (g->think != THINK_OFF && (r->grammar || r->call_start.n) && tags->start[0]) {
+		TRY(tag_tokens(r, str_from(tags->start), &start));
 		r->think_token = start.n == 1 ? start.v[0] : -1;
 	}
 	r->has_budget = g->has_think_budget;
 	r->budget = g->think_budget;
-	return r->has_budget ? tag_tokens(r, tags->end, &r->end_tag) : OK;
+	return r->has_budget ? tag_tokens(r, str_from(tags->end), &r->end_tag) : OK;
 }
 
 /* ---- text ---- */
@@ -300,15 +300,14 @@ static enum err split(void *arg, struct str text, bool end, struct buf *thought,
 	return e == ERR_BAD_JSON ? OK : e;
 }
 
-static enum err prepare_text(
-	struct request *r, const struct gen_request *g, bool thinking, struct err_info *info)
+static enum err prepare_text(struct request *r, const struct gen_request *g,
+	const struct engine_think *tags, bool thinking, struct err_info *info)
 {
-	const struct engine_think *tags = r->ops->think(r->backend);
 	struct text_options o = { .stop = g->stop, .n_stop = g->n_stop, .thinking = thinking };
 	struct text_splitter s = { .arg = r, .split = split };
 	if (g->kind == GEN_CHAT) {
-		o.think_start = tags->start;
-		o.think_end = tags->end;
+		o.think_start = str_from(tags->start);
+		o.think_end = str_from(tags->end);
 	}
 	if (r->chat) {
 		s.whole = r->ops->chat_whole(r->backend, r->chat);
@@ -365,6 +364,7 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	r->object = g->object;
 	r->sampling = g->sampling;
 	const struct engine_caps *caps = ops->caps(backend);
+	struct engine_think tags;
 	bool thinking = false;
 	r->bytes = BUF(1 << 20);
 	r->calls = BUF(LIMIT_ANSWER);
@@ -377,8 +377,9 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	TRY(prepare_prompt(r, g, &thinking, why));
 	TRY(prepare_chat(r, g, &why->info));
 	TRY(prepare_grammar(r, g, &why->info));
-	TRY(prepare_think(r, g, &why->info));
-	TRY(prepare_text(r, g, thinking, &why->info));
+	TRY(ops->think(backend, g, &tags));
+	TRY(prepare_think(r, g, &tags, &why->info));
+	TRY(prepare_text(r, g, &tags, thinking, &why->info));
 	TRY(prepare_logprobs(r, g, caps->n_vocab));
 	TRY(prepare_resume(r, g, &why->info));
 	*ret = TAKE(r);

@@ -105,6 +105,12 @@ void http_stream(struct http_req *q, int status, const char *media_type,
 /* Copies; never blocks. Errors: ERR_CLOSED (client gone), ERR_LIMIT (client reads too slowly: over
  * 4 MiB unsent; the stream is cut). */
 enum err http_write(struct http_req *q, struct str bytes);
+/* The same for a stream without end, from a worker: waits while more than half a MiB is unsent,
+ * so the reader sets the pace. Errors: ERR_CLOSED (the client went, also while this waits). */
+enum err http_write_wait(struct http_req *q, struct str bytes);
+/* Ends a stream that cannot be finished: the connection is cut, so that the client does not take it
+ * for whole. */
+void http_cut(struct http_req *q);
 void http_finish(struct http_req *q);
 bool http_gone(const struct http_req *q);
 bool http_answered(struct http_req *q); /* a reply or stream was begun, or comes later */

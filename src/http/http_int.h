@@ -85,6 +85,7 @@ enum {
 	HEADERS_MAX = 100, /* in a request, count */
 	OUT_HEADERS_MAX = 24,
 	OUT_LIMIT = 4 * 1024 * 1024, /* unsent bytes of a stream before it is cut */
+	OUT_ENOUGH = 512 * 1024, /* with so many unsent, http_write_wait() waits */
 	IN_LIMIT = 1024 * 1024,      /* unread bytes of a streamed body before the sender waits */
 	DISCARD_MAX =
 		32 * 1024 * 1024, /* bytes of a refused body read so that the answer arrives */

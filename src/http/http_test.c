@@ -423,6 +423,39 @@ TEST(a_reader_that_takes_nothing_is_cut)
 	fixture_stop(&f);
 }
 
+TEST(a_stream_that_waits_for_its_reader_comes_whole_and_keeps_little)
+{
+	struct fixture f = { .server = NULL };
+	fixture_start(&f);
+	AUTO_FD int fd = fixture_connect(&f);
+	static char piece[65536];
+	uint64_t got = 0;
+	send_z(fd, "GET /patient HTTP/1.1\r\nConnection: close\r\n" H "\r\n");
+	nap(300); /* 32 MiB are more than may lie unsent: without the wait the stream is cut */
+	CHECK_EQ_INT(seen.write_errors, 0);
+	for (ssize_t n; (n = read(fd, piece, sizeof piece)) > 0;)
+		got += (uint64_t)n;
+	CHECK(got > UINT64_C(32) << 20);
+	CHECK(eventually(&seen.on_close, 1));
+	fixture_stop(&f);
+}
+
+TEST(a_waiting_writer_learns_that_its_reader_went)
+{
+	struct fixture f = { .server = NULL };
+	fixture_start(&f);
+	int fd = fixture_connect(&f);
+	int small = 4096;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	send_z(fd, "GET /patient HTTP/1.1\r\n" H "\r\n");
+	nap(200);
+	close(fd);
+	CHECK(eventually(&seen.write_errors, 1));
+	CHECK_EQ_INT(seen.last_write_error, ERR_CLOSED);
+	CHECK(eventually(&seen.on_close, 1));
+	fixture_stop(&f);
+}
+
 TEST(a_fast_reader_of_a_flood_gets_megabytes_until_it_leaves)
 {
 	struct fixture f = { .server = NULL };

@@ -101,6 +101,24 @@ static void h_flood(struct http_req *q, void *app)
 	http_stream(q, 200, "text/plain", closed, q);
 	spawn(flood_thread, q);
 }
+/* More than may lie unsent, at the reader's pace, from the worker. */
+static void h_patient(struct http_req *q, void *app)
+{
+	static char block[64 * 1024];
+	enum err e = OK;
+	(void)app;
+	http_hold(q); /* closed() gives one back */
+	http_hold(q);
+	http_stream(q, 200, "application/octet-stream", closed, q);
+	for (int i = 0; i < 600 && !e; i++)
+		e = http_write_wait(q, (struct str){ block, sizeof block });
+	if (e) {
+		seen.last_write_error = (int)e;
+		seen.write_errors++;
+	}
+	http_finish(q);
+	http_release(q);
+}
 /* A stream nobody writes to: ends when the client goes. */
 static void h_quiet(struct http_req *q, void *app)
 {
@@ -195,6 +213,7 @@ const struct route route_table[] = {
 	R("GET", "/stream", h_stream, 0),
 	R("GET", "/flood", h_flood, 0),
 	R("GET", "/quiet", h_quiet, 0),
+	R("GET", "/patient", h_patient, 0),
 	R("GET", "/later", h_later, 0),
 	R("POST", "/upload", h_upload, -1),
 	R("GET", "/forget", h_forget, 0),

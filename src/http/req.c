@@ -173,6 +173,8 @@ static ssize_t read_stream(void *arg, uint64_t at, char *dst, size_t max)
 			q->out_at = 0;
 		}
 		rc = (ssize_t)n;
+		if (q->out.len - q->out_at < OUT_ENOUGH)
+			pthread_cond_broadcast(&q->more);
 	} else if (q->finished) {
 		rc = MHD_CONTENT_READER_END_OF_STREAM;
 	} else {
@@ -312,6 +314,25 @@ enum err http_write(struct http_req *q, struct str bytes)
 	return e;
 }
 
+enum err http_write_wait(struct http_req *q, struct str bytes)
+{
+	pthread_mutex_lock(&q->lock);
+	while (q->is_stream && !q->gone && !q->finished && q->mhd &&
+		q->out.len - q->out_at >= OUT_ENOUGH)
+		pthread_cond_wait(&q->more, &q->lock);
+	pthread_mutex_unlock(&q->lock);
+	return http_write(q, bytes);
+}
+
+void http_cut(struct http_req *q)
+{
+	pthread_mutex_lock(&q->lock);
+	q->gone = true;
+	cut_locked(q);
+	req_resume_locked(q);
+	pthread_mutex_unlock(&q->lock);
+}
+
 void http_finish(struct http_req *q)
 {
 	pthread_mutex_lock(&q->lock);
@@ -365,6 +386,7 @@ void req_gone(struct http_req *q)
 {
 	pthread_mutex_lock(&q->lock);
 	q->gone = true;
+	pthread_cond_broadcast(&q->more);
 	bool tell = q->is_stream ? !q->finished : q->later;
 	pthread_mutex_unlock(&q->lock);
 	if (tell)

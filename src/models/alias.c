@@ -128,7 +128,7 @@ enum err alias_promote(struct alias *a, const char *trial, struct str reason, co
 	if (!t.digest[0])
 		return err_set(
 			info, ERR_CONFLICT, "the alias \"%s\" has no candidate", a->name);
-	if (!strcmp(t.digest, production->digest))
+	if (!strcmp(t.digest, production->digest) && !strcmp(t.engine, production->engine))
 		return err_set(info, ERR_CONFLICT,
 			"the candidate of \"%s\" is its production version already", a->name);
 	if (!by_trial && !reason.len) {
@@ -159,4 +159,18 @@ enum err alias_back(struct alias *a, const char *person, int64_t now_ms, struct 
 	a->at[ALIAS_PREVIOUS] = a->at[ALIAS_PRODUCTION];
 	a->at[ALIAS_PRODUCTION] = t;
 	return OK;
+}
+
+enum err alias_keep(struct alias *a, const char *engine, struct err_info *info)
+{
+	struct alias_target *t = &a->at[ALIAS_PRODUCTION];
+	if (!t->digest[0])
+		return err_set(
+			info, ERR_CONFLICT, "the alias \"%s\" has no production version", a->name);
+	if (!engine[0])
+		return err_set(info, ERR_CONFLICT, "no engine build is current here");
+	if (t->engine[0])
+		return err_set(info, ERR_CONFLICT,
+			"the alias \"%s\" keeps the engine build %s already", a->name, t->engine);
+	return str_copy(str_from(engine), t->engine, sizeof t->engine);
 }

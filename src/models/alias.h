@@ -7,6 +7,10 @@
  *   set candidate ----> candidate --promote--> production --promote, back--> previous
  *                                                  ^-----------back------------/
  *
+ * A version may keep an engine build (models/builds.h): then it answers under that one, and the
+ * same model under another build is another version to try out. Without one it answers under
+ * whichever is current.
+ *
  * A promotion needs a trial (models/trial.h) of exactly these two versions that a person accepted,
  * or a reason to do without. production may be set only where there is none yet. back exchanges
  * production and previous: both were let in before.
@@ -33,6 +37,7 @@ enum alias_channel { ALIAS_PRODUCTION, ALIAS_CANDIDATE, ALIAS_PREVIOUS, ALIAS_CH
 struct alias_target {              /* a value: no pointer inside */
 	char digest[65];           /* of the manifest; empty: the channel is not set */
 	char model[LIMIT_MODEL_NAME + 1]; /* the name it was chosen by */
+	char engine[LIMIT_ENGINE_ID + 1]; /* the build it keeps; empty: the current one */
 	char person[ID_LEN + 1];   /* who put it here; empty: the operator */
 	char trial[ID_LEN + 1];    /* by which it was promoted; or empty */
 	char reason[ALIAS_REASON_MAX + 1]; /* why it was promoted without one; or empty */
@@ -66,14 +71,25 @@ enum err alias_promote(struct alias *a, const char *trial, struct str reason, co
 	int64_t now_ms, struct err_info *info);
 enum err alias_back(
 	struct alias *a, const char *person, int64_t now_ms, struct err_info *info);
+/* Production keeps the build that answers now: nothing changes until somebody promotes another. */
+enum err alias_keep(struct alias *a, const char *engine, struct err_info *info);
 
 /* ---- the database; errors also its own ---- */
 struct model_store;
-/* Makes the alias when there is none. `channel` ALIAS_CHANNELS: production of a new alias, else
- * candidate. Errors: ERR_INVALID (name, channel), ERR_NOT_FOUND (model), ERR_CONFLICT (a model has
- * the name; production is set already), ERR_LIMIT. */
-enum err model_alias_set(struct model_store *s, struct str name, struct str model,
-	enum alias_channel channel, const char *person, struct alias *ret, struct err_info *info);
+struct alias_choice {
+	struct str model;
+	enum alias_channel channel; /* ALIAS_CHANNELS: production of a new alias, else candidate */
+	/* The build to keep: its id; "none"; or empty: `current` where production keeps one, too,
+	 * so that a candidate is tried out under the build it would be let in with. */
+	struct str engine, current;
+};
+/* Makes the alias when there is none. Errors: ERR_INVALID (name, channel), ERR_NOT_FOUND (model),
+ * ERR_CONFLICT (a model has the name; production is set already), ERR_LIMIT. */
+enum err model_alias_set(struct model_store *s, struct str name, const struct alias_choice *choice,
+	const char *person, struct alias *ret, struct err_info *info);
+/* alias_keep() with the current build's id. Errors: ERR_NOT_FOUND, ERR_CONFLICT. */
+enum err model_alias_keep(struct model_store *s, struct str name, const char *engine,
+	struct alias *ret, struct err_info *info);
 /* Candidate to production, production to previous. `reason` empty: by a trial. Errors:
  * ERR_NOT_FOUND (alias, or the version is not here any more), ERR_CONFLICT (no candidate; no
  * trial). */
@@ -87,5 +103,9 @@ enum err model_alias_get(
 	struct model_store *s, struct str name, struct alias *ret, struct err_info *info);
 /* By name. *ret is malloc'd; the caller frees. */
 enum err model_alias_list(struct model_store *s, struct alias **ret, size_t *ret_n);
+/* Each version of an alias that keeps an engine build; without a store. fn must not use the
+ * database. */
+typedef void (*alias_engine_fn)(struct str alias, struct str engine, void *arg);
+enum err alias_engines(struct db *db, alias_engine_fn fn, void *arg);
 extern const struct sql *const alias_sql[]; /* for db_prepare_check() */
 extern const size_t alias_sql_count;

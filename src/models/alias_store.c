@@ -13,27 +13,30 @@ static const struct sql Q_REMOVE = { "alias.remove", "DELETE FROM alias WHERE na
 static const struct sql Q_COUNT = { "alias.count", "SELECT count(*) FROM alias" };
 static const struct sql Q_THERE = { "alias.there", "SELECT 1 FROM alias WHERE name = ?1" };
 static const struct sql Q_TARGET = { "alias.target",
-	"SELECT digest FROM alias_channel WHERE alias = ?1 AND channel = ?2" };
+	"SELECT digest, engine FROM alias_channel WHERE alias = ?1 AND channel = ?2" };
 #define COLUMNS                                                                                    \
-	"SELECT a.name, c.channel, c.digest, c.model, c.person, c.since_ms, c.trial, c.reason "    \
+	"SELECT a.name, c.channel, c.digest, c.model, c.person, c.since_ms, c.trial, c.reason, "   \
+	"c.engine "                                                                                \
 	"FROM alias a LEFT JOIN alias_channel c ON c.alias = a.name "
 static const struct sql Q_ONE = { "alias.one", COLUMNS "WHERE a.name = ?1" };
 static const struct sql Q_ALL = { "alias.all", COLUMNS "ORDER BY a.name" };
 static const struct sql Q_CLEAR = { "alias.clear", "DELETE FROM alias_channel WHERE alias = ?1" };
 static const struct sql Q_PUT = { "alias.put",
 	"INSERT INTO alias_channel "
-	"(alias, channel, digest, model, person, since_ms, trial, reason) "
-	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)" };
+	"(alias, channel, digest, model, person, since_ms, trial, reason, engine) "
+	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)" };
 static const struct sql Q_NAMED = { "alias.named",
 	"SELECT alias, model FROM alias_channel WHERE digest = ?1 ORDER BY alias" };
+static const struct sql Q_ENGINES = { "alias.engines",
+	"SELECT alias, engine FROM alias_channel WHERE engine <> '' ORDER BY alias, channel" };
 static const struct sql Q_PASSED = { "alias.passed",
 	"SELECT t.id FROM trial t WHERE t.alias = ?1 AND t.old_digest = ?2 AND t.new_digest = ?3 "
-	"AND t.state = 'accepted' "
+	"AND t.old_engine = ?5 AND t.new_engine = ?6 AND t.state = 'accepted' "
 	"AND (SELECT count(*) FROM trial_answer a WHERE a.trial = t.id) >= ?4 "
 	"ORDER BY t.decided_ms DESC LIMIT 1" };
 
 const struct sql *const alias_sql[] = { &Q_ADD, &Q_REMOVE, &Q_COUNT, &Q_THERE, &Q_TARGET, &Q_ONE,
-	&Q_ALL, &Q_CLEAR, &Q_PUT, &Q_NAMED, &Q_PASSED };
+	&Q_ALL, &Q_CLEAR, &Q_PUT, &Q_NAMED, &Q_ENGINES, &Q_PASSED };
 const size_t alias_sql_count = sizeof alias_sql / sizeof *alias_sql;
 
 /* ---- reading ---- */
@@ -51,7 +54,8 @@ static enum err read_channel(struct db_row *q, struct alias *a)
 	TRY(str_copy(db_col_str(q, 4), t->person, sizeof t->person));
 	t->since_ms = db_col_i64(q, 5);
 	TRY(str_copy(db_col_str(q, 6), t->trial, sizeof t->trial));
-	return str_copy(db_col_str(q, 7), t->reason, sizeof t->reason);
+	TRY(str_copy(db_col_str(q, 7), t->reason, sizeof t->reason));
+	return str_copy(db_col_str(q, 8), t->engine, sizeof t->engine);
 }
 
 /* Errors: ERR_NOT_FOUND. */
@@ -82,7 +86,7 @@ struct find {
 	struct str name;
 	enum alias_channel channel;
 	bool there;
-	char digest[65];
+	char digest[65], engine[LIMIT_ENGINE_ID + 1];
 };
 
 static enum err read_target(struct db_conn *c, void *arg)
@@ -93,8 +97,11 @@ static enum err read_target(struct db_conn *c, void *arg)
 	TRY(db_query(c, &Q_TARGET, &q));
 	db_bind_str(&q, 1, f->name);
 	db_bind_str(&q, 2, str_from(alias_channel_text(f->channel)));
-	if (db_next(&q))
+	if (db_next(&q)) {
 		e = str_copy(db_col_str(&q, 0), f->digest, sizeof f->digest);
+		if (!e)
+			e = str_copy(db_col_str(&q, 1), f->engine, sizeof f->engine);
+	}
 	enum err end = db_end(&q);
 	TRY(e);
 	TRY(end);
@@ -117,6 +124,7 @@ enum err store_alias_find(struct model_store *s, struct str text, struct store_a
 	if (!f.there)
 		return ERR_NOT_FOUND;
 	memcpy(a.digest, f.digest, sizeof a.digest);
+	memcpy(a.engine, f.engine, sizeof a.engine);
 	*ret = a;
 	return OK;
 }
@@ -236,6 +244,26 @@ enum err model_alias_list(struct model_store *s, struct alias **ret, size_t *ret
 	return OK;
 }
 
+struct engines {
+	alias_engine_fn fn;
+	void *arg;
+};
+
+static enum err read_engines(struct db_conn *c, void *arg)
+{
+	const struct engines *a = arg;
+	struct db_row q;
+	TRY(db_query(c, &Q_ENGINES, &q));
+	while (db_next(&q))
+		a->fn(db_col_str(&q, 0), db_col_str(&q, 1), a->arg);
+	return db_end(&q);
+}
+
+enum err alias_engines(struct db *db, alias_engine_fn fn, void *arg)
+{
+	return db_read(db, read_engines, &(struct engines){ fn, arg });
+}
+
 /* ---- changing ---- */
 
 static enum err put_channel(
@@ -252,6 +280,7 @@ static enum err put_channel(
 	db_bind_i64(&q, 6, t->since_ms);
 	db_bind_str(&q, 7, t->trial[0] ? str_from(t->trial) : STR_NONE);
 	db_bind_str(&q, 8, str_from(t->reason));
+	db_bind_str(&q, 9, str_from(t->engine));
 	return db_run(&q);
 }
 
@@ -271,8 +300,9 @@ static enum err save(struct db_conn *c, const struct alias *a)
 struct change {
 	struct model_store *s;
 	struct str name, reason;
-	enum alias_channel channel;
-	struct alias_target target; /* set */
+	const struct alias_choice *choice; /* set */
+	struct alias_target target;        /* set */
+	const char *engine;                /* keep */
 	const char *person;
 	int64_t now_ms;
 	struct alias alias; /* the result */
@@ -302,9 +332,16 @@ static enum err write_set(struct db_conn *c, void *arg)
 	if (fresh)
 		e = make(c, g);
 	TRY(e);
-	if (g->channel == ALIAS_CHANNELS)
-		g->channel = fresh ? ALIAS_PRODUCTION : ALIAS_CANDIDATE;
-	TRY(alias_take(&g->alias, g->channel, &g->target, g->info));
+	enum alias_channel channel = g->choice->channel;
+	if (channel == ALIAS_CHANNELS)
+		channel = fresh ? ALIAS_PRODUCTION : ALIAS_CANDIDATE;
+	struct str engine = g->choice->engine;
+	if (!engine.len && g->alias.at[ALIAS_PRODUCTION].engine[0])
+		engine = g->choice->current;
+	else if (str_eq(engine, STR("none")))
+		engine = STR_NONE;
+	TRY(str_copy(engine, g->target.engine, sizeof g->target.engine));
+	TRY(alias_take(&g->alias, channel, &g->target, g->info));
 	return save(c, &g->alias);
 }
 
@@ -318,6 +355,8 @@ static enum err passed(struct db_conn *c, const struct alias *a, char ret_trial[
 	db_bind_str(&q, 2, str_from(a->at[ALIAS_PRODUCTION].digest));
 	db_bind_str(&q, 3, str_from(a->at[ALIAS_CANDIDATE].digest));
 	db_bind_i64(&q, 4, ALIAS_PROMPTS_MIN);
+	db_bind_str(&q, 5, str_from(a->at[ALIAS_PRODUCTION].engine));
+	db_bind_str(&q, 6, str_from(a->at[ALIAS_CANDIDATE].engine));
 	if (db_next(&q))
 		e = str_copy(db_col_str(&q, 0), ret_trial, ID_LEN + 1);
 	enum err end = db_end(&q);
@@ -398,17 +437,17 @@ static enum err set_locked(struct change *g, struct str model, struct alias *ret
 	return run(g, write_set, ret);
 }
 
-enum err model_alias_set(struct model_store *s, struct str name, struct str model,
-	enum alias_channel channel, const char *person, struct alias *ret, struct err_info *info)
+enum err model_alias_set(struct model_store *s, struct str name, const struct alias_choice *choice,
+	const char *person, struct alias *ret, struct err_info *info)
 {
 	struct change g = {
-		.s = s, .name = name, .channel = channel, .person = person, .info = info
+		.s = s, .name = name, .choice = choice, .person = person, .info = info
 	};
 	if (!s->db)
 		return err_set(info, ERR_UNSUPPORTED, "there is no database");
 	TRY(alias_name_check(name, info));
 	pthread_mutex_lock(&s->change);
-	enum err e = set_locked(&g, model, ret);
+	enum err e = set_locked(&g, choice->model, ret);
 	pthread_mutex_unlock(&s->change);
 	return e;
 }
@@ -437,6 +476,21 @@ enum err model_alias_back(struct model_store *s, struct str name, const char *pe
 {
 	struct change g = { .s = s, .name = name, .person = person, .info = info };
 	return change(&g, write_back, ret);
+}
+
+static enum err write_keep(struct db_conn *c, void *arg)
+{
+	struct change *g = arg;
+	TRY(not_found(g->name, load(c, g->name, &g->alias), g->info));
+	TRY(alias_keep(&g->alias, g->engine, g->info));
+	return save(c, &g->alias);
+}
+
+enum err model_alias_keep(struct model_store *s, struct str name, const char *engine,
+	struct alias *ret, struct err_info *info)
+{
+	struct change g = { .s = s, .name = name, .engine = engine, .info = info };
+	return change(&g, write_keep, ret);
 }
 
 static enum err write_remove(struct db_conn *c, void *arg)

@@ -3,9 +3,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -20,6 +23,7 @@ enum {
 	DIR_PATH_MAX = 4096,
 };
 #define PREFIX "sha256-"
+#define MAKING "making-"
 #define PARTIAL "-partial"
 #define JOURNAL "-partial.journal"
 
@@ -36,6 +40,20 @@ static enum err file_name(struct str digest, const char *suffix, char dst[FILE_N
 	return OK;
 }
 
+/* Whoever was making them is gone: the keeper, who opens the folder, is the only one who starts
+ * them. */
+static enum err remove_unmade(struct blobdir *d)
+{
+	DIR *dir = opendir(d->path);
+	if (!dir)
+		return err_from_errno(errno);
+	for (struct dirent *f; (f = readdir(dir));)
+		if (str_starts(str_from(f->d_name), STR(MAKING)))
+			(void)unlinkat(d->dir, f->d_name, 0);
+	(void)closedir(dir);
+	return OK;
+}
+
 enum err blobdir_open(const char *data_dir, struct blobdir **ret)
 {
 	AUTO(blobdir) struct blobdir *d = mem_zalloc(1, sizeof *d);
@@ -48,6 +66,7 @@ enum err blobdir_open(const char *data_dir, struct blobdir **ret)
 	TRY(dir_make(manifests, 0700));
 	TRY(dir_make(d->path, 0700));
 	TRY(fd_open(d->path, O_RDONLY | O_DIRECTORY, 0, &d->dir));
+	TRY(remove_unmade(d));
 	*ret = TAKE(d);
 	return OK;
 }
@@ -104,6 +123,109 @@ static enum err check_space(struct blobdir *d, int file, uint64_t size, struct e
 		(unsigned long long)((missing + SPACE_RESERVE) / 1000000));
 	err_hint(info, "make room on the disk and try again; what came is kept");
 	return ERR_NOSPACE;
+}
+
+/* ---- files that are made here ---- */
+
+static void making_name(uint64_t number, char dst[FILE_NAME_MAX])
+{
+	(void)snprintf(dst, FILE_NAME_MAX, MAKING "%" PRIu64, number);
+}
+
+enum err blobdir_make(
+	struct blobdir *d, uint64_t number, uint64_t room, int *ret_file, struct err_info *info)
+{
+	char name[FILE_NAME_MAX];
+	AUTO_FD int file = -1;
+	making_name(number, name);
+	TRY(fd_openat(d->dir, name, O_RDWR | O_CREAT | O_EXCL, 0600, &file));
+	enum err e = check_space(d, file, room, info);
+	if (e) {
+		blobdir_unmake(d, number);
+		return e;
+	}
+	*ret_file = TAKE_FD(file);
+	return OK;
+}
+
+static enum err clone_file(struct blobdir *d, uint64_t number, int source)
+{
+	AUTO_FD int file = -1;
+	TRY(blobdir_make(d, number, 0, &file, NULL));
+	if (!ioctl(file, FICLONE, source))
+		return OK;
+	blobdir_unmake(d, number);
+	return ERR_UNSUPPORTED;
+}
+
+static enum err link_file(struct blobdir *d, uint64_t number, int source, const struct stat *st,
+	struct err_info *info)
+{
+	char name[FILE_NAME_MAX], from[40];
+	if (st->st_uid != geteuid())
+		return err_set(info, ERR_UNSUPPORTED,
+			"it belongs to another user, who could change it later");
+	if (st->st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(info, ERR_UNSUPPORTED,
+			"others than its owner may write it and could change it later");
+	making_name(number, name);
+	(void)snprintf(from, sizeof from, "/proc/self/fd/%d", source);
+	if (!linkat(AT_FDCWD, from, d->dir, name, AT_SYMLINK_FOLLOW))
+		return OK;
+	if (errno == EXDEV)
+		return err_set(info, ERR_UNSUPPORTED, "it lies on another file system");
+	return err_set(info, ERR_UNSUPPORTED, "the system allows no second name for it");
+}
+
+enum err blobdir_share(
+	struct blobdir *d, uint64_t number, int source, bool *ret_linked, struct err_info *info)
+{
+	struct stat st;
+	if (fstat(source, &st) || !S_ISREG(st.st_mode))
+		return err_set(info, ERR_UNSUPPORTED, "it is not a file");
+	enum err e = clone_file(d, number, source);
+	*ret_linked = e == ERR_UNSUPPORTED;
+	return *ret_linked ? link_file(d, number, source, &st, info) : e;
+}
+
+enum err blobdir_make_open(struct blobdir *d, uint64_t number, int *ret_fd, uint64_t *ret_size)
+{
+	char name[FILE_NAME_MAX];
+	AUTO_FD int fd = -1;
+	making_name(number, name);
+	TRY(fd_openat(d->dir, name, O_RDONLY, 0, &fd));
+	TRY(fd_size(fd, ret_size));
+	*ret_fd = TAKE_FD(fd);
+	return OK;
+}
+
+enum err blobdir_made(struct blobdir *d, uint64_t number, struct str digest)
+{
+	char from[FILE_NAME_MAX], to[FILE_NAME_MAX];
+	AUTO_FD int file = -1;
+	struct stat st;
+	making_name(number, from);
+	TRY(file_name(digest, "", to));
+	TRY(fd_openat(d->dir, from, O_RDONLY, 0, &file));
+	enum err e = exists(d, digest);
+	if (e != ERR_NOT_FOUND) {
+		blobdir_unmake(d, number);
+		return e;
+	}
+	if (fstat(file, &st))
+		return err_from_errno(errno);
+	/* A file with a second name is somebody's else too: its rights stay as they are. */
+	if (fsync(file) || (st.st_nlink == 1 && fchmod(file, 0400)) ||
+		renameat(d->dir, from, d->dir, to))
+		return err_from_errno(errno);
+	return fsync(d->dir) ? err_from_errno(errno) : OK;
+}
+
+void blobdir_unmake(struct blobdir *d, uint64_t number)
+{
+	char name[FILE_NAME_MAX];
+	making_name(number, name);
+	(void)unlinkat(d->dir, name, 0);
 }
 
 enum err blobdir_stage(struct blobdir *d, struct str digest, uint64_t size, int *ret_file,
@@ -193,7 +315,7 @@ static bool item_of(struct blobdir *d, const char *name, struct blobdir_item *i)
 enum err blobdir_list(
 	struct blobdir *d, enum err (*fn)(const struct blobdir_item *i, void *arg), void *arg)
 {
-	struct blobdir_item item;
+	struct blobdir_item item = { .size = 0 }; /* no byte of it is left to chance */
 	DIR *dir = opendir(d->path);
 	enum err e = OK;
 	if (!dir)
@@ -203,4 +325,14 @@ enum err blobdir_list(
 			e = fn(&item, arg);
 	(void)closedir(dir);
 	return e;
+}
+
+static enum err pack(const struct blobdir_item *i, void *arg)
+{
+	return buf_add(arg, (struct str){ (const char *)i, sizeof *i });
+}
+
+enum err blobdir_pack(struct blobdir *d, struct buf *out)
+{
+	return blobdir_list(d, pack, out);
 }

@@ -1,5 +1,6 @@
 #include "models/blobdir.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -131,5 +132,97 @@ TEST(links_and_strangers_in_the_folder_are_not_followed)
 	(void)snprintf(path, sizeof path, "%s/models/blobs/readme.txt", test_dir());
 	CHECK_OK(file_write_atomic(path, STR("x"), 0600));
 	CHECK_EQ_INT(test_blobs_count(&b), 0);
+	test_blobs_close(&b);
+}
+
+/* ---- made here, or shared ---- */
+
+static unsigned entries(const struct test_blobs *b)
+{
+	char path[4200];
+	unsigned n = 0;
+	(void)snprintf(path, sizeof path, "%s/models/blobs", b->dir);
+	DIR *dir = opendir(path);
+	CHECK(dir);
+	while (readdir(dir))
+		n++;
+	(void)closedir(dir);
+	return n - 2;
+}
+
+TEST(a_file_that_is_made_has_no_name_until_it_is_whole)
+{
+	struct test_blobs b;
+	int fd, again;
+	uint64_t size;
+	struct stat st;
+	test_blobs_open(&b, test_dir());
+	CHECK_OK(blobdir_make(b.blobs, 7, 100, &fd, NULL));
+	CHECK_ERR(blobdir_make(b.blobs, 7, 100, &again, NULL), ERR_EXISTS);
+	CHECK_OK(fd_write_full(fd, "hallo", 5));
+	CHECK_EQ_INT(test_blobs_count(&b), 0);
+	CHECK_ERR(blobdir_made(b.blobs, 8, STR(D)), ERR_NOT_FOUND);
+	CHECK_ERR(blobdir_made(b.blobs, 7, STR("../x")), ERR_INVALID);
+	CHECK_OK(blobdir_made(b.blobs, 7, STR(D)));
+	CHECK_OK(blobdir_get(b.blobs, STR(D), &again, &size));
+	CHECK(size == 5 && !fstat(again, &st) && (st.st_mode & 0777) == 0400);
+	(void)close(fd);
+	(void)close(again);
+	/* another one with the same bytes: one of them is enough */
+	CHECK_OK(blobdir_make(b.blobs, 8, 0, &fd, NULL));
+	CHECK_OK(blobdir_made(b.blobs, 8, STR(D)));
+	CHECK_EQ_INT(entries(&b), 1);
+	(void)close(fd);
+	/* nobody wants this one, and this one was being made when the keeper ended */
+	CHECK_OK(blobdir_make(b.blobs, 9, 0, &fd, NULL));
+	blobdir_unmake(b.blobs, 9);
+	(void)close(fd);
+	CHECK_OK(blobdir_make(b.blobs, 10, 0, &fd, NULL));
+	(void)close(fd);
+	CHECK_EQ_INT(entries(&b), 2);
+	test_blobs_close(&b);
+	CHECK_OK(blobdir_open(b.dir, &b.blobs));
+	CHECK_EQ_INT(entries(&b), 1);
+	struct err_info info = { 0 };
+	CHECK_ERR(blobdir_make(b.blobs, 11, (uint64_t)1 << 62, &fd, &info), ERR_NOSPACE);
+	CHECK(strstr(info.detail, "MB more"));
+	CHECK_EQ_INT(entries(&b), 1);
+	test_blobs_close(&b);
+}
+
+TEST(a_file_is_shared_when_nobody_else_can_write_it)
+{
+	struct test_blobs b;
+	char path[4200];
+	struct stat ours, theirs;
+	struct err_info info = { 0 };
+	bool linked = false;
+	int source, fd;
+	uint64_t size;
+	test_blobs_open(&b, test_dir());
+	(void)snprintf(path, sizeof path, "%s/theirs", b.dir);
+	CHECK_OK(file_write_atomic(path, STR("hallo"), 0644));
+	CHECK_OK(fd_open(path, O_RDONLY, 0, &source));
+	CHECK_OK(blobdir_share(b.blobs, 1, source, &linked, &info));
+	CHECK_OK(blobdir_made(b.blobs, 1, STR(D)));
+	CHECK_OK(blobdir_get(b.blobs, STR(D), &fd, &size));
+	CHECK(!fstat(fd, &ours) && !stat(path, &theirs));
+	CHECK_EQ_INT(size, 5);
+	CHECK((theirs.st_mode & 0777) == 0644); /* its rights are not ours to change */
+	CHECK(linked == (ours.st_ino == theirs.st_ino));
+	(void)close(fd);
+	CHECK_OK(blobdir_delete(b.blobs, STR(D)));
+	CHECK(!stat(path, &theirs) && theirs.st_nlink == 1);
+	if (linked) {
+		CHECK(!chmod(path, 0664));
+		CHECK_ERR(blobdir_share(b.blobs, 2, source, &linked, &info), ERR_UNSUPPORTED);
+		CHECK(strstr(info.detail, "others"));
+	}
+	int null;
+	CHECK_OK(fd_open("/dev/null", O_RDONLY, 0, &null));
+	CHECK_ERR(blobdir_share(b.blobs, 3, null, &linked, &info), ERR_UNSUPPORTED);
+	CHECK_EQ_INT(entries(&b), 0);
+	(void)close(null);
+	(void)close(source);
 	test_blobs_close(&b);
 }

@@ -35,6 +35,10 @@ static struct command *inbox_take_all(struct fleet *f)
 {
 	pthread_mutex_lock(&f->lock);
 	struct command *all = f->inbox;
+	/* Whoever asks who uses a model finds them until the next snapshot has them. */
+	for (const struct command *c = all; c; c = c->next)
+		if (c->kind == CMD_START)
+			fleet_publish_use(f, c->request);
 	f->inbox = NULL;
 	f->inbox_tail = &f->inbox;
 	pthread_mutex_unlock(&f->lock);
@@ -70,6 +74,16 @@ static void info_keep(struct slot *s, const struct engine_info *i)
 	copy_str(s->tuned, sizeof s->tuned, i->tuned);
 }
 
+static enum err take_answer(struct ipc_in *answer, struct command *done, struct engine_info *info)
+{
+	done->engine_id = ipc_get_u64(answer);
+	struct str build = ipc_get_str(answer);
+	done->chan_fd = ipc_get_fd(answer);
+	TRY(engine_info_get(answer, info));
+	info_keep(&done->loaded, info);
+	return str_copy(build, done->loaded.engine, sizeof done->loaded.engine);
+}
+
 static enum err load_engine(struct fleet *f, struct job *j, struct command *done)
 {
 	AUTO_IPC_OUT struct ipc_out ask;
@@ -80,13 +94,11 @@ static enum err load_engine(struct fleet *f, struct job *j, struct command *done
 	ipc_out_init(&ask, ASK_ENGINE, 0);
 	ipc_put_str(&ask, str_from(j->digest));
 	ipc_put_str(&ask, str_from(j->projector));
+	ipc_put_str(&ask, str_from(j->engine));
 	ipc_put_u64(&ask, j->cpu_less);
 	engine_params_put(&ask, &j->load);
 	TRY(keeper_call(f->opt.keeper, &ask, FLEET_LOAD_TIMEOUT_MS, &answer, &done->why));
-	done->engine_id = ipc_get_u64(&answer);
-	done->chan_fd = ipc_get_fd(&answer);
-	TRY(engine_info_get(&answer, &info));
-	info_keep(&done->loaded, &info);
+	TRY(take_answer(&answer, done, &info));
 	if (f->opt.tuned_put && info.tuned.len && !str_eq(info.tuned, str_from(j->load.tuned)))
 		f->opt.tuned_put(f->opt.arg, j->digest, info.build, info.tuned);
 	return OK;
@@ -115,6 +127,7 @@ static void *loader_main(void *arg)
 			done->kind = CMD_LOADED;
 			done->chan_fd = -1;
 			memcpy(done->digest, j->digest, sizeof done->digest);
+			memcpy(done->engine, j->engine, sizeof done->engine);
 			done->err = load_engine(f, j, done);
 			inbox_put(f, done);
 		} else if (j->kind == JOB_STOP) {
@@ -156,6 +169,9 @@ static void obey(struct fleet *f, struct command *c)
 		break;
 	case CMD_USES:
 		slot_uses(f, c);
+		break;
+	case CMD_CURRENT:
+		fleet_take_current(f, c->engine);
 		break;
 	}
 }
@@ -229,6 +245,7 @@ enum err fleet_new(const struct fleet_options *o, struct fleet **ret)
 	f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->wake_fd < 0)
 		return err_from_errno(errno);
+	TRY(str_copy(str_from(f->opt.engine ? f->opt.engine : ""), f->current, sizeof f->current));
 	TRY(queue_new(8 * FLEET_ENGINES_MAX, &f->jobs));
 	TRY(thread_start("fleet", 256 * 1024, fleet_main, f, &f->thread));
 	f->thread_up = true;
@@ -293,7 +310,7 @@ static const int32_t *keep_bias(struct arena *a, const struct gen_request *g, bo
 static size_t text_bytes(const struct gen_request *g)
 {
 	return g->input.len + g->suffix.len + g->lead.len + g->extra.len + g->tools.len +
-	       g->schema.len + g->grammar.len + g->tool_choice.len +
+	       g->template_.len + g->schema.len + g->grammar.len + g->tool_choice.len +
 	       (2 * g->n_bias + g->n_resume) * sizeof(int32_t);
 }
 
@@ -326,6 +343,7 @@ static enum err request_copy(const struct gen_request *g, struct request *r)
 	r->gen.suffix = keep(r->mem, g->suffix, &failed);
 	r->gen.lead = keep(r->mem, g->lead, &failed);
 	r->gen.extra = keep(r->mem, g->extra, &failed);
+	r->gen.template_ = keep(r->mem, g->template_, &failed);
 	r->gen.tools = keep(r->mem, g->tools, &failed);
 	r->gen.schema = keep(r->mem, g->schema, &failed);
 	r->gen.grammar = keep(r->mem, g->grammar, &failed);
@@ -471,10 +489,15 @@ void fleet_engine_gone(struct fleet *f, const struct fleet_gone *g)
 	command(f, &(struct command){ .kind = CMD_GONE, .gone = *g });
 }
 
-void fleet_engine_uses(struct fleet *f, const char *digest, uint64_t resident, uint64_t own)
+void fleet_engine_uses(struct fleet *f, const struct fleet_uses *u)
 {
-	struct command c = { .kind = CMD_USES, .rss = resident, .own = own };
-	(void)str_copy(str_from(digest), c.digest, sizeof c.digest);
+	command(f, &(struct command){ .kind = CMD_USES, .uses = *u });
+}
+
+void fleet_engine_current(struct fleet *f, const char *id)
+{
+	struct command c = { .kind = CMD_CURRENT };
+	(void)str_copy(str_from(id), c.engine, sizeof c.engine);
 	command(f, &c);
 }
 
@@ -483,7 +506,9 @@ void fleet_engine_uses(struct fleet *f, const char *digest, uint64_t resident, u
 bool fleet_is_pinned(struct fleet *f, const char *digest)
 {
 	pthread_mutex_lock(&f->lock);
-	bool pinned = pin_find(f, digest) != NULL;
+	bool pinned = false;
+	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++)
+		pinned |= !strcmp(f->pins[i].model.digest, digest);
 	pthread_mutex_unlock(&f->lock);
 	return pinned;
 }
@@ -491,7 +516,7 @@ bool fleet_is_pinned(struct fleet *f, const char *digest)
 enum err fleet_pin(struct fleet *f, const struct fleet_model *m, bool on)
 {
 	pthread_mutex_lock(&f->lock);
-	bool room = !on || pin_find(f, m->digest) || pin_find(f, "");
+	bool room = !on || pin_find(f, m->digest, m->engine) || pin_find(f, "", "");
 	pthread_mutex_unlock(&f->lock);
 	if (!room)
 		return ERR_LIMIT;

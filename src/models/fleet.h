@@ -1,8 +1,9 @@
 /* models/fleet.h - the engines that run, and requests to them; survives their crashes.
  *
- * A request names a model by digest. The fleet asks the keeper for an engine when none is loaded
- * (requests wait), sends the request, keeps every accepted token, and hands events to the sink.
- * Which engines stay is the planner's to say (models/plan.h).
+ * A request names a model by digest, and maybe the engine build (models/builds.h) that it must
+ * run under; the same model under two builds is two engines. The fleet asks the keeper for an
+ * engine when none is loaded (requests wait), sends the request, keeps every accepted token, and
+ * hands events to the sink. Which engines stay is the planner's to say (models/plan.h).
  *
  * When an engine dies it is started again, after a pause that doubles, on the next safer settings
  * when it was its own fault (fleet_death.c); its requests run again alone, oldest first, from their
@@ -13,6 +14,7 @@
  * fleet_cancel(). */
 #pragma once
 
+#include "base/limits.h"
 #include "models/plan.h"
 #include "proto/embed.h"
 #include "proto/engine.h"
@@ -37,6 +39,7 @@ struct fleet_options {
 	unsigned max_engines;  /* loaded at once; 0: as many as fit */
 	uint32_t n_seq, n_ctx; /* 0 = by memory */
 	bool gpu;              /* there is a card and it may be used */
+	const char *engine;    /* the build of those that keep none: fleet_engine_current() */
 	int64_t keep_alive_ms; /* where nobody says; -1 for ever */
 	int64_t stall_ms;      /* 0: FLEET_STALL_MS */
 	int64_t yield_ms;      /* a model waits so long for a busy one before that drains; 0: 5 s */
@@ -59,6 +62,7 @@ DEFINE_AUTO(fleet)
 struct fleet_model { /* copied */
 	char digest[65], name[256];
 	char projector[65];    /* of a model that sees; empty: none */
+	char engine[LIMIT_ENGINE_ID + 1]; /* the build it keeps; empty: the current one */
 	int64_t keep_alive_ms; /* -1 for ever; after the last request; or FLEET_KEEP_AS_IS */
 	bool require_gpu;      /* refuse rather than run on the processor */
 };
@@ -77,6 +81,7 @@ struct fleet_event {
 	int64_t estimate_ms;              /* QUEUED: until it begins; -1: not known */
 	bool loading;                     /* QUEUED: the model is being loaded */
 	const struct engine_info *engine; /* BEGUN and what stands for DONE: what answers */
+	const char *build;                /* the same: the id of its build; or NULL */
 	bool gpu_missed;                  /* BEGUN: there is a card, but this runs without */
 	int64_t load_ns;                  /* BEGUN: time this request waited for loading */
 	union {
@@ -103,7 +108,7 @@ unsigned fleet_retry_after_s(struct fleet *f);
 /* Loads without asking, or unloads (a pinned one stays); the sink gets FLEET_DONE or
  * FLEET_FAILED. */
 enum err fleet_load(struct fleet *f, const struct fleet_model *m, fleet_sink sink, void *arg);
-void fleet_unload(struct fleet *f, const char *digest);
+void fleet_unload(struct fleet *f, const char *digest); /* under every build */
 /* Keeps it loaded from now on, or no longer. Errors: ERR_LIMIT (as many as engines can be),
  * ERR_NOMEM. */
 enum err fleet_pin(struct fleet *f, const struct fleet_model *m, bool on);
@@ -118,11 +123,18 @@ enum err fleet_purge(struct fleet *f, uint64_t person, uint64_t object);
 /* What the keeper says of engines; any thread. */
 struct fleet_gone {
 	uint64_t engine_id, signal, code;
-	char digest[65];
+	char digest[65], engine[LIMIT_ENGINE_ID + 1];
 	bool oom; /* killed because memory ran out */
 };
+struct fleet_uses {
+	char digest[65], engine[LIMIT_ENGINE_ID + 1];
+	uint64_t resident, own; /* bytes */
+};
 void fleet_engine_gone(struct fleet *f, const struct fleet_gone *g);
-void fleet_engine_uses(struct fleet *f, const char *digest, uint64_t resident, uint64_t own);
+void fleet_engine_uses(struct fleet *f, const struct fleet_uses *u);
+/* Another build is current: who comes from now on gets it; who is being answered keeps the old one,
+ * which goes as every engine that nobody asks. */
+void fleet_engine_current(struct fleet *f, const char *id);
 
 /* ---- what is seen from outside; every function may be called by any thread ---- */
 struct fleet_loaded { /* /api/ps */
@@ -132,13 +144,22 @@ struct fleet_loaded { /* /api/ps */
 	int64_t expires_ms; /* wall; -1 for ever */
 	bool gpu;
 	char build[64], template_hash[65];
+	char engine[LIMIT_ENGINE_ID + 1]; /* the id of its build */
 };
 size_t fleet_list(struct fleet *f, struct fleet_loaded *ret, size_t max);
 
+/* Who has requests for a model now, waiting ones included. Returns how many, at most `max`. */
+struct fleet_user {
+	uint64_t person; /* gen_request.person; 0: nobody is known */
+	unsigned running, waiting;
+};
+size_t fleet_users(struct fleet *f, const char *digest, struct fleet_user *ret, size_t max);
+
 enum fleet_state { FLEET_UNLOADED, FLEET_WANTED, FLEET_LOADING, FLEET_READY, FLEET_RESTARTING };
-/* Everything about one model since the server started; counters only grow. */
+/* Everything about one model under one build since the server started; counters only grow. */
 struct fleet_status {
-	char digest[65], name[256];
+	char digest[65], name[256], engine[LIMIT_ENGINE_ID + 1];
+	bool old_engine; /* that is not the current one */
 	enum fleet_state state;
 	bool pinned, gpu, gpu_missed;
 	uint32_t n_ctx, n_seq;
@@ -146,6 +167,7 @@ struct fleet_status {
 	uint64_t model_bytes, kv_bytes, resident_bytes;          /* resident: measured; 0 not yet */
 	uint64_t loads, crashes, requests, failed, quarantined;
 	int64_t load_ms, expires_ms;
+	int64_t since_ms; /* wall: loaded since; 0: it is not */
 	const char *settings; /* static text: "as chosen", or how much safer */
 	char tuned[ENGINE_TUNED_MAX + 1];
 	struct engine_stats stats; /* counters of all its engines, gauges of the one that runs */

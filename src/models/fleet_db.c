@@ -3,11 +3,11 @@
 #include "base/time.h"
 
 static const struct sql Q_PIN = { "fleet.pin",
-	"INSERT INTO model_pin (name, person, created_ms) VALUES (?1, ?2, ?3) "
-	"ON CONFLICT (name) DO NOTHING" };
+	"INSERT INTO model_pin (name, person, created_ms, engine) VALUES (?1, ?2, ?3, ?4) "
+	"ON CONFLICT (name) DO UPDATE SET engine = excluded.engine" };
 static const struct sql Q_UNPIN = { "fleet.unpin", "DELETE FROM model_pin WHERE name = ?1" };
 static const struct sql Q_PINS = { "fleet.pins",
-	"SELECT name FROM model_pin ORDER BY created_ms, name" };
+	"SELECT name, engine FROM model_pin ORDER BY created_ms, name" };
 static const struct sql Q_TUNED = { "fleet.tuned",
 	"SELECT line, build FROM engine_tuning WHERE model_digest = ?1 AND machine = ?2 "
 	"ORDER BY measured_ms DESC LIMIT 1" };
@@ -23,7 +23,7 @@ const struct sql *const fleet_db_sql[] = { &Q_PIN, &Q_UNPIN, &Q_PINS, &Q_TUNED, 
 const size_t fleet_db_sql_count = sizeof fleet_db_sql / sizeof *fleet_db_sql;
 
 struct row {
-	struct str name, person, build, machine, line;
+	struct str name, engine, person, build, machine, line;
 	pin_fn fn;
 	void *arg;
 	struct engine_load *load;
@@ -37,12 +37,15 @@ static enum err write_pin(struct db_conn *c, void *arg)
 	db_bind_str(&q, 1, a->name);
 	db_bind_str(&q, 2, a->person);
 	db_bind_i64(&q, 3, time_now_ms());
+	db_bind_str(&q, 4, a->engine);
 	return db_run(&q);
 }
 
-enum err pin_store(struct db *db, struct str name, const char *person)
+enum err pin_store(struct db *db, struct str name, const char *engine, const char *person)
 {
-	struct row a = { .name = name, .person = str_from(person) };
+	struct row a = {
+		.name = name, .engine = str_from(engine), .person = str_from(person)
+	};
 	return db_write(db, write_pin, &a);
 }
 
@@ -67,7 +70,7 @@ static enum err read_pins(struct db_conn *c, void *arg)
 	struct db_row q;
 	TRY(db_query(c, &Q_PINS, &q));
 	while (db_next(&q))
-		a->fn(db_col_str(&q, 0), a->arg);
+		a->fn(db_col_str(&q, 0), db_col_str(&q, 1), a->arg);
 	return db_end(&q);
 }
 

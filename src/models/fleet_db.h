@@ -5,10 +5,11 @@
 #include "proto/engine.h"
 #include "store/db.h"
 
-/* Always loaded, by name. `person` NULL: the operator. Errors: the database's. */
-enum err pin_store(struct db *db, struct str name, const char *person);
+/* Always loaded, by name, under `engine` (empty: the current build). `person` NULL: the operator.
+ * Pinned anew it gets this build. Errors: the database's. */
+enum err pin_store(struct db *db, struct str name, const char *engine, const char *person);
 enum err pin_remove(struct db *db, struct str name); /* one that is not there is fine */
-typedef void (*pin_fn)(struct str name, void *arg);
+typedef void (*pin_fn)(struct str name, struct str engine, void *arg);
 enum err pin_each(struct db *db, pin_fn fn, void *arg);
 
 /* The newest line measured for this model on this machine and the build that measured it; both stay

@@ -21,10 +21,11 @@ static struct db *open_db(void)
 	return d;
 }
 
-static void gather(struct str name, void *arg)
+static void gather(struct str name, struct str engine, void *arg)
 {
 	char *all = arg;
-	snprintf(all + strlen(all), 64, "%.*s;", STR_ARG(name));
+	snprintf(all + strlen(all), 64, "%.*s%s%.*s;", STR_ARG(name), engine.len ? "=" : "",
+		STR_ARG(engine));
 }
 
 TEST(pins_are_kept_in_order_once_each)
@@ -32,9 +33,9 @@ TEST(pins_are_kept_in_order_once_each)
 	char all[256] = "";
 	struct db *d = open_db();
 	CHECK_OK(db_prepare_check(d, fleet_db_sql, fleet_db_sql_count));
-	CHECK_OK(pin_store(d, STR("b:1"), NULL));
-	CHECK_OK(pin_store(d, STR("a:1"), "someone"));
-	CHECK_OK(pin_store(d, STR("b:1"), NULL));
+	CHECK_OK(pin_store(d, STR("b:1"), "", NULL));
+	CHECK_OK(pin_store(d, STR("a:1"), "", "someone"));
+	CHECK_OK(pin_store(d, STR("b:1"), "", NULL));
 	CHECK_OK(pin_remove(d, STR("never:1")));
 	CHECK_OK(pin_each(d, gather, all));
 	CHECK_EQ_INT(strlen(all), 8);
@@ -45,6 +46,11 @@ TEST(pins_are_kept_in_order_once_each)
 	all[0] = '\0';
 	CHECK_OK(pin_each(d, gather, all));
 	CHECK_EQ_Z(all, "a:1;");
+	/* under that build from now on */
+	CHECK_OK(pin_store(d, STR("a:1"), "llama.cpp-1-x", NULL));
+	all[0] = '\0';
+	CHECK_OK(pin_each(d, gather, all));
+	CHECK_EQ_Z(all, "a:1=llama.cpp-1-x;");
 	db_close(d);
 }
 

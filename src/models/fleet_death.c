@@ -34,7 +34,7 @@ static void digest_of(const struct request *r, char hex[65])
 	struct sha256 h;
 	uint8_t sum[SHA256_LEN];
 	const struct str parts[] = { str_from(r->model.digest), r->gen.input, r->gen.tools,
-		r->gen.schema, r->gen.suffix, r->gen.lead, r->gen.extra };
+		r->gen.schema, r->gen.suffix, r->gen.lead, r->gen.extra, r->gen.template_ };
 	uint64_t kind = r->gen.kind * 4 + r->count * 2 + r->gen.raw;
 	sha256_init(&h);
 	sha256_add(&h, &kind, sizeof kind);
@@ -199,7 +199,8 @@ void death_gone(struct fleet *f, const struct fleet_gone *g)
 	for (struct slot *s = f->slots; s; s = s->next) {
 		bool ours = s->state == SLOT_LOADING
 				    ? g->engine_id > s->engine_id &&
-					      !strcmp(s->model.digest, g->digest)
+					      !strcmp(s->model.digest, g->digest) &&
+					      !strcmp(s->model.engine, g->engine)
 				    : s->engine_id == g->engine_id;
 		if (!ours || s->state == SLOT_WANTED)
 			continue;

@@ -68,7 +68,7 @@ struct request {
 
 /* What is remembered of a model beyond its engine; index in fleet.past. */
 struct past {
-	char digest[65], name[256];
+	char digest[65], engine[LIMIT_ENGINE_ID + 1], name[256];
 	int64_t used_ms;      /* monotonic; the one unused longest makes room */
 	uint64_t loads, crashes, requests, failed, quarantined;
 	int64_t load_ms;      /* of the last load */
@@ -84,7 +84,7 @@ struct past {
 enum slot_state { SLOT_WANTED, SLOT_LOADING, SLOT_READY, SLOT_DEAD };
 struct slot {
 	struct slot *next;
-	struct fleet_model model;
+	struct fleet_model model; /* with the build it was given: the current one, or its own */
 	struct past *past;
 	enum slot_state state;
 	struct ipc *chan;
@@ -92,6 +92,7 @@ struct slot {
 	struct engine_info info; /* its strings point to the arrays below */
 	char build[64], template_hash[65], architecture[64], description[128],
 		tuned[ENGINE_TUNED_MAX + 1];
+	char engine[LIMIT_ENGINE_ID + 1]; /* what the keeper says it runs */
 	struct engine_stats stats;
 	struct request *requests;               /* oldest first */
 	int64_t idle_since_ms, expires_mono_ms; /* monotonic; expires -1: never */
@@ -112,17 +113,18 @@ struct slot {
 };
 
 enum command_kind { CMD_START, CMD_CANCEL, CMD_UNLOAD, CMD_LOADED, CMD_PIN, CMD_GONE, CMD_USES,
-	CMD_PURGE };
+	CMD_PURGE, CMD_CURRENT };
 struct command {
 	struct command *next;
 	enum command_kind kind;
 	struct request *request; /* START: owned */
 	uint64_t id;             /* CANCEL */
-	char digest[65];         /* UNLOAD, LOADED, USES */
+	char digest[65];         /* UNLOAD, LOADED */
+	char engine[LIMIT_ENGINE_ID + 1]; /* LOADED, CURRENT */
 	struct fleet_model model; /* PIN */
 	bool on;
 	struct fleet_gone gone;
-	uint64_t rss, own; /* USES */
+	struct fleet_uses uses;
 	struct engine_purge purge; /* PURGE */
 	/* LOADED */
 	enum err err;
@@ -135,9 +137,15 @@ struct command {
 enum job_kind { JOB_LOAD, JOB_STOP, JOB_TUNED /* load.tuned and tuned_build are to be kept */ };
 struct job { /* for a loader thread */
 	enum job_kind kind;
-	char digest[65], projector[65];
+	char digest[65], projector[65], engine[LIMIT_ENGINE_ID + 1];
 	uint64_t engine_id, cpu_less;
 	struct engine_load load;
+};
+
+struct use { /* a request, as other threads see it */
+	char digest[65];
+	uint64_t person;
+	bool running;
 };
 
 struct pin {
@@ -149,6 +157,7 @@ struct fleet {
 	struct fleet_options opt;
 	struct slot *slots;
 	struct past past[FLEET_MODELS_MAX];
+	char current[LIMIT_ENGINE_ID + 1]; /* build; written by the fleet's thread, under lock */
 	char last_build[64]; /* of the engine that was loaded last */
 	struct queue *jobs;
 	pthread_t thread, loader[FLEET_LOADERS];
@@ -163,6 +172,8 @@ struct fleet {
 	bool stopping;
 	struct fleet_loaded published[FLEET_ENGINES_MAX];
 	size_t n_published;
+	struct use uses[FLEET_QUEUE_MAX];
+	size_t n_uses;
 	struct fleet_status status[FLEET_MODELS_MAX];
 	size_t n_status;
 	int64_t status_ms; /* when it was made; fleet's thread */
@@ -181,7 +192,7 @@ void slot_cancel(struct fleet *f, uint64_t id);
 void slot_unload(struct fleet *f, const char *digest);
 void slot_channel_ready(struct fleet *f, struct slot *s);
 void slot_send_waiting(struct fleet *f, struct slot *s);
-struct slot *slot_find(struct fleet *f, const char *digest);
+struct slot *slot_find(struct fleet *f, const char *digest, const char *engine);
 struct slot *slot_new(struct fleet *f, const struct fleet_model *m); /* WANTED; NULL: no memory */
 void slot_free(struct fleet *f, struct slot *s);
 void slot_stop_engine(struct fleet *f, struct slot *s);
@@ -201,8 +212,10 @@ void slot_run_all(struct fleet *f);
 /* ms until slot_run_all() has something to do by time; -1: nothing */
 int slot_next_deadline(struct fleet *f);
 void slot_uses(struct fleet *f, const struct command *c);
-struct pin *pin_find(struct fleet *f, const char *digest); /* "": a free place; NULL: none */
-bool slot_pinned(struct fleet *f, const char *digest);
+/* As it was pinned; digest "": a free place; NULL: none. */
+struct pin *pin_find(struct fleet *f, const char *digest, const char *engine);
+bool slot_pinned(struct fleet *f, const char *digest, const char *engine);
+void fleet_take_current(struct fleet *f, const char *id);
 void pin_set(struct fleet *f, const struct fleet_model *m, bool on);
 
 /* fleet_death.c: ends of engines, safer settings, quarantine */
@@ -225,6 +238,8 @@ bool quarantined(struct fleet *f, const struct request *r);
 
 /* fleet_see.c: the snapshot */
 void fleet_publish(struct fleet *f);
+/* What a request is for; a mere load is nobody's. With f->lock held. */
+void fleet_publish_use(struct fleet *f, const struct request *r);
 struct past *past_of(struct fleet *f, const struct fleet_model *m);
 void stats_add(struct engine_stats *sum, const struct engine_stats *s); /* counters */
 

@@ -9,43 +9,80 @@ enum { GPU_HOST_BYTES = 512 * 1024 * 1024 /* of RAM, beside a model on the card 
 
 /* ---- pins ---- */
 
-struct pin *pin_find(struct fleet *f, const char *digest)
+struct pin *pin_find(struct fleet *f, const char *digest, const char *engine)
 {
 	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++)
-		if (!strcmp(f->pins[i].model.digest, digest))
+		if (!strcmp(f->pins[i].model.digest, digest) &&
+			!strcmp(f->pins[i].model.engine, engine))
 			return &f->pins[i];
 	return NULL;
 }
 
-bool slot_pinned(struct fleet *f, const char *digest)
+/* The build it runs under: its own, or the current one. */
+static const char *pin_engine(const struct fleet *f, const struct pin *p)
 {
-	return digest[0] && pin_find(f, digest);
+	return p->model.engine[0] ? p->model.engine : f->current;
+}
+
+bool slot_pinned(struct fleet *f, const char *digest, const char *engine)
+{
+	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++) {
+		const struct pin *p = &f->pins[i];
+		if (digest[0] && !strcmp(p->model.digest, digest) &&
+			!strcmp(pin_engine(f, p), engine))
+			return true;
+	}
+	return false;
+}
+
+/* Whether they are pinned has changed: how long they stay, too. NULL: all. */
+static void touch_all(struct fleet *f, const char *digest)
+{
+	for (struct slot *s = f->slots; s; s = s->next)
+		if (!digest || !strcmp(s->model.digest, digest))
+			slot_touch(f, s);
 }
 
 void pin_set(struct fleet *f, const struct fleet_model *m, bool on)
 {
-	struct slot *s = slot_find(f, m->digest);
 	pthread_mutex_lock(&f->lock); /* this thread alone writes it, others read it */
-	struct pin *p = pin_find(f, m->digest);
-	if (on && !p && (p = pin_find(f, "")))
+	struct pin *p = pin_find(f, m->digest, m->engine);
+	if (on && !p && (p = pin_find(f, "", "")))
 		*p = (struct pin){ .model = *m }; /* load_pinned() makes its slot */
-	else if (!on && p)
-		*p = (struct pin){ 0 };
+	for (size_t i = 0; !on && i < FLEET_ENGINES_MAX; i++)
+		if (!strcmp(f->pins[i].model.digest, m->digest)) /* under whichever build */
+			f->pins[i] = (struct pin){ 0 };
 	pthread_mutex_unlock(&f->lock);
 	if (on && !p)
 		log_error("no place for another pin", KV_Z("model", m->name));
-	if (s)
-		slot_touch(f, s);
+	touch_all(f, m->digest);
+}
+
+void fleet_take_current(struct fleet *f, const char *id)
+{
+	pthread_mutex_lock(&f->lock);
+	(void)str_copy(str_from(id), f->current, sizeof f->current);
+	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++)
+		f->pins[i].retry_ms = 0; /* under another build it is another engine */
+	pthread_mutex_unlock(&f->lock);
+	touch_all(f, NULL);
+}
+
+static bool pin_is_there(struct fleet *f, const struct pin *p)
+{
+	return slot_find(f, p->model.digest, pin_engine(f, p)) != NULL;
 }
 
 static void load_pinned(struct fleet *f, int64_t now)
 {
 	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++) {
 		struct pin *p = &f->pins[i];
-		if (!p->model.digest[0] || now < p->retry_ms || slot_find(f, p->model.digest))
+		if (!p->model.digest[0] || now < p->retry_ms || pin_is_there(f, p))
 			continue;
+		struct fleet_model m = p->model;
+		(void)str_copy(str_from(pin_engine(f, p)), m.engine, sizeof m.engine);
 		p->retry_ms = now + FLEET_PIN_RETRY_MS; /* if it is refused */
-		if (!slot_new(f, &p->model))
+		if (!slot_new(f, &m))
 			log_error("no memory to load a pinned model");
 	}
 }
@@ -116,7 +153,7 @@ static size_t engines_of(struct fleet *f, struct plan_engine *e, struct slot **o
 		owners[n] = s;
 		e[n++] = (struct plan_engine){ .name = s->model.name,
 			.bytes = { held(s, PLAN_RAM), held(s, PLAN_GPU) },
-			.pinned = slot_pinned(f, s->model.digest),
+			.pinned = slot_pinned(f, s->model.digest, s->model.engine),
 			.busy = s->state == SLOT_LOADING || at_work(s),
 			.idle_ms = now - s->idle_since_ms,
 			.reload_ms = s->past->load_ms };
@@ -143,6 +180,7 @@ static void start_load(struct fleet *f, struct slot *s, bool gpu)
 	j->cpu_less = s->past->cpu_less;
 	memcpy(j->digest, s->model.digest, sizeof j->digest);
 	memcpy(j->projector, s->model.projector, sizeof j->projector);
+	memcpy(j->engine, s->model.engine, sizeof j->engine);
 	j->load = (struct engine_load){ .model_fd = -1,
 		.gpu = gpu,
 		.n_ctx = part(f->opt.n_ctx, s->info.n_ctx, CTX_USUAL, step->ctx_by),
@@ -233,6 +271,7 @@ static void take_loaded(struct fleet *f, struct slot *s, const struct command *c
 	int64_t now = time_mono_ms();
 	s->engine_id = c->engine_id;
 	s->info = c->loaded.info;
+	memcpy(s->engine, c->loaded.engine, sizeof s->engine);
 	memcpy(s->build, c->loaded.build, sizeof s->build);
 	memcpy(s->template_hash, c->loaded.template_hash, sizeof s->template_hash);
 	memcpy(s->architecture, c->loaded.architecture, sizeof s->architecture);
@@ -254,7 +293,7 @@ static void take_loaded(struct fleet *f, struct slot *s, const struct command *c
 
 void slot_loaded(struct fleet *f, struct command *c)
 {
-	struct slot *s = slot_find(f, c->digest);
+	struct slot *s = slot_find(f, c->digest, c->engine);
 	if (!s || s->state != SLOT_LOADING) {
 		if (c->chan_fd >= 0)
 			close(c->chan_fd);
@@ -290,18 +329,24 @@ void slot_loaded(struct fleet *f, struct command *c)
 
 void slot_uses(struct fleet *f, const struct command *c)
 {
-	struct slot *s = slot_find(f, c->digest);
+	const struct fleet_uses *u = &c->uses;
+	struct slot *s = slot_find(f, u->digest, u->engine);
 	if (!s || (s->state != SLOT_READY && s->state != SLOT_LOADING))
 		return;
-	s->rss = c->rss;
-	s->own = c->own;
-	if (s->state == SLOT_READY && !s->on_gpu && c->rss > s->past->bytes) {
-		s->past->bytes = c->rss;
+	s->rss = u->resident;
+	s->own = u->own;
+	if (s->state == SLOT_READY && !s->on_gpu && u->resident > s->past->bytes) {
+		s->past->bytes = u->resident;
 		s->past->bytes_gpu = false;
 	}
 }
 
 /* ---- time ---- */
+
+static bool is_pinned(struct fleet *f, const struct slot *s)
+{
+	return slot_pinned(f, s->model.digest, s->model.engine);
+}
 
 static bool slot_idle(const struct slot *s)
 {
@@ -310,7 +355,7 @@ static bool slot_idle(const struct slot *s)
 
 static bool slot_expired(struct fleet *f, const struct slot *s, int64_t now)
 {
-	if (!slot_idle(s) || slot_pinned(f, s->model.digest))
+	if (!slot_idle(s) || is_pinned(f, s))
 		return false;
 	return s->unload_asked || (s->expires_mono_ms >= 0 && s->expires_mono_ms <= now);
 }
@@ -337,7 +382,7 @@ static void tidy(struct fleet *f, struct slot *s, int64_t now)
 		death_forgive(s, now);
 		slot_stop_engine(f, s);
 		slot_free(f, s);
-	} else if (s->state == SLOT_WANTED && !s->requests && !slot_pinned(f, s->model.digest)) {
+	} else if (s->state == SLOT_WANTED && !s->requests && !is_pinned(f, s)) {
 		slot_free(f, s); /* everybody who wanted it has gone */
 	}
 }
@@ -389,7 +434,7 @@ static void slot_deadline(struct fleet *f, const struct slot *s, int64_t now, in
 		sooner(wait, s->progress_ms + f->opt.stall_ms - now);
 	else if (s->full)
 		sooner(wait, 200);
-	else if (slot_idle(s) && s->unload_asked && !slot_pinned(f, s->model.digest))
+	else if (slot_idle(s) && s->unload_asked && !is_pinned(f, s))
 		sooner(wait, 0);
 	else if (slot_idle(s) && s->expires_mono_ms >= 0)
 		sooner(wait, s->expires_mono_ms - now);
@@ -404,7 +449,7 @@ int slot_next_deadline(struct fleet *f)
 	for (struct slot *s = f->slots; s; s = s->next)
 		slot_deadline(f, s, now, &wait);
 	for (size_t i = 0; i < FLEET_ENGINES_MAX; i++)
-		if (f->pins[i].model.digest[0] && !slot_find(f, f->pins[i].model.digest))
+		if (f->pins[i].model.digest[0] && !pin_is_there(f, &f->pins[i]))
 			sooner(&wait, f->pins[i].retry_ms - now);
 	return wait > 60000 ? 60000 : (int)wait;
 }

@@ -320,11 +320,32 @@ TEST(a_request_that_says_nothing_of_keeping_leaves_what_was_said)
 	m.keep_alive_ms = -1;
 	CHECK_OK(fleet_load(f, &m, see, &b));
 	wait_end(&b);
+	CHECK_EQ_INT(fleet_list(f, list, 2), 1); /* at once */
+	CHECK_EQ_INT(list[0].expires_ms, -1);
 	m.keep_alive_ms = FLEET_KEEP_AS_IS;
 	CHECK_OK(fleet_load(f, &m, see, &c));
 	wait_end(&c);
-	usleep(50000);
 	CHECK_EQ_INT(fleet_list(f, list, 2), 1);
 	CHECK_EQ_INT(list[0].expires_ms, -1);
+	world_end(&w, f);
+}
+
+TEST(a_loaded_model_says_since_when)
+{
+	struct world w;
+	struct fleet *f = world_new(&w, 2);
+	struct fleet_model m = { .digest = "m1", .name = "m", .keep_alive_ms = -1 };
+	struct fleet_status st[4];
+	struct seen a = SEEN;
+	int64_t before = time_now_ms();
+	CHECK_OK(fleet_load(f, &m, see, &a));
+	wait_end(&a);
+	usleep(500000); /* the snapshot is made every 200 ms */
+	CHECK_EQ_INT(fleet_status(f, st, 4), 1);
+	CHECK(st[0].since_ms >= before - 50 && st[0].since_ms <= time_now_ms() - 200);
+	fleet_unload(f, "m1");
+	usleep(500000);
+	CHECK_EQ_INT(fleet_status(f, st, 4), 1);
+	CHECK_EQ_INT(st[0].since_ms, 0);
 	world_end(&w, f);
 }

@@ -19,7 +19,7 @@ struct past *past_of(struct fleet *f, const struct fleet_model *m)
 	struct past *oldest = NULL;
 	for (size_t i = 0; i < FLEET_MODELS_MAX; i++) {
 		struct past *p = &f->past[i];
-		if (!strcmp(p->digest, m->digest)) {
+		if (!strcmp(p->digest, m->digest) && !strcmp(p->engine, m->engine)) {
 			memcpy(p->name, m->name, sizeof p->name);
 			return p;
 		}
@@ -30,6 +30,7 @@ struct past *past_of(struct fleet *f, const struct fleet_model *m)
 		DIE("no place to remember a model");
 	*oldest = (struct past){ .used_ms = time_mono_ms() };
 	memcpy(oldest->digest, m->digest, sizeof oldest->digest);
+	memcpy(oldest->engine, m->engine, sizeof oldest->engine);
 	memcpy(oldest->name, m->name, sizeof oldest->name);
 	return oldest;
 }
@@ -79,7 +80,47 @@ static void publish_loaded(struct fleet *f, const struct slot *s, unsigned activ
 	memcpy(p->digest, s->model.digest, sizeof p->digest);
 	memcpy(p->name, s->model.name, sizeof p->name);
 	memcpy(p->build, s->build, sizeof p->build);
+	memcpy(p->engine, s->engine, sizeof p->engine);
 	memcpy(p->template_hash, s->template_hash, sizeof p->template_hash);
+}
+
+void fleet_publish_use(struct fleet *f, const struct request *r)
+{
+	if (r->load_only || f->n_uses == FLEET_QUEUE_MAX)
+		return;
+	struct use *u = &f->uses[f->n_uses++];
+	u->person = r->gen.person;
+	u->running = r->begun;
+	memcpy(u->digest, r->model.digest, sizeof u->digest);
+}
+
+static void count_use(
+	struct fleet_user *ret, size_t *n, size_t max, uint64_t person, bool running)
+{
+	size_t i = 0;
+	while (i < *n && ret[i].person != person)
+		i++;
+	if (i == max)
+		return;
+	if (i == *n)
+		ret[(*n)++] = (struct fleet_user){ .person = person };
+	*(running ? &ret[i].running : &ret[i].waiting) += 1;
+}
+
+size_t fleet_users(struct fleet *f, const char *digest, struct fleet_user *ret, size_t max)
+{
+	size_t n = 0;
+	pthread_mutex_lock(&f->lock);
+	for (size_t i = 0; i < f->n_uses; i++)
+		if (!strcmp(f->uses[i].digest, digest))
+			count_use(ret, &n, max, f->uses[i].person, f->uses[i].running);
+	/* and those that have not been looked at yet */
+	for (const struct command *c = f->inbox; c; c = c->next)
+		if (c->kind == CMD_START && !c->request->load_only &&
+			!strcmp(c->request->model.digest, digest))
+			count_use(ret, &n, max, c->request->gen.person, false);
+	pthread_mutex_unlock(&f->lock);
+	return n;
 }
 
 static void publish_past(const struct past *p, struct fleet_status *ret)
@@ -93,6 +134,7 @@ static void publish_past(const struct past *p, struct fleet_status *ret)
 		.settings = fleet_steps[p->step].what,
 		.stats = p->stats };
 	memcpy(ret->digest, p->digest, sizeof ret->digest);
+	memcpy(ret->engine, p->engine, sizeof ret->engine);
 	memcpy(ret->name, p->name, sizeof ret->name);
 }
 
@@ -117,6 +159,7 @@ static void publish_slot(const struct slot *s, struct fleet_status *ret)
 	ret->stats.disk_bytes = s->stats.disk_bytes;
 	if (s->state != SLOT_READY)
 		return;
+	ret->since_ms = s->ready_ms + time_now_ms() - time_mono_ms();
 	ret->n_ctx = s->info.n_ctx;
 	ret->n_seq = s->info.n_seq;
 	ret->model_bytes = s->info.model_bytes;
@@ -150,8 +193,9 @@ static void publish_status(struct fleet *f)
 			publish_past(&f->past[i], &f->status[f->n_status++]);
 	for (size_t i = 0; i < f->n_status; i++) {
 		struct fleet_status *st = &f->status[i];
-		const struct slot *s = slot_find(f, st->digest);
-		st->pinned = slot_pinned(f, st->digest);
+		const struct slot *s = slot_find(f, st->digest, st->engine);
+		st->pinned = slot_pinned(f, st->digest, st->engine);
+		st->old_engine = strcmp(st->engine, f->current) != 0;
 		if (s)
 			publish_slot(s, st);
 	}
@@ -162,11 +206,13 @@ void fleet_publish(struct fleet *f)
 	unsigned all_active = 0, all_waiting = 0;
 	int64_t now = time_mono_ms();
 	pthread_mutex_lock(&f->lock);
-	f->n_published = 0;
+	f->n_published = f->n_uses = 0;
 	for (struct slot *s = f->slots; s; s = s->next) {
 		unsigned active = 0, waiting = 0;
-		for (struct request *r = s->requests; r; r = r->next)
+		for (struct request *r = s->requests; r; r = r->next) {
 			*(r->begun ? &active : &waiting) += 1;
+			fleet_publish_use(f, r);
+		}
 		all_active += active;
 		all_waiting += waiting;
 		publish_loaded(f, s, active, waiting);

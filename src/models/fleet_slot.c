@@ -69,10 +69,10 @@ void slot_fail_all(struct fleet *f, struct slot *s, enum err e, struct str why)
 
 /* ---- slots ---- */
 
-struct slot *slot_find(struct fleet *f, const char *digest)
+struct slot *slot_find(struct fleet *f, const char *digest, const char *engine)
 {
 	for (struct slot *s = f->slots; s; s = s->next)
-		if (!strcmp(s->model.digest, digest))
+		if (!strcmp(s->model.digest, digest) && !strcmp(s->model.engine, engine))
 			return s;
 	return NULL;
 }
@@ -124,7 +124,8 @@ void slot_stop_engine(struct fleet *f, struct slot *s)
 void slot_touch(struct fleet *f, struct slot *s)
 {
 	s->idle_since_ms = s->past->used_ms = time_mono_ms();
-	s->expires_mono_ms = s->model.keep_alive_ms < 0 || slot_pinned(f, s->model.digest)
+	bool pinned = slot_pinned(f, s->model.digest, s->model.engine);
+	s->expires_mono_ms = s->model.keep_alive_ms < 0 || pinned
 				     ? -1
 				     : s->idle_since_ms + s->model.keep_alive_ms;
 }
@@ -202,7 +203,9 @@ void slot_take_request(struct fleet *f, struct request *r)
 			STR("a GPU is required, and this machine has none that may be used"));
 		return;
 	}
-	struct slot *s = slot_find(f, r->model.digest);
+	if (!r->model.engine[0])
+		memcpy(r->model.engine, f->current, sizeof r->model.engine);
+	struct slot *s = slot_find(f, r->model.digest, r->model.engine);
 	if (s && is_blind(s, &r->model)) {
 		if (s->state == SLOT_LOADING || s->requests) {
 			request_fail(f, r, ERR_BUSY,
@@ -224,6 +227,7 @@ void slot_take_request(struct fleet *f, struct request *r)
 	s->unload_asked = false;
 	slot_touch(f, s);
 	if (r->load_only && s->state == SLOT_READY) { /* there already */
+		fleet_publish(f); /* who is told looks at once how long it stays */
 		request_done_empty(f, r, GEN_STOP);
 		return;
 	}
@@ -261,9 +265,10 @@ void slot_cancel(struct fleet *f, uint64_t id)
 
 void slot_unload(struct fleet *f, const char *digest)
 {
-	struct slot *s = slot_find(f, digest);
-	if (s && !slot_pinned(f, digest))
-		s->unload_asked = true;
+	for (struct slot *s = f->slots; s; s = s->next)
+		if (!strcmp(s->model.digest, digest) &&
+			!slot_pinned(f, digest, s->model.engine))
+			s->unload_asked = true;
 }
 
 /* ---- sending requests ---- */
@@ -345,6 +350,7 @@ static enum err on_begun(struct slot *s, struct request *r, struct ipc_in *m)
 {
 	struct fleet_event e = { .kind = FLEET_BEGUN,
 		.engine = &s->info,
+		.build = s->engine,
 		.gpu_missed = s->gpu_missed,
 		.load_ns = r->load_ns };
 	TRY(gen_begun_get(m, &e.begun));
@@ -417,7 +423,10 @@ static enum err read_end(
 
 static enum err on_end(struct fleet *f, struct slot *s, struct request *r, struct ipc_in *m)
 {
-	struct fleet_event e = { .kind = FLEET_DONE, .engine = &s->info, .load_ns = r->load_ns };
+	struct fleet_event e = { .kind = FLEET_DONE,
+		.engine = &s->info,
+		.build = s->engine,
+		.load_ns = r->load_ns };
 	TRY(read_end(s, r, m, &e));
 	if (e.kind == FLEET_FAILED && e.failed.code == ERR_BUSY && (!r->begun || r->embed)) {
 		r->state = REQUEST_WAITING; /* accepted here: it waits here */

@@ -68,6 +68,34 @@ TEST(a_cancel_ends_a_request_that_runs_and_one_that_waits)
 	world_end(&w, f);
 }
 
+TEST(who_waits_for_a_model_is_known_until_the_answer_ended)
+{
+	struct world w;
+	struct fleet *f = world_new(&w, 1);
+	struct seen a = SEEN, b = SEEN, c = SEEN;
+	struct fleet_user u[4];
+	uint64_t one, two;
+	CHECK_OK(ask_with(f, "m1", (struct gen_request){ .input = STR("wait"), .person = 7 }, &a,
+		&one));
+	CHECK_OK(ask_with(f, "m1", (struct gen_request){ .input = STR("wait"), .person = 7 }, &b,
+		&two));
+	CHECK_EQ_INT(fleet_users(f, "m1", u, 4), 1); /* at once: also what nobody looked at yet */
+	CHECK(u[0].person == 7 && u[0].running + u[0].waiting == 2);
+	CHECK_OK(ask_with(f, "m2", (struct gen_request){ .input = STR("wait"), .person = 9 }, &c,
+		&(uint64_t){ 0 }));
+	CHECK_EQ_INT(fleet_users(f, "m2", u, 4), 1);
+	CHECK(u[0].person == 9 && u[0].running == 0);
+	CHECK_EQ_INT(fleet_users(f, "m3", u, 4), 0);
+	fleet_cancel(f, one);
+	fleet_cancel(f, two);
+	wait_end(&a);
+	wait_end(&b);
+	for (int i = 0; i < 200 && fleet_users(f, "m1", u, 4); i++)
+		usleep(5000);
+	CHECK_EQ_INT(fleet_users(f, "m1", u, 4), 0);
+	world_end(&w, f);
+}
+
 TEST(the_end_of_the_fleet_ends_what_runs)
 {
 	struct world w;

@@ -198,12 +198,14 @@ static void *engine_main(void *arg)
 
 /* ---- the played keeper ---- */
 
-static void answer_engine(struct world *w, uint64_t id, struct str digest)
+static void answer_engine(struct world *w, uint64_t id, struct str digest, struct str engine)
 {
 	AUTO_IPC_OUT struct ipc_out m;
 	ipc_out_init(&m, ANSWER, id);
 	if (str_starts(digest, STR("dies"))) {
 		answer_put(&m, ERR_ENGINE, STR("its process died while loading it"));
+	} else if (str_starts(engine, STR("gone"))) {
+		answer_put(&m, ERR_BUILD, STR("the engine build \"gone\" cannot be used"));
 	} else if (str_starts(digest, STR("bad"))) {
 		answer_put(&m, ERR_MODEL_BAD, STR("not a usable model: because"));
 	} else {
@@ -217,6 +219,7 @@ static void answer_engine(struct world *w, uint64_t id, struct str digest)
 		CHECK(thread_start("engine", 0, engine_main, p, &w->engines[w->n_engines++]) == OK);
 		answer_put(&m, OK, STR_NONE);
 		ipc_put_u64(&m, p->id);
+		ipc_put_str(&m, engine);
 		ipc_put_fd(&m, pair[1]);
 		engine_info_put(&m, &(struct engine_info){ .n_ctx = 512,
 					    .n_seq = 4,
@@ -240,21 +243,22 @@ static void *answer_late(void *arg)
 {
 	struct late *l = arg;
 	usleep(400000);
-	answer_engine(l->w, l->id, STR("slow"));
+	answer_engine(l->w, l->id, STR("slow"), STR(""));
 	free(l);
 	return NULL;
 }
 
 static void on_ask_engine(struct world *w, struct ipc_in *m)
 {
-	struct str digest = ipc_get_str(m), projector = ipc_get_str(m);
+	struct str digest = ipc_get_str(m), projector = ipc_get_str(m), engine = ipc_get_str(m);
+	CHECK(!str_copy(engine, w->asked_engine, sizeof w->asked_engine));
 	CHECK(!str_copy(projector, w->last_projector, sizeof w->last_projector));
 	w->last_cpu_less = ipc_get_u64(m);
 	engine_params_get(m, &w->last_load);
 	CHECK(ipc_end(m) == OK);
 	w->asked++;
 	if (!str_eq(digest, STR("slow"))) {
-		answer_engine(w, m->id, digest);
+		answer_engine(w, m->id, digest, engine);
 		return;
 	}
 	struct late *l = calloc(1, sizeof *l);
@@ -394,6 +398,7 @@ void see(const struct fleet_event *e, void *arg)
 	pthread_mutex_lock(&s->lock);
 	if (e->kind == FLEET_BEGUN) {
 		s->begun++;
+		snprintf(s->build, sizeof s->build, "%s", e->build ? e->build : "");
 	} else if (e->kind == FLEET_DELTA) {
 		CHECK(strlen(s->text) + e->delta.text.len < sizeof s->text);
 		memcpy(s->text + strlen(s->text), e->delta.text.ptr ? e->delta.text.ptr : "",

@@ -26,7 +26,7 @@ struct world {
 	bool is_late;
 	struct fleet *fleet;
 	struct engine_load last_load; /* asked for last */
-	char last_projector[65];
+	char last_projector[65], asked_engine[LIMIT_ENGINE_ID + 1];
 	uint64_t last_cpu_less, free_bytes;
 	atomic_uint reports;
 	atomic_int killed_next; /* so many deaths are kills from outside */
@@ -38,7 +38,7 @@ struct world {
 struct seen {
 	pthread_mutex_t lock;
 	pthread_cond_t more;
-	char text[256], why[ERR_DETAIL_MAX];
+	char text[256], why[ERR_DETAIL_MAX], build[LIMIT_ENGINE_ID + 1];
 	unsigned begun, done, failed, tokens;
 	enum err code;
 	enum gen_reason reason;

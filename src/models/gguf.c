@@ -11,23 +11,7 @@
 #include "base/auto.h"
 #include "base/fault.h"
 
-enum gguf_kind {
-	G_U8,
-	G_I8,
-	G_U16,
-	G_I16,
-	G_U32,
-	G_I32,
-	G_F32,
-	G_BOOL,
-	G_STRING,
-	G_ARRAY,
-	G_U64,
-	G_I64,
-	G_F64,
-	G_KINDS
-};
-static const uint8_t kind_bytes[G_KINDS] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
+const uint8_t gguf_kind_bytes[G_KINDS] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
 
 enum {
 	LAYERS_MAX = 512,
@@ -51,6 +35,7 @@ struct header {
 	struct gguf_summary s;
 	uint64_t alignment, file_type, split_count, token_count, key_length, embedding_rows;
 	bool have_file_type, taking; /* taking: the second walk */
+	bool of_tokens;              /* the value being read is the list of tokens */
 	char type[32];               /* general.type */
 	uint64_t *names;             /* hashes, for duplicates */
 	size_t n_names, cap_names;
@@ -112,8 +97,7 @@ enum err gguf_get_uint(struct gguf_in *in, unsigned bytes, uint64_t *ret)
 	return OK;
 }
 
-/* A string of at most `max` bytes, terminated; text that is not UTF-8 or has a NUL is refused. */
-static enum err get_text(struct gguf_in *in, const char *what, char *dst, size_t max)
+enum err gguf_get_text(struct gguf_in *in, const char *what, char *dst, size_t max)
 {
 	uint64_t n;
 	TRY(gguf_get_uint(in, 8, &n));
@@ -127,7 +111,7 @@ static enum err get_text(struct gguf_in *in, const char *what, char *dst, size_t
 	return OK;
 }
 
-static enum err skip_string(struct gguf_in *in)
+enum err gguf_skip_string(struct gguf_in *in)
 {
 	uint64_t n;
 	TRY(gguf_get_uint(in, 8, &n));
@@ -193,7 +177,7 @@ static bool is_signed(enum gguf_kind k)
 static enum err get_number(struct header *h, enum gguf_kind k, struct value *v)
 {
 	uint64_t raw;
-	TRY(gguf_get_uint(&h->in, kind_bytes[k], &raw));
+	TRY(gguf_get_uint(&h->in, gguf_kind_bytes[k], &raw));
 	if (k == G_F32) {
 		uint32_t bits = (uint32_t)raw;
 		float f;
@@ -203,7 +187,7 @@ static enum err get_number(struct header *h, enum gguf_kind k, struct value *v)
 		memcpy(&v->f, &raw, sizeof v->f);
 	} else {
 		/* A negative count is as absurd as a huge one: it shows as huge. */
-		if (is_signed(k) && raw >> (8 * kind_bytes[k] - 1))
+		if (is_signed(k) && raw >> (8 * gguf_kind_bytes[k] - 1))
 			raw = UINT64_MAX;
 		if (k == G_BOOL && raw > 1)
 			return gguf_bad(&h->in, "a truth value in the metadata is neither 0 nor 1");
@@ -211,6 +195,26 @@ static enum err get_number(struct header *h, enum gguf_kind k, struct value *v)
 		if (raw > v->u)
 			v->u = raw;
 	}
+	return OK;
+}
+
+/* Is this the token between two texts? The names are those that llama.cpp knows
+ * (src/llama-vocab.cpp), for files that do not say its number. */
+static enum err take_token(struct header *h)
+{
+	static const char *const middle[] = { "<|fim_middle|>", "<fim-middle>", "<fim_middle>",
+		"<\xef\xbd\x9c" "fim\xe2\x96\x81" "end\xef\xbd\x9c>", "\xe2\x96\x81<MID>", "<MID>",
+		"<|code_middle|>", "<|middle|>" };
+	char text[24];
+	uint64_t n;
+	TRY(gguf_get_uint(&h->in, 8, &n));
+	if (n > GGUF_STRING_MAX)
+		return gguf_bad(&h->in, "a string in the metadata is too long");
+	if (n >= sizeof text)
+		return gguf_skip(&h->in, n);
+	TRY(gguf_get(&h->in, text, (size_t)n));
+	for (size_t i = 0; i < sizeof middle / sizeof *middle; i++)
+		h->s.fills |= str_eq((struct str){ text, (size_t)n }, str_from(middle[i]));
 	return OK;
 }
 
@@ -227,11 +231,11 @@ static enum err get_array(struct header *h, struct value *v, bool want)
 	v->n = n;
 	if (item == G_STRING) {
 		for (uint64_t i = 0; i < n; i++)
-			TRY(skip_string(&h->in));
+			TRY(h->of_tokens ? take_token(h) : gguf_skip_string(&h->in));
 		return OK;
 	}
 	if (!want || n > LAYERS_MAX)
-		return gguf_skip(&h->in, n * kind_bytes[item]);
+		return gguf_skip(&h->in, n * gguf_kind_bytes[item]);
 	for (uint64_t i = 0; i < n; i++)
 		TRY(get_number(h, v->item, v));
 	return OK;
@@ -241,23 +245,34 @@ static enum err get_value(struct header *h, uint64_t kind, struct value *v)
 {
 	*v = (struct value){ .kind = (enum gguf_kind)kind };
 	if (kind == G_STRING)
-		return skip_string(&h->in);
+		return gguf_skip_string(&h->in);
 	if (kind == G_ARRAY)
 		return get_array(h, v, h->taking);
 	return get_number(h, v->kind, v);
 }
 
 /* ---- the pairs that count ---- */
+bool gguf_template_thinks(struct str text)
+{
+	static const char *const words[] = { "<think>", "enable_thinking", "reasoning_content",
+		"<|START_THINKING|>", "[THINK]", "<seed:think>", "<|channel|>analysis" };
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (str_find(text, str_from(words[i]), 0) != SIZE_MAX)
+			return true;
+	return false;
+}
+
 static enum err take_template(struct header *h)
 {
 	AUTO_MEM char *text = mem_alloc(GGUF_TEMPLATE_MAX + 1);
 	if (!text)
 		return ERR_NOMEM;
-	TRY(get_text(&h->in, "the chat template", text, GGUF_TEMPLATE_MAX));
+	TRY(gguf_get_text(&h->in, "the chat template", text, GGUF_TEMPLATE_MAX));
 	size_t n = strlen(text);
 	h->s.has_template = n > 0;
 	h->s.template_bytes = (uint32_t)n;
 	sha256_of(text, n, h->s.template_sha256);
+	h->s.thinks = gguf_template_thinks((struct str){ text, n });
 	return OK;
 }
 
@@ -361,6 +376,9 @@ static enum err take_general(struct header *h, const char *key, const struct val
 	} else if (!strcmp(key, "general.file_type") && v->number) {
 		h->file_type = v->u;
 		h->have_file_type = true;
+	} else if (!strcmp(key, "tokenizer.ggml.fim_mid_token_id") ||
+		   !strcmp(key, "tokenizer.ggml.middle_token_id")) {
+		h->s.fills = true;
 	} else if (!strcmp(key, "split.count") && v->number) {
 		h->split_count = v->u;
 	} else if (!strcmp(key, "tokenizer.ggml.tokens")) {
@@ -379,7 +397,9 @@ static enum err take_pair(struct header *h, const char *key, uint64_t kind)
 		TRY(take_string(h, key, &taken));
 	if (taken)
 		return OK;
+	h->of_tokens = !strcmp(key, "tokenizer.ggml.tokens");
 	TRY(get_value(h, kind, &v));
+	h->of_tokens = false;
 	TRY(take_general(h, key, &v));
 	return take_number(h, key, &v);
 }
@@ -390,7 +410,7 @@ static enum err walk_pairs(struct header *h)
 	struct value v;
 	for (uint64_t i = 0; i < h->s.kv_count; i++) {
 		uint64_t kind;
-		TRY(get_text(&h->in, "a key of the metadata", key, GGUF_KEY_MAX));
+		TRY(gguf_get_text(&h->in, "a key of the metadata", key, GGUF_KEY_MAX));
 		TRY(gguf_get_uint(&h->in, 4, &kind));
 		if (!key[0] || kind >= G_KINDS)
 			return gguf_bad(&h->in, "the metadata has a value of an unknown type");
@@ -400,7 +420,7 @@ static enum err walk_pairs(struct header *h)
 		}
 		TRY(name_add(h, key));
 		if (kind == G_STRING && !strcmp(key, "general.architecture"))
-			TRY(get_text(&h->in, "the architecture's name", h->s.architecture,
+			TRY(gguf_get_text(&h->in, "the architecture's name", h->s.architecture,
 				sizeof h->s.architecture - 1));
 		else
 			TRY(get_value(h, kind, &v));
@@ -437,7 +457,8 @@ static enum err walk_tensor(struct header *h)
 {
 	char name[GGUF_TENSOR_NAME_MAX];
 	uint64_t elements = 0, row = 0, type, offset, blocks, bytes, end;
-	TRY(get_text(&h->in, "a tensor's name", name, 63)); /* ggml keeps 64 with the terminator */
+	/* ggml keeps 64 bytes with the terminator */
+	TRY(gguf_get_text(&h->in, "a tensor's name", name, 63));
 	TRY(name_add(h, name));
 	TRY(tensor_shape(h, name, &elements, &row));
 	TRY(gguf_get_uint(&h->in, 4, &type));

@@ -41,6 +41,8 @@ struct gguf_summary { /* a value; texts are cut to fit and valid UTF-8 */
 	uint8_t template_sha256[SHA256_LEN];
 	uint32_t type_count[GGUF_TYPES]; /* tensors by ggml type */
 	bool embedding_model;            /* has a pooling type: not for chat */
+	bool thinks; /* by the words of its template, see gguf_template_thinks() */
+	bool fills;  /* it has a token for what stands between two texts */
 	bool projector; /* the eyes of another model (mmproj), not a model; fewer fields are set */
 };
 
@@ -49,6 +51,14 @@ struct gguf_summary { /* a value; texts are cut to fit and valid UTF-8 */
 enum err gguf_check(gguf_read_fn read, void *arg, uint64_t size, struct gguf_summary *ret,
 		    char why[GGUF_WHY_MAX]);
 enum err gguf_check_bytes(struct str bytes, struct gguf_summary *ret, char why[GGUF_WHY_MAX]);
+/* Does a chat template in Jinja speak of reasoning? Only the engine knows for sure. */
+bool gguf_template_thinks(struct str text);
+/* What is in the header, for people: {"info": {key: value}, "tensors": [{name, type, shape}],
+ * "template": text}. Lists of the metadata are null without `lists`. Bytes that are no text become
+ * U+FFFD. The file must have passed gguf_check(). Errors: as there, ERR_LIMIT (out's). */
+enum { GGUF_DESCRIPTION_MAX = 48 * 1024 * 1024 };
+enum err gguf_describe(gguf_read_fn read, void *arg, uint64_t size, bool lists, struct buf *out,
+	char why[GGUF_WHY_MAX]);
 /* "137M", "8.0B" as Ollama prints parameter_size. */
 void gguf_parameters_text(uint64_t parameters, char dst[16]);
 const char *gguf_type_name(unsigned ggml_type); /* "Q4_K"; "?" for unknown */

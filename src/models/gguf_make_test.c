@@ -85,10 +85,15 @@ void gguf_make_tensor(struct gguf_make *m, const char *name, uint64_t width, uin
 
 void gguf_make_model(struct gguf_make *m)
 {
+	gguf_make_plain(m);
+	gguf_make_str(m, "tokenizer.chat_template", STR("{{ x }}"));
+}
+
+void gguf_make_plain(struct gguf_make *m)
+{
 	gguf_make_str(m, "general.architecture", STR("llama"));
 	gguf_make_str(m, "general.name", STR("Kleines Modell"));
 	gguf_make_str(m, "tokenizer.ggml.model", STR("gpt2"));
-	gguf_make_str(m, "tokenizer.chat_template", STR("{{ x }}"));
 	gguf_make_u32(m, "llama.context_length", 128);
 	gguf_make_u32(m, "llama.embedding_length", 32);
 	gguf_make_u32(m, "llama.block_count", 2);

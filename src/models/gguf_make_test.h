@@ -23,5 +23,6 @@ void gguf_make_tensor_raw(struct gguf_make *m, const char *name, uint32_t n_dims
 	const uint64_t *dims, uint32_t type, uint64_t offset);
 /* Everything a small usable model needs. */
 void gguf_make_model(struct gguf_make *m);
+void gguf_make_plain(struct gguf_make *m); /* the same without a template */
 /* The file; `data` bytes of zeros follow the header. */
 void gguf_make_file(struct gguf_make *m, uint64_t data, struct buf *out);

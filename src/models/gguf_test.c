@@ -61,6 +61,94 @@ TEST(a_small_model_is_read)
 	gguf_make_done(&m);
 }
 
+static enum err read_made(void *arg, uint64_t at, void *dst, size_t n)
+{
+	const struct str *s = arg;
+	memcpy(dst, s->ptr + at, n);
+	return OK;
+}
+
+static json_t *describe(const struct buf *file, bool lists)
+{
+	struct str bytes = buf_str(file);
+	AUTO_BUF struct buf out = BUF(GGUF_DESCRIPTION_MAX);
+	json_t *doc = NULL;
+	char why[GGUF_WHY_MAX];
+	CHECK_OK(gguf_describe(read_made, &bytes, bytes.len, lists, &out, why));
+	CHECK_OK(json_read(buf_str(&out), GGUF_DESCRIPTION_MAX, 8, &doc, NULL));
+	return doc;
+}
+
+TEST(a_header_is_told_in_words)
+{
+	struct gguf_make m;
+	AUTO_BUF struct buf file = BUF(FILE_MAX);
+	gguf_make_init(&m);
+	gguf_make_model(&m);
+	gguf_make_raw(&m, "x.i8", 1, STR("\xfe"));
+	gguf_make_raw(&m, "x.f32", 6, STR("\0\0\xc0\x3f"));
+	gguf_make_raw(&m, "x.nan", 6, STR("\0\0\xc0\x7f"));
+	gguf_make_raw(&m, "x.u64", 10, STR("\xff\xff\xff\xff\xff\xff\xff\xff"));
+	gguf_make_raw(&m, "x.odd", 8, STR("\3\0\0\0\0\0\0\0a\0\xff"));
+	gguf_make_raw(&m, "x.list", 9, STR("\7\0\0\0\2\0\0\0\0\0\0\0\1\0"));
+	gguf_make_file(&m, m.at, &file);
+	AUTO_JSON json_t *all = describe(&file, true), *plain = describe(&file, false);
+	const json_t *info = json_object_get(all, "info");
+	CHECK_EQ_Z(json_string_value(json_object_get(info, "general.architecture")), "llama");
+	CHECK_EQ_INT(json_integer_value(json_object_get(info, "x.i8")), -2);
+	CHECK(json_real_value(json_object_get(info, "x.f32")) == 1.5);
+	CHECK(json_is_null(json_object_get(info, "x.nan")));
+	CHECK(json_real_value(json_object_get(info, "x.u64")) == 18446744073709551616.0);
+	CHECK_EQ_Z(json_string_value(json_object_get(info, "x.odd")), "a\xef\xbf\xbd\xef\xbf\xbd");
+	CHECK(json_is_true(json_array_get(json_object_get(info, "x.list"), 0)));
+	CHECK(json_is_false(json_array_get(json_object_get(info, "x.list"), 1)));
+	CHECK_EQ_INT(json_array_size(json_object_get(info, "tokenizer.ggml.tokens")), 5);
+	CHECK(!json_object_get(info, "tokenizer.chat_template"));
+	CHECK_EQ_INT(strlen(json_string_value(json_object_get(all, "template"))), 7);
+	info = json_object_get(plain, "info");
+	CHECK(json_is_null(json_object_get(info, "x.list")));
+	CHECK(json_is_null(json_object_get(info, "tokenizer.ggml.tokens")));
+	CHECK(json_equal(json_object_get(all, "tensors"), json_object_get(plain, "tensors")));
+	const json_t *t = json_array_get(json_object_get(all, "tensors"), 0);
+	CHECK_EQ_Z(json_string_value(json_object_get(t, "name")), "token_embd.weight");
+	CHECK_EQ_Z(json_string_value(json_object_get(t, "type")), "F32");
+	CHECK_EQ_INT(json_integer_value(json_array_get(json_object_get(t, "shape"), 0)), 32);
+	CHECK_EQ_INT(json_integer_value(json_array_get(json_object_get(t, "shape"), 1)), 5);
+	gguf_make_done(&m);
+}
+
+TEST(what_a_model_can_is_read_from_template_and_tokens)
+{
+	static const struct {
+		const char *key, *text;
+		bool thinks, fills;
+	} of[] = { { "tokenizer.chat_template", "{% if enable_thinking %}", true, false },
+		{ "tokenizer.chat_template", "{{ messages }}", false, false },
+		{ "tokenizer.ggml.fim_mid_token_id", NULL, false, true },
+		{ "tokenizer.ggml.middle_token_id", NULL, false, true } };
+	for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+		struct gguf_make m;
+		struct gguf_summary s, back;
+		char why[GGUF_WHY_MAX];
+		AUTO_BUF struct buf file = BUF(FILE_MAX), json = BUF(GGUF_SUMMARY_MAX);
+		gguf_make_init(&m);
+		gguf_make_plain(&m);
+		if (of[i].text)
+			gguf_make_str(&m, of[i].key, str_from(of[i].text));
+		else
+			gguf_make_u32(&m, of[i].key, 3);
+		gguf_make_file(&m, m.at, &file);
+		CHECK_OK(gguf_check_bytes(buf_str(&file), &s, why));
+		CHECK_EQ_INT(s.thinks, of[i].thinks);
+		CHECK_EQ_INT(s.fills, of[i].fills);
+		CHECK_OK(gguf_summary_json(&s, &json));
+		CHECK_OK(gguf_summary_read(buf_str(&json), &back));
+		CHECK_EQ_INT(back.thinks, of[i].thinks);
+		CHECK_EQ_INT(back.fills, of[i].fills);
+		gguf_make_done(&m);
+	}
+}
+
 /* Figures by the gguf Python package on the same files. */
 static const struct {
 	const char *file, *architecture, *tokenizer, *quantization, *template_sha256;

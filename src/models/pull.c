@@ -66,6 +66,15 @@ void pull_kept(struct pull *p, const struct model_kept *kept)
 	pthread_mutex_unlock(&p->lock);
 }
 
+void pull_licence(struct pull *p, struct str title)
+{
+	title = str_sub(title, 0, sizeof p->progress.licence - 1);
+	title = str_sub(title, 0, str_utf8_whole(title));
+	pthread_mutex_lock(&p->lock);
+	(void)snprintf(p->progress.licence, sizeof p->progress.licence, "%.*s", STR_ARG(title));
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* ---- a pull's life ---- */
 static struct pull *pull_free(struct pull *p)
 {
@@ -146,15 +155,20 @@ static void *pull_thread(void *arg)
 	enum err e = ERR_CANCELLED;
 	if (wait_for_room(p)) {
 		e = pull_run(p, &info);
+		if (!e && model_store_let_in(ps->o.store, str_from(p->progress.name),
+				  str_from(p->progress.source), p->person))
+			log_warn("who let a model in was not recorded",
+				KV_Z("model", p->progress.name));
 		pthread_mutex_lock(&ps->lock);
 		ps->running--;
 		pthread_cond_broadcast(&ps->room);
 		pthread_mutex_unlock(&ps->lock);
 	}
-	if (!e)
+	if (!e && !p->push)
 		pull_tell(p, "removing unused layers", "", 0, 0, true);
 	if (e && e != ERR_CANCELLED)
-		log_warn("a pull failed", KV_Z("model", p->progress.name), KV_ERR(e));
+		log_warn("a model did not come or go", KV_Z("model", p->progress.name),
+			KV_Z("way", p->push ? "push" : "pull"), KV_ERR(e));
 	finish(p, e, &info);
 	pthread_mutex_lock(&ps->lock);
 	p->over = true;
@@ -249,9 +263,11 @@ static struct pull *find(struct pulls *ps, const char *id)
 	return NULL;
 }
 
-static bool same(const struct pull *p, const struct model_name *from, const struct model_name *as)
+static bool same(const struct pull *p, bool push, const struct model_name *from,
+	const struct model_name *as)
 {
-	return p->name.source == from->source && name_eq(&p->name, from) && name_eq(&p->as, as);
+	return p->push == push && p->name.source == from->source && name_eq(&p->name, from) &&
+	       name_eq(&p->as, as);
 }
 
 /* Adds a watcher to a running pull; false: it ended meanwhile, or has too many. */
@@ -267,7 +283,7 @@ static bool watch(struct pull *p, pull_sink sink, void *arg, uint64_t id)
 }
 
 static enum err begin(struct pulls *ps, const struct model_name *from, const struct model_name *as,
-	bool insecure, struct pull **ret)
+	const struct pull_request *q, struct pull **ret)
 {
 	struct pull *p;
 	unsigned n = 0;
@@ -278,11 +294,34 @@ static enum err begin(struct pulls *ps, const struct model_name *from, const str
 	TRY(pull_new(ps, &p));
 	p->name = *from;
 	p->as = *as;
-	p->insecure = insecure;
+	p->insecure = q->insecure;
+	p->push = p->progress.push = q->push;
+	if (q->person)
+		(void)snprintf(p->person, sizeof p->person, "%s", q->person);
 	name_format(as, p->progress.name);
+	name_format(from, p->progress.source);
 	(void)snprintf(p->progress.status, sizeof p->progress.status, "waiting");
 	*ret = p;
 	return OK;
+}
+
+/* What is pushed is here, under the name that says where it goes. */
+static enum err check_push(struct pulls *ps, const struct pull_request *q, struct model_name *n,
+	struct err_info *info)
+{
+	struct model_entry m;
+	TRY(name_parse(q->name, n, info));
+	if (n->source != NAME_REGISTRY || n->version[0]) {
+		(void)err_set(info, ERR_UNSUPPORTED, "\"%.*s\" is not a name in a registry",
+			(int)(q->name.len < 200 ? q->name.len : 200), q->name.ptr);
+		err_hint(info, "give it one first: tresor cp MODEL HOST/NAMESPACE/NAME:TAG");
+		return ERR_UNSUPPORTED;
+	}
+	TRY(model_store_find(ps->o.store, q->name, &m, info));
+	if (!m.alias[0])
+		return OK;
+	return err_set(info, ERR_UNSUPPORTED, "\"%s\" is an alias: push the model by its name",
+		m.alias);
 }
 
 static enum err check_request(const struct pull_request *q, struct model_name *from,
@@ -307,7 +346,8 @@ static enum err check_request(const struct pull_request *q, struct model_name *f
 }
 
 /* Refuses a host that is not allowed at once, not in a job nobody looks at. */
-static enum err check_host(struct pulls *ps, const struct model_name *from, struct err_info *info)
+static enum err check_host(
+	struct pulls *ps, const struct model_name *from, bool push, struct err_info *info)
 {
 	char text[NAME_HOST_MAX + 16];
 	struct url u;
@@ -322,9 +362,9 @@ static enum err check_host(struct pulls *ps, const struct model_name *from, stru
 	if (!e && !allow_plain(a, u.host, u.port)) {
 		(void)snprintf(text, sizeof text, "https://%s/", from->host);
 		e = url_parse(str_from(text), &u, info);
-		if (!e)
-			e = allow_url(a, &u, info);
 	}
+	if (!e)
+		e = push ? allow_push(a, &u, info) : allow_url(a, &u, info);
 	mem_free(a);
 	return e;
 }
@@ -333,18 +373,23 @@ enum err pulls_start(struct pulls *ps, const struct pull_request *q, pull_sink s
 	char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info)
 {
 	struct model_name from, as;
-	TRY(check_request(q, &from, &as, info));
-	TRY(model_store_name_free(ps->o.store, &as, info)); /* before gigabytes come */
-	TRY(check_host(ps, &from, info));
+	if (q->push) {
+		TRY(check_push(ps, q, &from, info));
+		as = from;
+	} else {
+		TRY(check_request(q, &from, &as, info));
+		TRY(model_store_name_free(ps->o.store, &as, info)); /* before gigabytes come */
+	}
+	TRY(check_host(ps, &from, q->push, info));
 	pthread_mutex_lock(&ps->lock);
 	trim(ps);
 	uint64_t id = ++ps->next_watch;
 	struct pull *p = ps->first;
-	while (p && !(same(p, &from, &as) && watch(p, sink, arg, id)))
+	while (p && !(same(p, q->push, &from, &as) && watch(p, sink, arg, id)))
 		p = p->next;
 	enum err e = OK;
 	if (!p) {
-		e = begin(ps, &from, &as, q->insecure, &p);
+		e = begin(ps, &from, &as, q, &p);
 		if (!e && sink)
 			(void)watch(p, sink, arg, id);
 		if (!e) {

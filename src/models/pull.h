@@ -1,10 +1,13 @@
-/* models/pull.h - bringing a model into the house, whole or not at all.
+/* models/pull.h - bringing a model into the house, whole or not at all; and sending one to a
+ * registry.
  *
  * A pull runs on a thread of its own: manifest through egress, each blob by parallel ranges into
  * its writer's sink (egress sends straight to the writer), the digest, the GGUF check in the jail,
  * then the manifest. What was cut off goes on where it was; bytes once durable are not fetched
  * again. Two who pull the same name share one pull. Errors upstream are retried with growing
  * pauses; a stream without a byte for PULL_STALL_MS is begun anew.
+ * A push goes the same way back (push.c): a jail job reads each blob into a socket, egress sends
+ * it on, in parts; what the registry has is not sent. It is listed and watched like a pull.
  * Threads: every function may be called by any thread but the IPC loop; egress' callbacks come on
  * the IPC thread and only fill a mailbox. Sinks are called on the pull's thread, never inside
  * pulls_start(), one at a time, and not after pulls_unwatch() returned; a sink must not block and
@@ -21,6 +24,7 @@ enum {
 	PULL_STALL_MS = 30000,
 	PULL_AT_ONCE = 3, /* others wait */
 	PULL_KEPT = 32,   /* finished ones that pulls_list() still shows */
+	PUSH_PART_BYTES = 64 * 1024 * 1024,
 };
 
 struct egress_client;
@@ -30,6 +34,10 @@ struct pulls_options {
 	const struct model_blob_ops *ops;
 	void *ops_arg;
 	struct egress_client *egress;
+	/* Number by which egress knows the log-in for a host, 0: there is none. May be NULL. */
+	enum err (*login)(void *arg, const char *host, uint16_t port, uint64_t *ret);
+	void *login_arg;
+	uint64_t part_bytes;    /* of a push; 0: PUSH_PART_BYTES */
 	unsigned streams;       /* 0: PULL_STREAMS */
 	uint64_t range_bytes;   /* 0: PULL_RANGE_BYTES */
 	int stall_ms, retry_ms; /* 0: default; first pause between tries, doubles */
@@ -43,7 +51,10 @@ enum pull_state { PULL_RUNNING, PULL_DONE, PULL_FAILED };
 struct pull_progress { /* a value */
 	char id[ID_LEN + 1];
 	char name[LIMIT_MODEL_NAME + 1]; /* what it will be called here */
+	char source[LIMIT_MODEL_NAME + 1]; /* by which it can be pulled again */
+	char licence[128]; /* its title: before the first large byte; empty: not known yet */
 	enum pull_state state;
+	bool push;
 	char status[128]; /* Ollama's line: "pulling 1a2b3c4d5e6f", "verifying sha256 digest" */
 	char digest[65];  /* of the layer this line is about; or empty */
 	uint64_t total, completed;         /* bytes of that layer */
@@ -56,9 +67,12 @@ typedef void (*pull_sink)(const struct pull_progress *p, void *arg);
 struct pull_request {
 	struct str name, as; /* `as` empty: the name itself */
 	bool insecure;       /* http is asked for; only where the allow-list says plain */
+	bool push;           /* to where the name says; `as` is not used */
+	const char *person;  /* who lets it in; NULL or empty: the operator */
 };
 /* Starts, or joins one that runs. `sink` may be NULL. *ret_watch is for pulls_unwatch().
- * Errors: ERR_INVALID (name), ERR_EGRESS (host not on the list), ERR_UNSUPPORTED (file:),
+ * Errors: ERR_INVALID (name), ERR_EGRESS (host not on the list, or not for pushes), ERR_UNSUPPORTED
+ * (file:; a push to Hugging Face), ERR_NOT_FOUND (a push of what is not here),
  * ERR_BUSY, ERR_NOMEM. Then no sink call comes. */
 enum err pulls_start(struct pulls *p, const struct pull_request *q, pull_sink sink, void *arg,
 	char ret_id[ID_LEN + 1], uint64_t *ret_watch, struct err_info *info);

@@ -171,13 +171,13 @@ static enum err on_status(
 	if ((m->status == 401 || m->status == 403) && redirected)
 		return try_later(j, s, ERR_UPSTREAM, info);
 	if (m->status == 401 && !j->asked_token && m->auth[0]) {
-		char challenge[PULL_AUTH_MAX];
-		memcpy(challenge, m->auth, sizeof challenge);
+		struct pull_mail asked = *m; /* the mailbox is used again meanwhile */
+		asked.body = (struct buf){ 0 };
 		uint64_t from = s->from, to = s->to;
 		j->asked_token = true;
 		pull_streams_stop(
 			j->p); /* the question needs stream 0; the pieces come back by STATE */
-		TRY(pull_get_token(j->p, challenge, info));
+		TRY(pull_authenticate(j->p, &asked, info));
 		put_back(j, from, to);
 		return writer_ask(j->control, WRITER_ASK);
 	}

@@ -1,4 +1,4 @@
-/* models/pull_int.h - private to models/pull*.c.
+/* models/pull_int.h - private to models/pull*.c and push.c.
  *
  * One pull = one thread (pull_run) that owns everything but the mailboxes. A stream's mailbox is
  * filled by egress' callback on the IPC thread under `lock`, which then rings `bell` (an eventfd);
@@ -24,7 +24,16 @@ struct pull_mail {                       /* what egress said; under `lock` */
 	uint64_t moved;                  /* bytes delivered */
 	char detail[ERR_DETAIL_MAX];
 	char location[URL_MAX + 1], auth[PULL_AUTH_MAX];
+	char range[64]; /* how much of an upload a registry has */
 	struct buf body;                 /* inline */
+};
+/* A request that is not a GET; zero but for source_fd, which is -1. */
+struct pull_send {
+	const char *method, *type; /* type: of what is sent; NULL: none */
+	struct str body;           /* borrowed until the stream has started */
+	int source_fd;             /* instead of a body; taken */
+	uint64_t source_bytes;
+	char range[64];            /* Content-Range; empty: none */
 };
 struct pull_stream {
 	struct pull *pull;
@@ -40,8 +49,9 @@ struct pull_watch { uint64_t id; pull_sink sink; void *arg; };
 
 struct pull {
 	struct pulls *pulls;
-	struct model_name name, as;      /* where from; what it will be called */
-	bool insecure;
+	struct model_name name, as;      /* where from, or to; what it will be called */
+	bool insecure, push;
+	char person[ID_LEN + 1];
 	struct pull *next;               /* in the list of pulls; under pulls->lock */
 	pthread_t thread;
 	bool over;                       /* nothing of it runs any more; under pulls->lock */
@@ -57,6 +67,9 @@ struct pull {
 	/* the thread's own */
 	struct pull_stream *stream;      /* PULL_STREAMS_MAX */
 	char token[PULL_TOKEN_MAX];      /* for the registry's host; empty: none */
+	bool has_login; /* one is stored for that host */
+	bool basic;     /* the registry asks for it with each request */
+	bool asks_token; /* the running question is the one for a token: the log-in goes along */
 	char base[URL_MAX + 1];          /* "https://host/v2/ns/model" */
 	struct manifest manifest;
 	struct buf manifest_text;
@@ -82,12 +95,29 @@ void pull_tell(struct pull *p, const char *status, const char *digest, uint64_t 
 	       uint64_t completed, bool force);
 /* What goes with the end of the progress. */
 void pull_kept(struct pull *p, const struct model_kept *kept);
+void pull_licence(struct pull *p, struct str title); /* told with the next progress */
 /* pull_run.c: the whole pull, on its thread. */
 enum err pull_run(struct pull *p, struct err_info *info);
+/* The registry's address into p->base, and p->has_login. Errors: ERR_EGRESS .. */
+enum err pull_base(struct pull *p, struct err_info *info);
+/* push.c: the same for a push. */
+enum err push_run(struct pull *p, struct err_info *info);
 /* pull_http.c */
 /* Sends the stream's url; [from, to) when to > from; the body goes to `sink` (dup'ed) or inline. */
 enum err pull_stream_start(struct pull *p, struct pull_stream *s, int sink, uint64_t max_bytes,
 			   struct err_info *info);
+/* The same for what is not a GET; its answer comes inline. Takes out->source_fd. */
+enum err pull_stream_send(struct pull *p, struct pull_stream *s, struct pull_send *out,
+			  struct err_info *info);
+/* Egress' number for the registry's log-in; 0: there is none. Errors: ERR_AGAIN .. */
+enum err pull_login(struct pull *p, uint64_t *ret);
+/* Does what a 401 asks for, once each: a token, or the log-in with each request. Errors:
+ * ERR_UPSTREAM (it does not let us in; info says how to store a log-in) .. */
+enum err pull_authenticate(struct pull *p, const struct pull_mail *m, struct err_info *info);
+/* May the same request do better a little later? `status` of the answer, 0: none came. */
+bool pull_may_get_better(enum err e, uint32_t status);
+/* Pause before the next try, which doubles; false: it was cancelled. */
+bool pull_pause(struct pull *p, unsigned tries);
 /* Waits until a bell rang, `fd` (-1: none) is readable, or the time is over. Empties the bell. */
 void pull_wait(struct pull *p, int fd, int timeout_ms);
 /* Takes the mail of an ended stream and frees the stream. False: not ended. *ret borrows until the

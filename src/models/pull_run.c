@@ -9,7 +9,7 @@
 #include "models/starter.h"
 
 /* ---- the registry ---- */
-static enum err set_base(struct pull *p, struct err_info *info)
+enum err pull_base(struct pull *p, struct err_info *info)
 {
 	struct allow *a = mem_alloc(sizeof *a);
 	struct url u;
@@ -27,9 +27,13 @@ static enum err set_base(struct pull *p, struct err_info *info)
 		e = url_parse(str_from(p->base), &u, info);
 	}
 	if (!e)
-		e = allow_url(a, &u, info);
+		e = p->push ? allow_push(a, &u, info) : allow_url(a, &u, info);
 	mem_free(a);
-	return e;
+	uint64_t number = 0;
+	if (!e)
+		e = pull_login(p, &number);
+	p->has_login = number != 0 || e == ERR_AGAIN; /* AGAIN: one is stored; egress starts */
+	return e == ERR_AGAIN ? OK : e;
 }
 
 static enum err get_manifest(struct pull *p, struct err_info *info)
@@ -88,8 +92,11 @@ static enum err get_layer(struct pull *p, const struct layer *l, struct err_info
 
 static enum err get_layers(struct pull *p, struct err_info *info)
 {
-	/* Texts first: a manifest whose small parts fail costs nobody hours. */
+	/* Texts first: a manifest whose small parts fail costs nobody hours, and the licence is
+	 * shown while there is still something to cancel. */
 	for (int large = 0; large < 2; large++) {
+		if (large)
+			pull_licence(p, licence_title(buf_str(&p->text[LAYER_LICENCE])));
 		for (size_t i = 0; i < p->manifest.n; i++) {
 			const struct layer *l = &p->manifest.layer[i];
 			bool is_large = !layer_is_text(l->kind) && l->kind != LAYER_OTHER;
@@ -100,47 +107,20 @@ static enum err get_layers(struct pull *p, struct err_info *info)
 	return OK;
 }
 
-static enum err read_messages(struct pull *p, json_t **ret)
+static enum err finish(struct pull *p, struct err_info *info)
 {
-	AUTO_JSON json_t *o = NULL;
-	if (!p->text[LAYER_MESSAGES].len)
-		return OK;
-	TRY(json_read(buf_str(&p->text[LAYER_MESSAGES]), LAYER_TEXT_MAX, 8, &o, NULL));
-	if (!json_is_array(o))
-		return ERR_INVALID;
-	*ret = json_incref(o);
-	return OK;
-}
-
-static enum err finish(struct pull *p, const char *model, struct err_info *info)
-{
-	const struct pulls_options *o = &p->pulls->o;
-	struct model_meta meta = { 0 };
-	AUTO_JSON json_t *params = NULL;
-	AUTO_JSON json_t *messages = NULL;
-	AUTO_BUF struct buf text = BUF(META_MAX);
+	struct model_store *store = p->pulls->o.store;
+	AUTO_BUF struct buf meta = BUF(META_MAX);
+	char licence[sizeof p->progress.licence];
+	struct model_kept kept;
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
-	const struct layer *eyes = manifest_find(&p->manifest, LAYER_PROJECTOR);
-	struct gguf_summary g;
-	TRY(store_check(o->store, model, false, &meta.gguf, info));
-	if (eyes)
-		TRY(store_check(o->store, eyes->digest, true, &g, info));
-	if (p->text[LAYER_PARAMS].len)
-		TRY(model_params_read(buf_str(&p->text[LAYER_PARAMS]), &params, info));
-	TRY(read_messages(p, &messages));
-	meta.template_ = buf_str(&p->text[LAYER_TEMPLATE]);
-	meta.system = buf_str(&p->text[LAYER_SYSTEM]);
-	meta.licence = buf_str(&p->text[LAYER_LICENCE]);
-	meta.licence_name = licence_title(meta.licence);
-	meta.params = params;
-	meta.messages = messages;
-	TRY(model_meta_json(&meta, &text));
+	TRY(store_meta_make(store, &p->manifest, p->text, false, &meta, licence, info));
+	pull_licence(p, str_from(licence));
 	if (pull_is_cancelled(p))
 		return ERR_CANCELLED;
 	pull_tell(p, "writing manifest", "", 0, 0, true);
-	struct model_kept kept;
 	TRY(model_store_put(
-		o->store, &p->as, buf_str(&p->manifest_text), buf_str(&text), &kept, info));
+		store, &p->as, buf_str(&p->manifest_text), buf_str(&meta), &kept, info));
 	pull_kept(p, &kept);
 	return OK;
 }
@@ -148,7 +128,7 @@ static enum err finish(struct pull *p, const char *model, struct err_info *info)
 static enum err run_registry(struct pull *p, struct err_info *info)
 {
 	struct model_store *s = p->pulls->o.store;
-	TRY(set_base(p, info));
+	TRY(pull_base(p, info));
 	TRY(get_manifest(p, info));
 	size_t pinned = 0;
 	enum err e = OK;
@@ -159,7 +139,7 @@ static enum err run_registry(struct pull *p, struct err_info *info)
 	if (!e)
 		e = get_layers(p, info);
 	if (!e)
-		e = finish(p, manifest_find(&p->manifest, LAYER_MODEL)->digest, info);
+		e = finish(p, info);
 	for (size_t i = 0; i < pinned; i++)
 		model_store_unpin(s, p->manifest.layer[i].digest);
 	if (e == ERR_MODEL_BAD || e == ERR_INVALID ||
@@ -208,6 +188,7 @@ static enum err put_starter(
 	struct model_kept kept;
 	TRY(store_put_parts(o->store, &p->as, &parts, on_put_status, p, &kept, info));
 	pull_kept(p, &kept);
+	pull_licence(p, parts.meta.licence_name);
 	return OK;
 }
 
@@ -220,6 +201,7 @@ static enum err run_starter(struct pull *p, struct err_info *info)
 		return err_set(
 			info, ERR_NOT_FOUND, "there is no starter model \"%s\"", p->name.model);
 	l.size = st->size;
+	pull_licence(p, str_from(st->licence));
 	TRY(str_copy(str_from(st->digest), l.digest, sizeof l.digest));
 	pthread_mutex_lock(&p->lock);
 	p->progress.all_total = st->size;
@@ -238,7 +220,9 @@ enum err pull_run(struct pull *p, struct err_info *info)
 	p->manifest_text = BUF(LIMIT_MANIFEST);
 	for (size_t i = 0; i < LAYER_KINDS; i++)
 		p->text[i] = BUF(MANIFEST_LAYERS_MAX * LAYER_TEXT_MAX);
-	enum err e = p->name.source == NAME_STARTER ? run_starter(p, info) : run_registry(p, info);
+	enum err e = p->push                          ? push_run(p, info)
+		     : p->name.source == NAME_STARTER ? run_starter(p, info)
+						      : run_registry(p, info);
 	buf_done(&p->manifest_text);
 	for (size_t i = 0; i < LAYER_KINDS; i++)
 		buf_done(&p->text[i]);

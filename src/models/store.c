@@ -8,10 +8,16 @@
 #include "base/fault.h"
 #include "base/hex.h"
 #include "base/time.h"
+#include "models/builds.h"
 #include "os/fd.h"
 
 #define META_DIR ".meta"
-enum { PARTIAL_KEPT_MS = 7 * 24 * 3600 * 1000 };
+enum {
+	PARTIAL_KEPT_MS = 7 * 24 * 3600 * 1000,
+	/* Of a whole blob that no name needs: somebody sent it, and the create that names it is on
+	 * its way. */
+	WHOLE_KEPT_MS = 3600 * 1000,
+};
 #define SETTING_DEFAULT "models.default"
 
 static const struct sql Q_SETTING = { "models.setting",
@@ -154,6 +160,7 @@ static enum err find_alias(struct model_store *s, struct str name, const struct 
 		return ERR_NOT_FOUND;
 	}
 	memcpy(m.alias, a->name, sizeof m.alias);
+	memcpy(m.engine, a->engine, sizeof m.engine);
 	m.channel = a->channel;
 	*ret = m;
 	return OK;
@@ -204,6 +211,22 @@ enum err model_store_find_digest(struct model_store *s, const char *digest, stru
 enum err store_find_version(struct model_store *s, const char *digest, struct model_entry *ret)
 {
 	return find_by(s, digest, false, ret);
+}
+
+enum err model_store_find_fixed(struct model_store *s, struct str digest, struct str engine,
+	struct model_entry *ret, struct err_info *info)
+{
+	char hex[65];
+	struct model_entry m;
+	if (!digest_ok(digest) || (engine.len && !build_id_ok(engine)))
+		return err_set(info, ERR_INVALID, "not a digest and an engine build");
+	TRY(str_copy(digest, hex, sizeof hex));
+	if (store_find_version(s, hex, &m))
+		return err_set(info, ERR_NOT_FOUND,
+			"the version %.12s of a model is not here any more", hex);
+	TRY(str_copy(engine, m.engine, sizeof m.engine));
+	*ret = m;
+	return OK;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -302,7 +325,7 @@ enum err model_store_default_set(
 
 /* ---- changes ---- */
 /* Removes the meta file when no other name has the same manifest. */
-static void drop_meta(struct model_store *s, const char *digest)
+static void drop_meta(struct model_store *s, char *digest)
 {
 	char path[STORE_PATH_MAX];
 	bool used = false;
@@ -310,8 +333,11 @@ static void drop_meta(struct model_store *s, const char *digest)
 	for (size_t i = 0; i < s->n_items; i++)
 		used |= !strcmp(s->item[i].entry.digest, digest);
 	pthread_mutex_unlock(&s->lock);
-	if (!used && !store_meta_path(s, digest, path))
+	if (used)
+		return;
+	if (!store_meta_path(s, digest, path))
 		(void)unlink(path);
+	(void)store_origin_forget(s, digest); /* what stays is of no model */
 }
 
 /* The empty folders of a name that went, up to the host's. `path` ends as a folder that is there.
@@ -547,7 +573,7 @@ static enum err prune_one(
 	pthread_mutex_lock(&p->s->lock);
 	bool needed = needed_locked(p->s, digest);
 	pthread_mutex_unlock(&p->s->lock);
-	if (needed || (partial && p->now_ms - modified_ms < PARTIAL_KEPT_MS))
+	if (needed || p->now_ms - modified_ms < (partial ? PARTIAL_KEPT_MS : WHOLE_KEPT_MS))
 		return OK;
 	char(*more)[65] = mem_realloc(p->digest, (p->n + 1) * sizeof *more);
 	if (!more)
@@ -592,6 +618,11 @@ enum err model_store_prune(struct model_store *s, unsigned *ret)
 	repair(s);
 	enum err e = s->ops->list(s->ops_arg, prune_one, &p);
 	for (size_t i = 0; !e && i < p.n; i++) {
+		pthread_mutex_lock(&s->lock);
+		bool needed = needed_locked(s, p.digest[i]); /* since the list was made */
+		pthread_mutex_unlock(&s->lock);
+		if (needed)
+			continue;
 		e = s->ops->remove(s->ops_arg, p.digest[i]);
 		*ret += !e;
 	}

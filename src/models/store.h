@@ -21,6 +21,7 @@
 #include "store/db.h"
 
 struct keeper_link;
+struct make_wish; /* models/make.h */
 struct model_blob_ops; /* below: how blobs are reached; tests bring their own */
 struct model_store;
 /* `db` may be NULL (then there is no default setting). Reads the folder; a manifest that is damaged
@@ -31,6 +32,11 @@ struct model_store *model_store_free(struct model_store *s);
 DEFINE_AUTO(model_store)
 
 /* ---- what is there ---- */
+/* By its template, as Ollama judges: a template in Go says what it has a place for. One in Jinja
+ * takes tools in any case, in the general form if it has none. */
+struct model_can {
+	bool tools, insert, thinking;
+};
 struct model_entry {                     /* a value: no pointer inside */
 	char name[LIMIT_MODEL_NAME + 1]; /* "gemma3:4b", as name_format() */
 	char digest[65];                 /* of the manifest */
@@ -39,22 +45,29 @@ struct model_entry {                     /* a value: no pointer inside */
 	int64_t modified_ms;
 	struct gguf_summary gguf;
 	char parameters[16], quantization[24], family[64];
-	char template_hash[65]; /* hex SHA-256 of the model's own Jinja template; or empty */
+	char template_hash[65]; /* hex SHA-256 of the template in use: see models/own.h; or empty */
 	char licence[128];
 	bool starter;       /* "test model, not for real questions" */
-	bool go_template;   /* the registry's Go template is not used: tell the person */
+	struct model_can can;
 	char projector_digest[65]; /* of a model that sees: its second blob; empty: none */
 	bool kept;          /* a version that its name does not stand for any more */
 	/* The alias by which it was found, and which of its channels: whoever asks for another one
 	 * than production needs a right. Empty: by a name. */
 	char alias[ALIAS_NAME_MAX + 1];
 	enum alias_channel channel;
+	char engine[LIMIT_ENGINE_ID + 1]; /* the build that the alias' version keeps; or empty */
 };
 /* The one place where a name becomes a version: a model's name, NAME@sha256:DIGEST, an alias, or
  * ALIAS:CHANNEL. Errors: ERR_NOT_FOUND (info: model "x" not found; its hint, when an alias has no
  * such version), ERR_INVALID (name), the database's. */
 enum err model_store_find(
 	struct model_store *s, struct str name, struct model_entry *ret, struct err_info *info);
+/* Exactly this version, manifest and so template, system text and parameters included, under
+ * exactly this engine build (empty: the current one): for what must not move when names and aliases
+ * do, as a published workflow. Errors: ERR_NOT_FOUND (info; never another version instead),
+ * ERR_INVALID. */
+enum err model_store_find_fixed(struct model_store *s, struct str digest, struct str engine,
+	struct model_entry *ret, struct err_info *info);
 /* By manifest digest or model digest; a name before its versions. */
 enum err model_store_find_digest(
 	struct model_store *s, const char *digest, struct model_entry *ret);
@@ -67,6 +80,25 @@ struct model_texts {
 };
 enum err model_store_texts(
 	struct model_store *s, const struct model_entry *e, struct model_texts *t);
+/* What is in the header of its file, and of its projector's (*ret_projector NULL: it has none):
+ * gguf_describe()'s object, read in the jail. `lists`: with the metadata's lists, which takes long.
+ * The caller owns both. Errors: the jail's and the keeper's. */
+enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
+	json_t **ret, json_t **ret_projector, struct err_info *info);
+struct model_origin { /* a value */
+	char source[LIMIT_MODEL_NAME + 1]; /* the name it was pulled by; empty: made here */
+	char person[ID_LEN + 1];           /* who let it in; empty: the operator */
+	int64_t at_ms;
+};
+/* Who lets in the version that `name` stands for, and from where; `source` empty: made here. The
+ * first word holds as long as the version is here. Errors: ERR_NOT_FOUND, the database's. */
+enum err model_store_let_in(
+	struct model_store *s, struct str name, struct str source, const char *person);
+/* `digest`: of the manifest. Errors: ERR_NOT_FOUND (nobody said so), the database's. */
+enum err model_store_origin(
+	struct model_store *s, const char *digest, struct model_origin *ret);
+extern const struct sql *const origin_sql[]; /* for db_prepare_check() */
+extern const size_t origin_sql_count;
 /* The model used when nobody names one: the setting (a name or an alias) if that model is there,
  * else the first that is not a starter, else the first. Empty text: there is none. */
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1]);
@@ -98,17 +130,26 @@ enum err model_store_name_free(
 /* A running pull or create pins the digests it brings, so that a delete beside it spares them. */
 enum err model_store_pin(struct model_store *s, const char *digest);
 void model_store_unpin(struct model_store *s, const char *digest);
-/* Deletes blobs that nobody names (a crash between commit and manifest) and partial files older
- * than 7 days. Returns how many in *ret. For start-up, on a worker. */
+/* Deletes blobs that nobody names (a crash between commit and manifest): whole ones an hour after
+ * they came, for a blob is sent before the create that names it, partial ones after 7 days. Returns
+ * how many in *ret. On a worker. */
 enum err model_store_prune(struct model_store *s, unsigned *ret);
 
-/* Ollama's create: a new name for a blob that was uploaded, or for a model that exists, with its
- * own
- * system text, params and licence. `request` is the parsed body of POST /api/create. `status` gets
- * Ollama's lines. Errors: ERR_NOT_FOUND, ERR_INVALID, ERR_MODEL_BAD, the keeper's. */
+/* Who watches a model being made; each may be NULL. Called on the thread that makes it. */
+struct create_watch {
+	void (*status)(const char *line, void *arg); /* Ollama's lines */
+	/* `line` again, how far it is */
+	void (*progress)(const char *line, uint64_t done, uint64_t all, void *arg);
+	bool (*gone)(void *arg); /* nobody wants it any more: end */
+	void *arg;
+};
+/* Ollama's create: a new name for files that were uploaded, or for a model that exists, with its
+ * own system text, params and licence. Files are one GGUF, the parts of one, or a folder of
+ * safetensors (models/convert.h), and a projector; "quantize" makes it smaller. `request` is the
+ * parsed body of POST /api/create; `watch` may be NULL. Errors: ERR_NOT_FOUND, ERR_INVALID,
+ * ERR_MODEL_BAD, ERR_UNSUPPORTED, ERR_CANCELLED, ERR_NOSPACE, the keeper's. */
 enum err model_store_create(struct model_store *s, const json_t *request,
-	void (*status)(const char *line, void *arg), void *arg, struct model_kept *ret,
-	struct err_info *info);
+	const struct create_watch *watch, struct model_kept *ret, struct err_info *info);
 
 /* ---- uploads: POST /api/blobs/sha256:... ---- */
 struct model_upload;
@@ -137,11 +178,33 @@ struct model_blob_ops {
 	/* Runs the GGUF check in the jail on the committed blob. */
 	enum err (*check)(
 		void *arg, const char *digest, struct gguf_summary *ret, struct err_info *info);
+	/* The same job says what is in the header (gguf_describe()); the caller owns *ret. */
+	enum err (*describe)(void *arg, const char *digest, bool lists, json_t **ret,
+		struct err_info *info);
+	/* Has a model file made (models/make.h). *ret_job: owned, says what proto/make.h has. */
+	enum err (*make)(void *arg, const struct make_wish *w, uint64_t *ret_number,
+		struct ipc **ret_job, struct err_info *info);
+	/* The job said that it is done: gives the file its name. Errors: ERR_CONFLICT (it was not).
+	 * */
+	enum err (*made)(
+		void *arg, uint64_t number, char ret_digest[65], struct err_info *info);
+	enum err (*unmake)(void *arg, uint64_t number);
+	/* A blob of another Ollama's folder, checked and not copied. ERR_UNSUPPORTED: it would have
+	 * to be; info says why. ERR_DIGEST: it is not what its name says. */
+	enum err (*share)(void *arg, const char *folder, const char *digest, bool *ret_linked,
+		struct err_info *info);
+	/* The same copied: *ret_control is a writer in copy mode. */
+	enum err (*stage_file)(void *arg, const char *folder, const char *digest,
+		struct ipc **ret_control, struct err_info *info);
 	/* Each blob of the keeper's folder. */
 	enum err (*list)(void *arg,
 		enum err (*fn)(const char *digest, uint64_t size, bool partial, int64_t modified_ms,
 			void *fn_arg),
 		void *fn_arg);
+	/* Bytes [from, to) of a committed blob: a jail job writes them into the socket *ret_fd,
+	 * owned by the caller, then closes. Errors: ERR_NOT_FOUND, ERR_INVALID (range). */
+	enum err (*read)(void *arg, const char *digest, uint64_t from, uint64_t to, int *ret_fd,
+		struct err_info *info);
 };
 extern const struct model_blob_ops keeper_blob_ops; /* arg: struct keeper_link */
 extern const struct sql *const model_store_sql[];   /* for db_prepare_check() */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "models/make.h"
 #include "models/store_int.h"
 #include "os/fd.h"
 
@@ -138,6 +139,8 @@ enum err store_put_parts(struct model_store *s, const struct model_name *n,
 	return e;
 }
 
+/* ---- of a manifest ---- */
+
 /* ---- create ---- */
 
 enum err store_check(struct model_store *s, const char *digest, bool projector,
@@ -154,10 +157,9 @@ enum err store_check(struct model_store *s, const char *digest, bool projector,
 
 struct base { /* what the new model starts from; the JSON and texts live as long as it */
 	struct model_entry entry;
+	struct source source;
 	struct buf text[5]; /* template, system, params, licence, messages */
 	struct buf manifest;
-	struct layer keep[MANIFEST_LAYERS_MAX];
-	size_t n_keep;
 	json_t *params, *messages; /* owned */
 };
 
@@ -181,56 +183,14 @@ static enum err base_from(
 	TRY(manifest_read(buf_str(&b->manifest), &m, info));
 	for (size_t i = 0; i < m.n; i++)
 		if (m.layer[i].kind == LAYER_PROJECTOR)
-			b->keep[b->n_keep++] = m.layer[i];
+			b->source.keep[b->source.n_keep++] = m.layer[i];
+	memcpy(b->source.model, b->entry.model_digest, sizeof b->source.model);
+	b->source.gguf = b->entry.gguf;
 	if (b->text[2].len)
 		TRY(model_params_read(buf_str(&b->text[2]), &b->params, info));
 	if (b->text[4].len)
 		TRY(json_read(buf_str(&b->text[4]), LAYER_TEXT_MAX, 8, &b->messages, info));
 	return OK;
-}
-
-/* One of the files: the model, or its projector. */
-static enum err take_file(struct model_store *s, const json_t *digest, struct base *b, bool *model,
-	struct err_info *info)
-{
-	char hex[1][65];
-	struct gguf_summary g;
-	if (!json_is_string(digest) ||
-		digest_parse((struct str){ json_string_value(digest), json_string_length(digest) },
-			hex[0]))
-		return err_set(info, ERR_INVALID, "the digest is not sha256: and 64 hex digits");
-	TRY(model_blob_exists(s, str_from(hex[0])));
-	enum err e = s->ops->check(s->ops_arg, hex[0], &g, info);
-	if (e == ERR_MODEL_BAD)
-		(void)store_drop_unneeded(s, hex, 1); /* nothing of an unusable file stays */
-	TRY(e);
-	if (g.projector ? b->n_keep > 0 : *model)
-		return err_set(info, ERR_UNSUPPORTED,
-			"a model is made from one GGUF file, and its projector (mmproj) beside it");
-	if (g.projector) {
-		struct layer l = { .kind = LAYER_PROJECTOR, .size = g.file_bytes };
-		memcpy(l.digest, hex[0], sizeof l.digest);
-		b->keep[b->n_keep++] = l;
-		return OK;
-	}
-	memcpy(b->entry.model_digest, hex[0], sizeof hex[0]);
-	b->entry.gguf = g;
-	*model = true;
-	return OK;
-}
-
-static enum err base_file(
-	struct model_store *s, const json_t *files, struct base *b, struct err_info *info)
-{
-	const char *name;
-	json_t *digest;
-	bool model = false;
-	json_object_foreach((json_t *)(uintptr_t)files, name, digest)
-		TRY(take_file(s, digest, b, &model, info));
-	if (model)
-		return OK;
-	return err_set(info, ERR_UNSUPPORTED,
-		"a model is made from one GGUF file, and its projector (mmproj) beside it");
 }
 
 static enum err take_licence(const json_t *request, struct base *b, struct err_info *info)
@@ -294,8 +254,8 @@ static enum err take_changes(const json_t *request, struct base *b, struct err_i
 
 static enum err refuse_unknown(const json_t *request, struct err_info *info)
 {
-	static const char *const missing[] = { "adapters", "quantize", "renderer", "parser",
-		"remote_host", "draft_quantize", "experimental" };
+	static const char *const missing[] = { "adapters", "renderer", "parser", "remote_host",
+		"draft_quantize", "experimental" };
 	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
 		const json_t *v = json_object_get(request, missing[i]);
 		if (v && !json_is_null(v) && !json_is_false(v) &&
@@ -307,38 +267,36 @@ static enum err refuse_unknown(const json_t *request, struct err_info *info)
 	return OK;
 }
 
-static enum err create(struct model_store *s, const json_t *request, struct base *b,
-	void (*status)(const char *line, void *arg), void *arg, struct model_kept *kept,
-	struct err_info *info)
+/* Whatever the request says it is made of, and of which size. */
+static enum err take_source(struct model_store *s, const json_t *request, struct base *b,
+	const struct create_watch *w, struct err_info *info)
 {
-	struct str name = STR_NONE, from = STR_NONE;
-	struct model_name n;
+	struct str from = STR_NONE, quantize = STR_NONE;
 	json_t *files = NULL;
-	TRY(json_want_str(request, "model", false, &name, info));
-	if (!name.len)
-		TRY(json_want_str(request, "name", true, &name, info));
-	TRY(name_parse(name, &n, info));
-	if (n.source == NAME_FILE || n.source == NAME_STARTER)
-		return err_set(info, ERR_INVALID, "the model's name is not valid");
-	TRY(model_store_name_free(s, &n, info));
-	TRY(refuse_unknown(request, info));
+	unsigned type;
 	TRY(json_want_str(request, "from", false, &from, info));
 	TRY(json_want_obj(request, "files", false, &files, info));
-	if (from.len) {
+	TRY(json_want_str(request, "quantize", false, &quantize, info));
+	if (quantize.len) /* before anything is read that takes its time */
+		TRY(make_type_find(quantize, &type, info));
+	if (from.len)
 		TRY(base_from(s, from, b, info));
-	} else if (files) {
-		if (status)
-			status("parsing GGUF", arg);
-		TRY(base_file(s, files, b, info));
-	} else {
+	else if (files)
+		TRY(store_source_files(s, files, w, &b->source, info));
+	else
 		return err_set(info, ERR_INVALID, "neither \"from\" nor \"files\" was specified");
-	}
-	TRY(take_changes(request, b, info));
+	return quantize.len ? store_source_quantize(s, quantize, w, &b->source, info) : OK;
+}
+
+static enum err put_new(struct model_store *s, const struct model_name *n, struct base *b,
+	const struct create_watch *w, struct model_kept *kept, struct err_info *info)
+{
 	struct str licence = buf_str(&b->text[3]);
+	const struct source *src = &b->source;
 	struct store_parts p = {
-		.keep = b->keep,
-		.n_keep = b->n_keep,
-		.meta = { .gguf = b->entry.gguf,
+		.keep = src->keep,
+		.n_keep = src->n_keep,
+		.meta = { .gguf = src->gguf,
 			.template_ = buf_str(&b->text[0]),
 			.system = buf_str(&b->text[1]),
 			.licence = licence,
@@ -348,32 +306,54 @@ static enum err create(struct model_store *s, const json_t *request, struct base
 			.messages = b->messages,
 			.starter = b->entry.starter },
 	};
-	memcpy(p.model_digest, b->entry.model_digest, sizeof p.model_digest);
+	memcpy(p.model_digest, src->model, sizeof p.model_digest);
 	TRY(model_store_pin(s, p.model_digest));
 	size_t pinned = 0;
 	enum err e = OK;
-	while (!e && pinned < b->n_keep) {
-		e = model_store_pin(s, b->keep[pinned].digest);
+	while (!e && pinned < src->n_keep) {
+		e = model_store_pin(s, src->keep[pinned].digest);
 		pinned += !e;
 	}
 	if (!e)
-		e = store_put_parts(s, &n, &p, status, arg, kept, info);
+		e = store_put_parts(
+			s, n, &p, w ? w->status : NULL, w ? w->arg : NULL, kept, info);
 	while (pinned)
-		model_store_unpin(s, b->keep[--pinned].digest);
+		model_store_unpin(s, src->keep[--pinned].digest);
 	model_store_unpin(s, p.model_digest);
-	if (!e && status && kept->name[0]) {
-		char line[LIMIT_MODEL_NAME + 40];
-		(void)snprintf(line, sizeof line, "the old version stays as %s", kept->name);
-		status(line, arg);
-	}
-	if (!e && status)
-		status("success", arg);
 	return e;
 }
 
+static enum err create(struct model_store *s, const json_t *request, struct base *b,
+	const struct create_watch *w, struct model_kept *kept, struct err_info *info)
+{
+	struct str name = STR_NONE;
+	struct model_name n;
+	TRY(json_want_str(request, "model", false, &name, info));
+	if (!name.len)
+		TRY(json_want_str(request, "name", true, &name, info));
+	TRY(name_parse(name, &n, info));
+	if (n.source == NAME_FILE || n.source == NAME_STARTER)
+		return err_set(info, ERR_INVALID, "the model's name is not valid");
+	TRY(model_store_name_free(s, &n, info));
+	TRY(refuse_unknown(request, info));
+	TRY(take_source(s, request, b, w, info));
+	TRY(take_changes(request, b, info));
+	if (w && w->gone && w->gone(w->arg))
+		return ERR_CANCELLED;
+	TRY(put_new(s, &n, b, w, kept, info));
+	if (!w || !w->status)
+		return OK;
+	if (kept->name[0]) {
+		char line[LIMIT_MODEL_NAME + 40];
+		(void)snprintf(line, sizeof line, "the old version stays as %s", kept->name);
+		w->status(line, w->arg);
+	}
+	w->status("success", w->arg);
+	return OK;
+}
+
 enum err model_store_create(struct model_store *s, const json_t *request,
-	void (*status)(const char *line, void *arg), void *arg, struct model_kept *ret,
-	struct err_info *info)
+	const struct create_watch *watch, struct model_kept *ret, struct err_info *info)
 {
 	struct model_kept kept = { .name = "" };
 	struct base *b = mem_zalloc(1, sizeof *b);
@@ -382,7 +362,8 @@ enum err model_store_create(struct model_store *s, const json_t *request,
 	for (size_t i = 0; i < sizeof b->text / sizeof *b->text; i++)
 		b->text[i] = BUF(LAYER_TEXT_MAX);
 	b->manifest = BUF(LIMIT_MANIFEST);
-	enum err e = create(s, request, b, status, arg, &kept, info);
+	enum err e = create(s, request, b, watch, &kept, info);
+	store_source_done(s, &b->source, e);
 	base_done(b);
 	mem_free(b);
 	if (!e && ret)

@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/hex.h"
 #include "base/log.h"
+#include "gotmpl/gotmpl.h"
 #include "models/store_int.h"
 #include "os/fd.h"
 
@@ -41,16 +42,40 @@ void store_item_done(struct store_item *i)
 	i->n_digests = 0;
 }
 
+/* The explicit template counts, else the file's own. */
+static void fill_template(struct model_entry *e, const struct model_meta *m)
+{
+	AUTO(gotmpl) struct gotmpl *t = NULL;
+	struct str text = m->template_, open, closing;
+	uint8_t sum[SHA256_LEN];
+	if (text.len) {
+		sha256_of(text.ptr, text.len, sum);
+		hex_encode(sum, sizeof sum, e->template_hash);
+	} else if (m->gguf.has_template) {
+		hex_encode(m->gguf.template_sha256, SHA256_LEN, e->template_hash);
+	}
+	if (m->gguf.embedding_model)
+		return;
+	e->can = (struct model_can){ .tools = true,
+		.insert = m->gguf.fills,
+		.thinking = text.len ? gguf_template_thinks(text) : m->gguf.thinks };
+	if (text.len && gotmpl_parse_any(text, &t, NULL))
+		e->can = (struct model_can){ .tools = false }; /* requests fail, and say why */
+	if (!t)
+		return;
+	e->can.tools = gotmpl_uses(t, "Tools");
+	e->can.insert |= gotmpl_uses(t, "Suffix");
+	e->can.thinking = gotmpl_think_tags(t, &open, &closing);
+}
+
 static void fill_entry(struct model_entry *e, const struct model_meta *m)
 {
 	e->gguf = m->gguf;
 	e->starter = m->starter;
-	e->go_template = m->template_.len > 0;
+	fill_template(e, m);
 	gguf_parameters_text(m->gguf.parameters, e->parameters);
 	memcpy(e->quantization, m->gguf.quantization, sizeof e->quantization);
 	memcpy(e->family, m->gguf.architecture, sizeof e->family);
-	if (m->gguf.has_template)
-		hex_encode(m->gguf.template_sha256, SHA256_LEN, e->template_hash);
 	struct str licence = m->licence_name.len ? m->licence_name : str_from(m->gguf.licence);
 	if (str_copy(licence, e->licence, sizeof e->licence))
 		(void)str_copy(str_sub(licence, 0, str_utf8_whole(str_sub(licence, 0, 120))),
@@ -276,4 +301,18 @@ enum err model_store_texts(
 	TRY(add_json(t->params, m.params));
 	TRY(add_json(t->messages, m.messages));
 	return t->manifest ? read_manifest(s, e, t->manifest) : OK;
+}
+
+/* ---- headers ---- */
+
+enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
+	json_t **ret, json_t **ret_projector, struct err_info *info)
+{
+	AUTO_JSON json_t *model = NULL, *projector = NULL;
+	TRY(s->ops->describe(s->ops_arg, e->model_digest, lists, &model, info));
+	if (e->projector_digest[0])
+		TRY(s->ops->describe(s->ops_arg, e->projector_digest, lists, &projector, info));
+	*ret = json_incref(model);
+	*ret_projector = json_incref(projector);
+	return OK;
 }

@@ -7,6 +7,7 @@
 #include "models/manifest.h"
 #include "models/meta.h"
 #include "models/store.h"
+#include "proto/make.h"
 
 enum { STORE_PATH_MAX = 4096, STORE_MODELS_MAX = 10000 };
 
@@ -29,6 +30,7 @@ struct model_store {
 	size_t n_items, cap_items;
 	struct pin *pin;
 	size_t n_pins, cap_pins;
+	unsigned n_makes; /* files under way; with `lock` held */
 };
 
 /* Reads one manifest with its meta into *ret (digest list owned). */
@@ -57,6 +59,12 @@ enum err store_text_layer(struct model_store *s, enum layer_kind kind, struct st
  * it is the other of the two), those of ops->check(). */
 enum err store_check(struct model_store *s, const char *digest, bool projector,
 	struct gguf_summary *ret, struct err_info *info);
+/* The meta (models/meta.h) of what a manifest names: checks the model and its projector in the
+ * jail, reads the small texts, by kind. *licence: its name, or the model's own word; or empty.
+ * Errors: ERR_MODEL_BAD, ERR_INVALID, those of ops->check(). */
+enum err store_meta_make(struct model_store *s, const struct manifest *m,
+	const struct buf text[LAYER_KINDS], bool starter, struct buf *out, char ret_licence[128],
+	struct err_info *info);
 /* Manifest and meta of `n` from these parts: writes config and text layers as blobs, then puts. */
 struct store_parts {
 	char model_digest[65];
@@ -67,6 +75,28 @@ struct store_parts {
 enum err store_put_parts(struct model_store *s, const struct model_name *n,
 			 const struct store_parts *p, void (*status)(const char *line, void *arg),
 			 void *arg, struct model_kept *ret, struct err_info *info);
+
+/* ---- store_source.c: what a created model is made of ---- */
+struct source_part {
+	const char *name; /* borrowed from the request */
+};
+struct source {
+	char model[65]; /* of the GGUF */
+	struct gguf_summary gguf;
+	struct layer keep[MANIFEST_LAYERS_MAX]; /* its projector */
+	size_t n_keep;
+	struct source_part part[MAKE_PARTS_MAX]; /* files of the request, pinned */
+	char digest[MAKE_PARTS_MAX][65];
+	size_t n_parts;
+	char made[65]; /* the model, when it was made here; pinned */
+};
+/* `files` is {name: digest}. *src is zeroed before, and done also after an error. */
+enum err store_source_files(struct model_store *s, const json_t *files,
+	const struct create_watch *w, struct source *src, struct err_info *info);
+enum err store_source_quantize(struct model_store *s, struct str type,
+	const struct create_watch *w, struct source *src, struct err_info *info);
+/* `e`: how the create ended. Unpins, and drops what is of no use any more. */
+void store_source_done(struct model_store *s, struct source *src, enum err e);
 
 /* ---- store_versions.c: old versions of a name; with `change` held ---- */
 /* Before `n` gets the manifest of digest `fresh`: the one it has stays as a version. *ret_kept is
@@ -82,11 +112,15 @@ void store_versions_tidy(
 enum err store_version_may_go(struct model_store *s, const struct store_item *i,
 	struct err_info *info);
 
+/* origin.c: the version is not here any more. */
+enum err store_origin_forget(struct model_store *s, char *digest);
+
 /* ---- alias_store.c ---- */
 struct store_alias {
 	char name[ALIAS_NAME_MAX + 1];
 	enum alias_channel channel;
 	char digest[65]; /* empty: the channel is not set */
+	char engine[LIMIT_ENGINE_ID + 1];
 };
 /* Errors: ERR_NOT_FOUND (no alias is called so), the database's. */
 enum err store_alias_find(struct model_store *s, struct str text, struct store_alias *ret);

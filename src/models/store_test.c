@@ -1,3 +1,4 @@
+#include "models/own.h"
 #include "models/store.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "base/fault.h"
 #include "base/hex.h"
 #include "models/blobs_fake_test.h"
+#include "models/bundle.h"
 #include "models/gguf_make_test.h"
 #include "models/manifest.h"
 #include "models/meta.h"
@@ -60,11 +62,17 @@ static enum err create(struct rig *r, const char *fmt, const char *digest, struc
 	(void)snprintf(text, sizeof text, fmt, digest);
 #pragma GCC diagnostic pop
 	CHECK_OK(json_read(str_from(text), sizeof text, 8, &o, info));
-	return model_store_create(r->s, o, NULL, NULL, NULL, info);
+	return model_store_create(r->s, o, NULL, NULL, info);
 }
 #define FROM_FILE                                                                                  \
 	"{\"model\":\"a:1\",\"files\":{\"x.gguf\":\"sha256:%s\"},\"system\":\"Hallo\","            \
 	"\"parameters\":{\"temperature\":0.5,\"top_k\":3}}"
+
+static void count_bad(void *arg, const char *name)
+{
+	++*(unsigned *)arg;
+	CHECK_EQ_Z(name, "top_k");
+}
 
 static size_t count(struct rig *r)
 {
@@ -104,6 +112,77 @@ TEST(a_created_model_is_there_also_after_a_restart)
 	CHECK_ERR(model_store_find(r.s, STR("b"), &e, &info), ERR_NOT_FOUND);
 	CHECK_EQ_Z(info.detail, "model \"b\" not found"); /* clients match on this text */
 	rig_close(&r);
+}
+
+/* As Ollama judges: by what its template has a place for (server/images.go, Capabilities). */
+TEST(what_a_model_can_follows_its_template)
+{
+	static const struct {
+		const char *text;
+		struct model_can can;
+	} of[] = {
+		{ "", { true, false, false } }, /* the file's own, in Jinja */
+		{ "{% if enable_thinking %}x{% endif %}", { true, false, true } },
+		{ "{{ .Prompt }}", { false, false, false } },
+		{ "{{ .Tools }}{{ .Prompt }}", { true, false, false } },
+		{ "{{ .Prompt }}{{ .Suffix }}", { false, true, false } },
+		{ "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>"
+		  "{{ end }}{{ end }}",
+			{ false, false, true } },
+	};
+	struct rig r;
+	char digest[65];
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+		AUTO_JSON json_t *o = json_pack("{s:s,s:{s:s},s:s}", "model", "a:1", "files",
+			"x.gguf", digest, "template", of[i].text);
+		struct model_entry e;
+		CHECK_OK(model_store_create(r.s, o, NULL, NULL, NULL));
+		CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
+		if (memcmp(&e.can, &of[i].can, sizeof e.can) != 0)
+			FAIL("%s: tools %d, insert %d, thinking %d", of[i].text, e.can.tools,
+				e.can.insert, e.can.thinking);
+		CHECK_EQ_INT(strlen(e.template_hash), 64);
+	}
+	rig_close(&r);
+}
+
+TEST(the_headers_of_a_model_are_told)
+{
+	struct rig r;
+	struct model_entry e;
+	char digest[65];
+	json_t *projector = NULL;
+	AUTO_JSON json_t *model = NULL;
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
+	CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
+	CHECK_OK(model_store_describe(r.s, &e, false, &model, &projector, NULL));
+	CHECK(projector == NULL);
+	CHECK_EQ_INT(json_array_size(json_object_get(model, "tensors")), 3);
+	rig_close(&r);
+}
+
+/* One place reads what a model brings (models/own.h). */
+TEST(a_models_own_options_are_read_once_for_all)
+{
+	struct model_options o;
+	unsigned bad = 0;
+	AUTO_JSON json_t *params = json_pack("{s:f,s:i,s:[ss],s:s,s:i,s:s,s:i}", "temperature", 0.5,
+		"num_ctx", 512, "stop", "a", "b", "top_k", "many", "num_thread", 4, "require",
+		"gpu", "think_budget", 7);
+	model_options_init(&o);
+	CHECK(o.sampling.temperature > 0.79f && o.think_budget == -1); /* Ollama's defaults */
+	model_options_read(&o, params, count_bad, &bad);
+	CHECK(o.sampling.temperature == 0.5f);
+	CHECK_EQ_INT(o.num_ctx, 512);
+	CHECK_EQ_INT(o.n_stop, 2);
+	CHECK_EQ_STR(o.stop[1], STR("b"));
+	CHECK_EQ_INT(o.sampling.top_k, 40);
+	CHECK(o.require_gpu && o.think_budget == 7);
+	CHECK_EQ_INT(bad, 1); /* top_k; num_thread belongs to loading */
 }
 
 TEST(blobs_go_with_their_last_name)
@@ -146,6 +225,7 @@ TEST(a_pinned_blob_stays)
 	CHECK(test_blobs_has(&r.blobs, digest));
 	unsigned gone;
 	model_store_unpin(r.s, digest);
+	test_blobs_age(&r.blobs, digest, 3601 * 1000);
 	CHECK_OK(model_store_prune(r.s, &gone));
 	CHECK_EQ_INT(gone, 0); /* one pin is left */
 	model_store_unpin(r.s, digest);
@@ -221,7 +301,7 @@ TEST(bad_creates_leave_nothing)
 	CHECK_ERR(create(&r, "{\"model\":\"a\",\"from\":\"b\"}%.0s", digest, &info), ERR_NOT_FOUND);
 	CHECK_ERR(create(&r, "{\"model\":\"a\",\"files\":{\"x\":\"%s\"},\"quantize\":\"q4\"}",
 			  digest, &info),
-		ERR_UNSUPPORTED);
+		ERR_INVALID);
 	CHECK_ERR(create(&r,
 			  "{\"model\":\"a\",\"files\":{\"x\":\"%s\"},"
 			  "\"parameters\":{\"a\":{}}}",
@@ -260,6 +340,29 @@ TEST(what_is_damaged_or_foreign_is_left_out)
 	reopen(&r);
 	CHECK_EQ_INT(count(&r), 2);
 	CHECK(access(path, F_OK) != 0); /* what a crash left */
+	rig_close(&r);
+}
+
+
+TEST(a_blob_that_was_just_sent_waits_for_its_create)
+{
+	struct rig r;
+	char digest[65];
+	unsigned gone;
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	CHECK_OK(model_store_prune(r.s, &gone));
+	CHECK_EQ_INT(gone, 0);
+	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
+	test_blobs_age(&r.blobs, digest, 3601 * 1000);
+	CHECK_OK(model_store_prune(r.s, &gone));
+	CHECK_EQ_INT(gone, 0);
+	char other[65];
+	put_gguf(&r, 2, other);
+	test_blobs_age(&r.blobs, other, 3601 * 1000);
+	CHECK_OK(model_store_prune(r.s, &gone));
+	CHECK_EQ_INT(gone, 1);
+	CHECK(test_blobs_has(&r.blobs, digest) && !test_blobs_has(&r.blobs, other));
 	rig_close(&r);
 }
 
@@ -321,6 +424,7 @@ TEST(the_default_can_be_set)
 		.build = "test" };
 	CHECK_OK(db_open(&o, &d, NULL));
 	CHECK_OK(db_prepare_check(d, model_store_sql, model_store_sql_count));
+	CHECK_OK(db_prepare_check(d, bundle_sql, bundle_sql_count));
 	CHECK_OK(model_store_open(r.blobs.dir, d, &test_blob_ops, &r.blobs, &r.s));
 	for (int i = 0; i < 2; i++) {
 		CHECK_OK(model_store_default_set(r.s, i ? STR("b") : STR("a:1"), NULL, NULL));
@@ -394,5 +498,77 @@ TEST_TIMEOUT(a_change_that_fails_changes_nothing, 120)
 			CHECK_OK(model_store_delete(r.s, STR("kopie"), false, NULL));
 		CHECK(test_blobs_has(&r.blobs, digest));
 	}
+	rig_close(&r);
+}
+
+/* ---- made smaller; the fake's quantiser copies ---- */
+
+struct watched {
+	char lines[2000];
+	unsigned progress;
+	bool leave;
+};
+
+static void on_line(const char *line, void *arg)
+{
+	struct watched *w = arg;
+	size_t n = strlen(w->lines);
+	(void)snprintf(w->lines + n, sizeof w->lines - n, "%s|", line);
+}
+
+static void on_progress(const char *line, uint64_t done, uint64_t all, void *arg)
+{
+	struct watched *w = arg;
+	CHECK(strstr(line, "quantizing") && all > 2 && done == all / 2);
+	w->progress++;
+}
+
+static bool has_left(void *arg)
+{
+	return ((const struct watched *)arg)->leave;
+}
+
+static enum err quantize(struct rig *r, const char *digest, const char *type, struct watched *w,
+	struct err_info *info)
+{
+	AUTO_BUF struct buf text = BUF(2000);
+	AUTO_JSON json_t *o = NULL;
+	struct create_watch watch = { on_line, on_progress, has_left, w };
+	CHECK_OK(buf_addf(&text,
+		"{\"model\":\"q\",\"files\":{\"x.gguf\":\"sha256:%s\"},\"quantize\":\"%s\"}",
+		digest, type));
+	CHECK_OK(json_read(buf_str(&text), 2000, 8, &o, info));
+	return model_store_create(r->s, o, &watch, NULL, info);
+}
+
+TEST(a_model_is_made_smaller_with_ollamas_lines)
+{
+	struct rig r;
+	char digest[65];
+	struct watched w = { .lines = "" };
+	struct err_info info = { 0 };
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	CHECK_ERR(quantize(&r, digest, "q9", &w, &info), ERR_INVALID);
+	CHECK(strstr(info.detail, "q4_K_M"));
+	CHECK_OK(quantize(&r, digest, "q4_k_m", &w, &info));
+	CHECK_EQ_INT(w.progress, 1);
+	CHECK(strstr(w.lines, "parsing GGUF|quantizing F32 model to Q4_K_M|verifying conversion|"));
+	CHECK(str_ends(str_from(w.lines), STR("|writing manifest|success|")));
+	CHECK_EQ_INT(count(&r), 1);
+	rig_close(&r);
+}
+
+TEST(who_leaves_while_a_model_is_made_leaves_nothing)
+{
+	struct rig r;
+	char digest[65];
+	struct watched w = { .leave = true };
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	unsigned before = test_blobs_count(&r.blobs);
+	CHECK_ERR(quantize(&r, digest, "q8_0", &w, NULL), ERR_CANCELLED);
+	CHECK_EQ_INT(count(&r), 0);
+	CHECK_EQ_INT(test_blobs_count(&r.blobs), before);
 	rig_close(&r);
 }

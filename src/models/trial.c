@@ -18,7 +18,8 @@ static const struct sql Q_PROMPT_REMOVE = { "trial.prompt_remove",
 	"DELETE FROM trial_prompt WHERE alias = ?1 AND id = ?2" };
 static const struct sql Q_ADD = { "trial.add",
 	"INSERT INTO trial (id, alias, old_digest, old_model, new_digest, new_model, state, "
-	"prompts, person, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7, ?8, ?9)" };
+	"prompts, person, created_ms, old_engine, new_engine) "
+	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7, ?8, ?9, ?10, ?11)" };
 static const struct sql Q_END = { "trial.end",
 	"UPDATE trial SET state = ?2, note = ?3 WHERE id = ?1 AND state = 'running'" };
 static const struct sql Q_ANSWER_ADD = { "trial.answer_add",
@@ -29,7 +30,8 @@ static const struct sql Q_BROKEN = { "trial.broken",
 #define COLUMNS                                                                                    \
 	"SELECT t.id, t.alias, t.state, t.old_digest, t.new_digest, t.old_model, t.new_model, "    \
 	"t.person, t.decided_by, t.note, t.created_ms, t.decided_ms, t.prompts, "                  \
-	"(SELECT count(*) FROM trial_answer a WHERE a.trial = t.id) FROM trial t "
+	"(SELECT count(*) FROM trial_answer a WHERE a.trial = t.id), "                             \
+	"t.old_engine, t.new_engine FROM trial t "
 static const struct sql Q_LIST = { "trial.list",
 	COLUMNS "WHERE t.alias = ?1 ORDER BY t.created_ms DESC, t.id DESC LIMIT ?2" };
 static const struct sql Q_GET = { "trial.get", COLUMNS "WHERE t.alias = ?1 AND t.id = ?2" };
@@ -181,6 +183,8 @@ static enum err read_row(struct db_row *q, struct trial *ret)
 		{ t.decided_by, sizeof t.decided_by }, { t.note, sizeof t.note } };
 	for (size_t i = 0; i < sizeof text / sizeof *text; i++)
 		TRY(str_copy(db_col_str(q, (int)i), text[i].to, text[i].size));
+	for (int k = 0; k < 2; k++)
+		TRY(str_copy(db_col_str(q, 14 + k), t.engine[k], sizeof t.engine[k]));
 	*ret = t;
 	return OK;
 }
@@ -281,6 +285,8 @@ static enum err write_row(struct db_conn *c, void *arg)
 	db_bind_i64(&q, 7, t->prompts);
 	db_bind_str(&q, 8, person_of(t->person));
 	db_bind_i64(&q, 9, t->created_ms);
+	db_bind_str(&q, 10, str_from(t->engine[0]));
+	db_bind_str(&q, 11, str_from(t->engine[1]));
 	return db_run(&q);
 }
 

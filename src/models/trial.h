@@ -4,7 +4,8 @@
  * Prompts belong to an alias. A run asks both versions every prompt: temperature 0, a bounded
  * answer, as batch requests, which wait for everybody else; one run at a time, on a thread of its
  * own. The answers stay in the database with times and digests. An accepted trial counts only for
- * the two versions it was made with, in this direction (model_alias_promote()).
+ * the two versions it was made with, and the engine builds these keep, in this direction
+ * (model_alias_promote()).
  *
  * A run that a restart ends is `failed`, as one in which a model failed: it can be run again.
  * Every function may be called by any thread; they block on the database. */
@@ -54,6 +55,7 @@ struct trial { /* a value */
 	char id[ID_LEN + 1], alias[ALIAS_NAME_MAX + 1];
 	char state[12]; /* running, done, failed, accepted, rejected */
 	char digest[2][65], model[2][LIMIT_MODEL_NAME + 1]; /* [0] old, [1] new */
+	char engine[2][LIMIT_ENGINE_ID + 1];                /* the builds they keep; or empty */
 	char person[ID_LEN + 1], decided_by[ID_LEN + 1];    /* empty: the operator */
 	char note[ALIAS_REASON_MAX + 1];
 	int64_t created_ms, decided_ms; /* decided 0: not yet */

@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "models/own.h"
 #include "os/threads.h"
 
 enum { AT_ONCE = 4, STACK_BYTES = 512 * 1024, QUEUE_WAIT_MS = 500, NS_PER_MS = 1000000 };
@@ -21,8 +22,8 @@ struct ask { /* one prompt to one version; all but `of` and `text` under the tri
 };
 struct side { /* a version, and how it is asked */
 	struct fleet_model model;
-	struct buf before; /* messages that come before the prompt, as JSON text */
-	json_t *params;    /* owned; the stop strings are borrowed from it */
+	struct buf before;    /* messages that come before the prompt, as JSON text */
+	struct model_own own; /* the template and the stop strings are borrowed from it */
 	struct gen_request r;
 	struct ask *ask;
 };
@@ -47,7 +48,7 @@ static struct trial_run *run_free(struct trial_run *r)
 			buf_done(&r->side[k].ask[i].text);
 		mem_free(r->side[k].ask);
 		buf_done(&r->side[k].before);
-		json_decref(r->side[k].params);
+		model_own_done(&r->side[k].own);
 	}
 	for (size_t i = 0; r->prompt && i < r->n; i++)
 		mem_free(r->prompt[i]);
@@ -73,92 +74,54 @@ static void take_prompt(const struct trial_prompt *p, void *arg)
 	r->n += !g->err;
 }
 
-static void add_message(struct jw *w, struct str role, struct str content)
-{
-	jw_obj(w);
-	jw_kstr(w, "role", role);
-	jw_kstr(w, "content", content);
-	jw_kstr(w, "share", STR("company")); /* the model's own: the same for everybody */
-	jw_end(w);
-}
-
 /* The model's own system text and example messages. */
-static enum err add_before(struct side *s, struct str system, struct str examples)
+static void add_before(void *arg, struct str role, struct str content)
 {
-	AUTO_JSON json_t *list = NULL;
+	struct side *s = arg;
 	struct jw w;
-	size_t i;
-	json_t *one;
-	s->before = BUF(LIMIT_MANIFEST);
+	if (s->before.len)
+		(void)buf_add_byte(&s->before, ',');
 	jw_init(&w, &s->before);
-	if (system.len)
-		add_message(&w, STR("system"), system);
-	if (examples.len)
-		TRY(json_read(examples, LIMIT_MANIFEST, 8, &list, NULL));
-	json_array_foreach(list, i, one)
-	{
-		struct str role = STR_NONE, content = STR_NONE;
-		TRY(json_want_str(one, "role", true, &role, NULL));
-		TRY(json_want_str(one, "content", true, &content, NULL));
-		if (s->before.len)
-			TRY(buf_add_byte(&s->before, ','));
-		jw_init(&w, &s->before);
-		add_message(&w, role, content);
-	}
-	return s->before.err;
+	jw_obj(&w);
+	jw_kstr(&w, "role", role);
+	jw_kstr(&w, "content", content);
+	jw_kstr(&w, "share", STR("company")); /* the same for everybody */
+	jw_end(&w);
 }
 
-/* What of a model's own options matters at temperature 0. */
-static void take_params(struct side *s)
+/* Of a model's own options all but what makes answers differ from run to run. */
+static void take_options(struct side *s, uint32_t tokens)
 {
-	struct gen_sampling *g = &s->r.sampling;
-	const struct {
-		const char *name;
-		float *to;
-	} number[] = { { "repeat_penalty", &g->repeat_penalty },
-		{ "presence_penalty", &g->presence_penalty },
-		{ "frequency_penalty", &g->frequency_penalty } };
-	for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
-		const json_t *v = json_object_get(s->params, number[i].name);
-		if (json_is_number(v))
-			*number[i].to = (float)json_number_value(v);
-	}
-	const json_t *last = json_object_get(s->params, "repeat_last_n"),
-		     *stop = json_object_get(s->params, "stop");
-	if (json_is_integer(last) && json_integer_value(last) >= -1 &&
-		json_integer_value(last) <= INT32_MAX)
-		g->repeat_last_n = (int32_t)json_integer_value(last);
-	for (size_t i = 0; i < json_array_size(stop) && s->r.n_stop < LIMIT_STOP_STRINGS; i++) {
-		const json_t *v = json_array_get(stop, i);
-		size_t len = json_string_length(v);
-		if (len && len <= LIMIT_STOP_STRING)
-			s->r.stop[s->r.n_stop++] = (struct str){ json_string_value(v), len };
-	}
+	struct model_options o;
+	model_options_init(&o);
+	model_options_read(&o, s->own.params, NULL, NULL);
+	s->r.sampling = o.sampling;
+	s->r.sampling.temperature = 0;
+	s->r.sampling.seed = 0;
+	s->r.sampling.num_predict = (int32_t)tokens;
+	s->r.max_context = o.num_ctx;
+	for (s->r.n_stop = 0; s->r.n_stop < o.n_stop; s->r.n_stop++)
+		s->r.stop[s->r.n_stop] = o.stop[s->r.n_stop];
 }
 
 static enum err side_init(struct trial_run *r, unsigned k, const struct model_entry *m)
 {
 	struct side *s = &r->side[k];
-	AUTO_BUF struct buf system = BUF(LIMIT_MANIFEST), params = BUF(LIMIT_MANIFEST),
-			    examples = BUF(LIMIT_MANIFEST);
-	struct model_texts t = { .system = &system, .params = &params, .messages = &examples };
 	s->model = (struct fleet_model){ .keep_alive_ms = FLEET_KEEP_AS_IS };
 	memcpy(s->model.digest, m->model_digest, sizeof s->model.digest);
 	memcpy(s->model.projector, m->projector_digest, sizeof s->model.projector);
+	memcpy(s->model.engine, r->row.engine[k], sizeof s->model.engine);
 	TRY(str_copy(str_from(m->name), s->model.name, sizeof s->model.name));
-	TRY(model_store_texts(r->t->store, m, &t));
-	TRY(add_before(s, buf_str(&system), buf_str(&examples)));
+	TRY(model_own_read(r->t->store, m, &s->own));
+	s->before = BUF(LIMIT_MANIFEST);
+	model_own_messages(&s->own, true, add_before, s);
+	TRY(s->before.err);
 	s->r = (struct gen_request){ .kind = GEN_CHAT,
 		.person = gen_number(str_from(r->row.person)),
 		.priority = 2, /* batch */
-		.temporary = true };
-	gen_sampling_defaults(&s->r.sampling);
-	if (params.len)
-		TRY(json_read(buf_str(&params), LIMIT_MANIFEST, 8, &s->params, NULL));
-	take_params(s);
-	s->r.sampling.temperature = 0;
-	s->r.sampling.seed = 0;
-	s->r.sampling.num_predict = (int32_t)r->tokens;
+		.temporary = true,
+		.template_ = buf_str(&s->own.template_) };
+	take_options(s, r->tokens);
 	s->ask = mem_zalloc(r->n, sizeof *s->ask);
 	if (!s->ask)
 		return ERR_NOMEM;
@@ -350,8 +313,10 @@ static enum err versions(struct trial_run *r, const struct alias *a, struct mode
 			return err_set(info, ERR_INVALID, "model \"%s\" cannot chat", m[k].name);
 		memcpy(r->row.digest[k], t->digest, sizeof r->row.digest[k]);
 		memcpy(r->row.model[k], t->model, sizeof r->row.model[k]);
+		memcpy(r->row.engine[k], t->engine, sizeof r->row.engine[k]);
 	}
-	if (!strcmp(r->row.digest[0], r->row.digest[1]))
+	if (!strcmp(r->row.digest[0], r->row.digest[1]) &&
+		!strcmp(r->row.engine[0], r->row.engine[1]))
 		return err_set(info, ERR_CONFLICT,
 			"candidate and production of \"%s\" are the same version", a->name);
 	return OK;

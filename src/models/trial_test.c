@@ -34,14 +34,14 @@ static void make(struct rig *r, const char *name, unsigned tokens)
 		"\"parameters\":{\"stop\":[\"###\"],\"temperature\":1}}",
 		name, digest);
 	CHECK_OK(json_read(str_from(text), sizeof text, 8, &o, NULL));
-	CHECK_OK(model_store_create(r->s, o, NULL, NULL, NULL, NULL));
+	CHECK_OK(model_store_create(r->s, o, NULL, NULL, NULL));
 }
 
 static void set(struct rig *r, const char *model)
 {
 	struct alias a;
-	CHECK_OK(model_alias_set(
-		r->s, STR("assistant"), str_from(model), ALIAS_CHANNELS, NULL, &a, NULL));
+	struct alias_choice c = { .model = str_from(model), .channel = ALIAS_CHANNELS };
+	CHECK_OK(model_alias_set(r->s, STR("assistant"), &c, NULL, &a, NULL));
 }
 
 static void rig_open(struct rig *r)
@@ -150,6 +150,44 @@ TEST(an_accepted_trial_lets_its_two_versions_pass_and_no_others)
 	set(&r, "m:1");
 	CHECK_ERR(
 		model_alias_promote(r.s, STR("assistant"), STR(""), NULL, &a, &info), ERR_CONFLICT);
+	rig_close(&r);
+}
+
+static void set_under(struct rig *r, const char *model, const char *engine)
+{
+	struct alias a;
+	struct alias_choice c = { .model = str_from(model),
+		.channel = ALIAS_CHANNELS,
+		.engine = str_from(engine) };
+	CHECK_OK(model_alias_set(r->s, STR("assistant"), &c, NULL, &a, NULL));
+}
+
+TEST(a_trial_of_one_model_under_two_builds_counts_for_these_builds)
+{
+	static struct rig r;
+	struct alias a;
+	struct err_info info = { 0 };
+	struct trial t;
+	rig_open(&r);
+	CHECK_OK(model_alias_keep(r.s, STR("assistant"), "e-1", &a, NULL));
+	add_prompts(&r, ALIAS_PROMPTS_MIN);
+	set_under(&r, "m:1", "e-1");
+	CHECK_ERR(trials_start(r.t, STR("assistant"), 0, NULL, &t, &info), ERR_CONFLICT);
+	set_under(&r, "m:1", "e-2");
+	t = run(&r);
+	CHECK_EQ_Z(t.state, "done");
+	CHECK_EQ_Z(t.engine[0], "e-1");
+	CHECK_EQ_Z(t.engine[1], "e-2");
+	CHECK(r.w.asked_engine[0] && !strcmp(r.w.asked_engine, "e-2")); /* asked for last */
+	CHECK(r.w.engines_started >= 2); /* engines of one model, and they are not kept loaded */
+	CHECK_OK(trial_decide(
+		r.t, STR("assistant"), str_from(t.id), true, STR(""), NULL, &t, NULL));
+	set_under(&r, "m:1", "e-3"); /* not the one that passed */
+	CHECK_ERR(
+		model_alias_promote(r.s, STR("assistant"), STR(""), NULL, &a, NULL), ERR_CONFLICT);
+	set_under(&r, "m:1", "e-2");
+	CHECK_OK(model_alias_promote(r.s, STR("assistant"), STR(""), NULL, &a, NULL));
+	CHECK_EQ_Z(a.at[ALIAS_PRODUCTION].trial, t.id);
 	rig_close(&r);
 }
 

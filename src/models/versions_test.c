@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "base/time.h"
 #include "models/blobs_fake_test.h"
 #include "models/gguf_make_test.h"
 #include "models/store.h"
@@ -70,7 +71,7 @@ static enum err make(
 	(void)snprintf(
 		text, sizeof text, "{\"model\":\"%s\",\"files\":{\"x\":\"%s\"}}", name, blob);
 	CHECK_OK(json_read(str_from(text), sizeof text, 8, &o, NULL));
-	return model_store_create(r->s, o, NULL, NULL, kept, NULL);
+	return model_store_create(r->s, o, NULL, kept, NULL);
 }
 
 static void answers(struct rig *r, const char *name, const char *blob)
@@ -83,7 +84,8 @@ static void answers(struct rig *r, const char *name, const char *blob)
 static enum err set(struct rig *r, const char *alias, const char *model, enum alias_channel c)
 {
 	struct alias a;
-	return model_alias_set(r->s, str_from(alias), str_from(model), c, "p1", &a, NULL);
+	struct alias_choice choice = { .model = str_from(model), .channel = c };
+	return model_alias_set(r->s, str_from(alias), &choice, "p1", &a, NULL);
 }
 
 TEST(every_statement_can_be_prepared)
@@ -92,6 +94,32 @@ TEST(every_statement_can_be_prepared)
 	rig_open(&r);
 	CHECK_OK(db_prepare_check(r.d, alias_sql, alias_sql_count));
 	CHECK_OK(db_prepare_check(r.d, trial_sql, trial_sql_count));
+	CHECK_OK(db_prepare_check(r.d, origin_sql, origin_sql_count));
+	rig_close(&r);
+}
+
+TEST(who_let_a_version_in_is_known_as_long_as_it_is_here)
+{
+	struct rig r;
+	struct model_kept kept;
+	struct model_entry m;
+	struct model_origin o;
+	int64_t before = time_now_ms();
+	rig_open(&r);
+	CHECK_OK(make(&r, "m", r.one, &kept));
+	CHECK_OK(model_store_find(r.s, STR("m"), &m, NULL));
+	CHECK_ERR(model_store_origin(r.s, m.digest, &o), ERR_NOT_FOUND);
+	CHECK_OK(model_store_let_in(r.s, STR("m"), STR("hf.co/u/r:Q4"), "p1"));
+	CHECK_OK(model_store_let_in(r.s, STR("m"), STR_NONE, NULL)); /* the first word holds */
+	CHECK_ERR(model_store_let_in(r.s, STR("nope"), STR_NONE, NULL), ERR_NOT_FOUND);
+	CHECK_OK(model_store_copy(r.s, STR("m"), STR("other"), &kept, NULL));
+	CHECK_OK(model_store_delete(r.s, STR("m"), false, NULL));
+	CHECK_OK(model_store_origin(r.s, m.digest, &o)); /* it has another name */
+	CHECK_EQ_Z(o.source, "hf.co/u/r:Q4");
+	CHECK_EQ_Z(o.person, "p1");
+	CHECK(o.at_ms >= before && o.at_ms <= time_now_ms());
+	CHECK_OK(model_store_delete(r.s, STR("other"), false, NULL));
+	CHECK_ERR(model_store_origin(r.s, m.digest, &o), ERR_NOT_FOUND);
 	rig_close(&r);
 }
 
@@ -295,5 +323,87 @@ TEST(the_default_may_be_an_alias)
 	CHECK_OK(model_store_default_set(r.s, STR("assistant:previous"), NULL, NULL));
 	CHECK_OK(model_store_default(r.s, name));
 	CHECK_EQ_Z(name, "m:1"); /* what answers everybody needs the alias' own rules */
+	rig_close(&r);
+}
+
+static struct alias set_under(
+	struct rig *r, const char *model, const char *engine, const char *current)
+{
+	struct alias a;
+	struct alias_choice c = { .model = str_from(model),
+		.channel = ALIAS_CHANNELS,
+		.engine = str_from(engine),
+		.current = str_from(current) };
+	CHECK_OK(model_alias_set(r->s, STR("assistant"), &c, "p1", &a, NULL));
+	return a;
+}
+
+static void answers_under(struct rig *r, const char *blob, const char *engine)
+{
+	struct model_entry e;
+	for (int round = 0; round < 2; round++) {
+		CHECK_OK(model_store_find(r->s, STR("assistant"), &e, NULL));
+		CHECK_EQ_Z(e.model_digest, blob);
+		CHECK_EQ_Z(e.engine, engine);
+		rig_reopen(r);
+	}
+}
+
+TEST(an_alias_keeps_its_engine_build_until_another_is_let_in)
+{
+	struct rig r;
+	struct alias a;
+	struct err_info info = { 0 };
+	rig_open(&r);
+	CHECK_OK(make(&r, "m", r.one, NULL));
+	a = set_under(&r, "m", "", "e-1");
+	answers_under(&r, r.one, ""); /* whoever does not ask for it gets what is current */
+	CHECK_OK(model_alias_keep(r.s, STR("assistant"), "e-1", &a, NULL));
+	CHECK_EQ_Z(a.at[ALIAS_PRODUCTION].engine, "e-1");
+	CHECK_ERR(model_alias_keep(r.s, STR("assistant"), "e-2", &a, &info), ERR_CONFLICT);
+	CHECK(strstr(info.detail, "e-1"));
+	answers_under(&r, r.one, "e-1");
+	/* e-2 is current now: the same model is a candidate under it, and not production */
+	a = set_under(&r, "m", "", "e-2");
+	CHECK_EQ_Z(a.at[ALIAS_CANDIDATE].engine, "e-2");
+	CHECK_EQ_Z(a.at[ALIAS_CANDIDATE].digest, a.at[ALIAS_PRODUCTION].digest);
+	answers_under(&r, r.one, "e-1");
+	CHECK_ERR(model_alias_promote(r.s, STR("assistant"), STR(""), NULL, &a, NULL),
+		ERR_CONFLICT);
+	CHECK_OK(model_alias_promote(r.s, STR("assistant"), STR("tried by hand"), NULL, &a, NULL));
+	answers_under(&r, r.one, "e-2");
+	CHECK_EQ_Z(a.at[ALIAS_PREVIOUS].engine, "e-1");
+	CHECK_OK(model_alias_back(r.s, STR("assistant"), NULL, &a, NULL));
+	answers_under(&r, r.one, "e-1");
+	/* the same under the same is no candidate that could be let in */
+	a = set_under(&r, "m", "e-1", "e-2");
+	CHECK_ERR(model_alias_promote(r.s, STR("assistant"), STR("x"), NULL, &a, NULL),
+		ERR_CONFLICT);
+	a = set_under(&r, "m", "none", "e-2");
+	CHECK_OK(model_alias_promote(r.s, STR("assistant"), STR("follow again"), NULL, &a, NULL));
+	answers_under(&r, r.one, "");
+	CHECK_ERR(model_alias_keep(r.s, STR("assistant"), "", &a, NULL), ERR_CONFLICT);
+	CHECK_ERR(model_alias_keep(r.s, STR("nobody"), "e-1", &a, NULL), ERR_NOT_FOUND);
+	rig_close(&r);
+}
+
+TEST(what_is_fixed_by_digest_and_build_does_not_move)
+{
+	struct rig r;
+	struct model_entry first, e;
+	struct err_info info = { 0 };
+	rig_open(&r);
+	CHECK_OK(make(&r, "m", r.one, NULL));
+	CHECK_OK(model_store_find(r.s, STR("m"), &first, NULL));
+	CHECK_OK(make(&r, "m", r.two, NULL)); /* the name moves; what it was stays as a version */
+	CHECK_OK(model_store_find_fixed(r.s, str_from(first.digest), STR("e-1"), &e, NULL));
+	CHECK_EQ_Z(e.model_digest, r.one);
+	CHECK_EQ_Z(e.engine, "e-1");
+	CHECK_ERR(model_store_find_fixed(r.s, str_from(first.model_digest), STR(""), &e, &info),
+		ERR_NOT_FOUND); /* the weights alone do not say which template */
+	CHECK(info.detail[0]);
+	CHECK_ERR(model_store_find_fixed(r.s, STR("m"), STR(""), &e, NULL), ERR_INVALID);
+	CHECK_ERR(model_store_find_fixed(r.s, str_from(first.digest), STR("../x"), &e, NULL),
+		ERR_INVALID);
 	rig_close(&r);
 }

@@ -10,8 +10,7 @@ static bool suffix_entry(const char *host)
 	return host[0] == '*' && host[1] == '.';
 }
 
-/* Takes the host through the one URL parser, so that entry and request are spelled alike. */
-static enum err host_norm(struct str host, char dst[URL_HOST_MAX + 3])
+enum err allow_host(struct str host, char dst[URL_HOST_MAX + 3])
 {
 	bool suffix = str_starts(host, STR("*."));
 	struct str bare = suffix ? str_sub(host, 2, host.len) : host;
@@ -40,7 +39,7 @@ enum err allow_add(struct allow *a, struct str host, uint16_t port, bool plain)
 	struct allow_entry e = { .port = port, .plain = plain };
 	if (!port || host.len > URL_HOST_MAX + 2)
 		return ERR_INVALID;
-	TRY(host_norm(host, e.host));
+	TRY(allow_host(host, e.host));
 	for (size_t i = 0; i < a->n; i++) {
 		if (a->at[i].port == port && !strcmp(a->at[i].host, e.host)) {
 			a->at[i] = e;
@@ -51,6 +50,21 @@ enum err allow_add(struct allow *a, struct str host, uint16_t port, bool plain)
 		return ERR_LIMIT;
 	a->at[a->n++] = e;
 	return OK;
+}
+
+enum err allow_add_push(struct allow *a, struct str host, uint16_t port)
+{
+	char norm[URL_HOST_MAX + 3];
+	if (host.len > URL_HOST_MAX + 2)
+		return ERR_INVALID;
+	TRY(allow_host(host, norm));
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->at[i].port == port && !strcmp(a->at[i].host, norm)) {
+			a->at[i].push = true;
+			return OK;
+		}
+	}
+	return ERR_NOT_FOUND;
 }
 
 void allow_defaults(struct allow *a)
@@ -70,19 +84,20 @@ void allow_defaults(struct allow *a)
 		(void)allow_add(a, str_from(hosts[i]), 443, false);
 }
 
+static bool covers(const struct allow_entry *e, const char *host, uint16_t port)
+{
+	size_t len = strlen(host), tail = strlen(e->host) - 1; /* with the dot */
+	if (e->port != port)
+		return false;
+	return !strcmp(e->host, host) || (suffix_entry(e->host) && len > tail &&
+						 !strcmp(host + len - tail, e->host + 1));
+}
+
 static const struct allow_entry *find(const struct allow *a, const char *host, uint16_t port)
 {
-	size_t len = strlen(host);
-	for (size_t i = 0; i < a->n; i++) {
-		const struct allow_entry *e = &a->at[i];
-		if (e->port != port)
-			continue;
-		if (!strcmp(e->host, host))
-			return e;
-		size_t tail = strlen(e->host) - 1; /* with the dot */
-		if (suffix_entry(e->host) && len > tail && !strcmp(host + len - tail, e->host + 1))
-			return e;
-	}
+	for (size_t i = 0; i < a->n; i++)
+		if (covers(&a->at[i], host, port))
+			return &a->at[i];
 	return NULL;
 }
 
@@ -100,6 +115,19 @@ enum err allow_url(const struct allow *a, const struct url *u, struct err_info *
 		return err_set(info, ERR_EGRESS, "%s, port %u, is not allowed without encryption",
 			u->host, u->port);
 	return OK;
+}
+
+enum err allow_push(const struct allow *a, const struct url *u, struct err_info *info)
+{
+	TRY(allow_url(a, u, info));
+	for (size_t i = 0; i < a->n; i++)
+		if (a->at[i].push && covers(&a->at[i], u->host, u->port))
+			return OK;
+	/* In one text: Ollama's form of an error has no place for a hint. */
+	return err_set(info, ERR_EGRESS,
+		"models may not be sent to %s, port %u (an administrator can allow it: tresor "
+		"sources add %s:%u REASON --push)",
+		u->host, u->port, u->host, u->port);
 }
 
 bool allow_plain(const struct allow *a, const char *host, uint16_t port)

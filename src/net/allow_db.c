@@ -7,11 +7,16 @@
 #include "store/db.h"
 
 static const struct sql Q_HOSTS = { "egress.hosts",
-	"SELECT host, port, purpose, plain FROM egress_host ORDER BY created_ms, host, port" };
+	"SELECT h.host, h.port, h.purpose, h.plain, h.push, h.created_ms, coalesce(h.person, ''), "
+	"coalesce(p.name, ''), l.host IS NOT NULL FROM egress_host h "
+	"LEFT JOIN person p ON p.id = h.person "
+	"LEFT JOIN registry_login l ON l.host = h.host AND l.port = h.port "
+	"ORDER BY h.created_ms, h.host, h.port" };
 static const struct sql Q_HOST_PUT = { "egress.put",
-	"INSERT INTO egress_host (host, port, purpose, plain, created_ms) VALUES (?1, ?2, ?3, "
-		"?4, ?5) "
-	"ON CONFLICT (host, port) DO UPDATE SET purpose = ?3, plain = ?4" };
+	"INSERT INTO egress_host (host, port, purpose, plain, push, person, created_ms) "
+	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (host, port) DO UPDATE SET "
+	"purpose = ?3, plain = ?4, push = ?5, person = ?6, created_ms = ?7" };
+enum { HOST, PORT, PURPOSE, PLAIN, PUSH, SINCE, PERSON, PERSON_NAME, LOGIN };
 
 const struct sql *const allow_sql[] = { &Q_HOSTS, &Q_HOST_PUT };
 const size_t allow_sql_count = sizeof allow_sql / sizeof *allow_sql;
@@ -32,15 +37,16 @@ static enum err read_hosts(struct db_conn *c, void *arg)
 	struct db_row r;
 	TRY(db_query(c, &Q_HOSTS, &r));
 	while (db_next(&r)) {
-		struct str host = db_col_str(&r, 0);
-		int64_t port = db_col_i64(&r, 1);
+		struct str host = db_col_str(&r, HOST);
+		int64_t port = db_col_i64(&r, PORT);
 		if (port < 1 || port > 65535)
 			continue;
 		/* A row that is not a host allows nothing; the rest of the list still counts. */
-		if (str_eq(db_col_str(&r, 2), STR("no")))
+		if (str_eq(db_col_str(&r, PURPOSE), STR("no")))
 			take_away(a, host, port);
-		else
-			(void)allow_add(a, host, (uint16_t)port, db_col_i64(&r, 3) != 0);
+		else if (!allow_add(a, host, (uint16_t)port, db_col_i64(&r, PLAIN) != 0) &&
+			 db_col_i64(&r, PUSH))
+			(void)allow_add_push(a, host, (uint16_t)port);
 	}
 	return db_end(&r);
 }
@@ -52,34 +58,31 @@ enum err allow_load(struct db *d, struct allow *ret)
 	return db_read(d, read_hosts, ret);
 }
 
-struct put {
-	struct str host, purpose;
-	uint16_t port;
-	bool plain;
-};
-
 static enum err put_host(struct db_conn *c, void *arg)
 {
-	const struct put *p = arg;
+	const struct allow_row *p = arg;
 	struct db_row r;
 	TRY(db_query(c, &Q_HOST_PUT, &r));
 	db_bind_str(&r, 1, p->host);
 	db_bind_i64(&r, 2, p->port);
 	db_bind_str(&r, 3, p->purpose);
 	db_bind_i64(&r, 4, p->plain);
-	db_bind_i64(&r, 5, time_now_ms());
+	db_bind_i64(&r, 5, p->push);
+	db_bind_str(&r, 6, str_from(p->person));
+	db_bind_i64(&r, 7, time_now_ms());
 	return db_run(&r);
 }
 
-enum err allow_store(struct db *d, struct str host, uint16_t port, struct str purpose, bool plain)
+enum err allow_store(struct db *d, const struct allow_row *row)
 {
 	struct allow *probe = mem_zalloc(1, sizeof *probe);
 	if (!probe)
 		return ERR_NOMEM;
-	enum err e = allow_add(probe, host, port, plain);
-	if (!e) { /* as the list spells it */
-		struct put p = { str_from(probe->at[0].host), purpose, port, plain };
-		e = db_write(d, put_host, &p);
+	enum err e = allow_add(probe, row->host, row->port, row->plain);
+	if (!e) {
+		struct allow_row r = *row;
+		r.host = str_from(probe->at[0].host); /* as the list spells it */
+		e = db_write(d, put_host, &r);
 	}
 	mem_free(probe);
 	return e;
@@ -92,14 +95,15 @@ struct listing {
 	struct allow *defaults;
 };
 
-static void add_row(struct jw *w, struct str host, int64_t port, struct str purpose, bool plain)
+static void row_fields(
+	struct jw *w, struct str host, int64_t port, struct str purpose, bool plain, bool push)
 {
 	jw_obj(w);
 	jw_kstr(w, "host", host);
 	jw_ki64(w, "port", port);
 	jw_kstr(w, "purpose", purpose);
 	jw_kbool(w, "plain", plain);
-	jw_end(w);
+	jw_kbool(w, "push", push);
 }
 
 static enum err list_rows(struct db_conn *c, void *arg)
@@ -108,11 +112,18 @@ static enum err list_rows(struct db_conn *c, void *arg)
 	struct db_row r;
 	TRY(db_query(c, &Q_HOSTS, &r));
 	while (db_next(&r)) {
-		struct str host = db_col_str(&r, 0), purpose = db_col_str(&r, 2);
-		take_away(
-			l->defaults, host, db_col_i64(&r, 1)); /* the row goes before the default */
-		if (!str_eq(purpose, STR("no")))
-			add_row(&l->w, host, db_col_i64(&r, 1), purpose, db_col_i64(&r, 3) != 0);
+		struct str host = db_col_str(&r, HOST), purpose = db_col_str(&r, PURPOSE);
+		take_away(l->defaults, host,
+			db_col_i64(&r, PORT)); /* the row goes before the default */
+		if (str_eq(purpose, STR("no")))
+			continue;
+		row_fields(&l->w, host, db_col_i64(&r, PORT), purpose, db_col_i64(&r, PLAIN) != 0,
+			db_col_i64(&r, PUSH) != 0);
+		jw_kstr(&l->w, "person", db_col_str(&r, PERSON));
+		jw_kstr(&l->w, "person_name", db_col_str(&r, PERSON_NAME));
+		jw_ki64(&l->w, "since_ms", db_col_i64(&r, SINCE));
+		jw_kbool(&l->w, "login", db_col_i64(&r, LOGIN) != 0);
+		jw_end(&l->w);
 	}
 	return db_end(&r);
 }
@@ -128,9 +139,11 @@ enum err allow_list_json(struct db *d, struct buf *out)
 	jw_key(&l.w, "hosts");
 	jw_arr(&l.w);
 	enum err e = db_read(d, list_rows, &l);
-	for (size_t i = 0; !e && i < l.defaults->n; i++)
-		add_row(&l.w, str_from(l.defaults->at[i].host), l.defaults->at[i].port,
-			STR("models"), l.defaults->at[i].plain);
+	for (size_t i = 0; !e && i < l.defaults->n; i++) {
+		row_fields(&l.w, str_from(l.defaults->at[i].host), l.defaults->at[i].port,
+			STR("models"), l.defaults->at[i].plain, false);
+		jw_end(&l.w);
+	}
 	jw_end(&l.w);
 	jw_end(&l.w);
 	mem_free(l.defaults);

@@ -201,3 +201,37 @@ TEST(the_proxy_is_used_but_for_its_exceptions)
 	proxy_from_env(&p);
 	CHECK(!proxied(&p, "https://registry.ollama.ai/"));
 }
+
+TEST(only_what_may_be_pushed_to_is_sent_to)
+{
+	static struct allow a;
+	struct err_info info = { 0 };
+	struct url u;
+	a.n = 0;
+	CHECK_OK(allow_add(&a, STR("reg.firma.de"), 443, false));
+	CHECK_OK(allow_add(&a, STR("*.firma.de"), 443, false));
+	CHECK_OK(url_parse(STR("https://reg.firma.de/v2/"), &u, NULL));
+	CHECK_OK(allow_url(&a, &u, NULL));
+	CHECK_ERR(allow_push(&a, &u, &info), ERR_EGRESS);
+	CHECK(strstr(info.detail, "may not be sent") && strstr(info.detail, "--push"));
+	CHECK_ERR(allow_add_push(&a, STR("other.de"), 443), ERR_NOT_FOUND);
+	CHECK_ERR(allow_add_push(&a, STR("reg.firma.de"), 444), ERR_NOT_FOUND);
+	CHECK_OK(allow_add_push(&a, STR("Reg.Firma.DE"), 443));
+	CHECK_OK(allow_push(&a, &u, NULL));
+	CHECK_OK(url_parse(STR("https://x.firma.de/v2/"), &u, NULL));
+	CHECK_ERR(allow_push(&a, &u, NULL), ERR_EGRESS);
+	CHECK_OK(allow_add_push(&a, STR("*.firma.de"), 443));
+	CHECK_OK(allow_push(&a, &u, NULL));
+	CHECK_OK(allow_add(&a, STR("reg.firma.de"), 443, false)); /* said anew: without */
+	CHECK_OK(url_parse(STR("https://elsewhere.de/"), &u, NULL));
+	CHECK_ERR(allow_push(&a, &u, NULL), ERR_EGRESS);
+}
+
+TEST(the_standard_list_is_never_pushed_to)
+{
+	static struct allow a;
+	allow_defaults(&a);
+	CHECK(a.n > 3);
+	for (size_t i = 0; i < a.n; i++)
+		CHECK(!a.at[i].push && !a.at[i].plain);
+}

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,6 +26,14 @@ enum {
 		1024 * 1024 * 1024, /* address space: 64 transfers with their threads' stacks */
 };
 
+/* A log-in that the keeper unsealed for one errand. */
+struct login {
+	uint64_t number;
+	char host[URL_HOST_MAX + 1];
+	uint16_t port;
+	char pair[512]; /* "user:password" */
+};
+
 struct egress {
 	struct ipc *keeper, *server;
 	struct allow *allow;
@@ -35,6 +44,8 @@ struct egress {
 	struct fetch_env env;
 	struct fetch *fetch[EGRESS_FETCHES_MAX];
 	size_t n;
+	struct login login[EGRESS_LOGINS_MAX]; /* ring */
+	size_t n_logins; /* ever put in */
 };
 
 /* ---- trusted certificates ---- */
@@ -133,6 +144,7 @@ static void drop_server(struct egress *g)
 	drop_all(g);
 	g->server = g->env.server = ipc_free(g->server);
 	g->have_policy = false;
+	wipe(g->login, sizeof g->login);
 }
 
 static size_t find(const struct egress *g, const struct fetch *f)
@@ -169,6 +181,75 @@ static void refuse(struct egress *g, uint64_t id, enum err e, const char *why)
 	ipc_out_done(&m);
 }
 
+/* ---- log-ins ---- */
+static struct login *find_login(struct egress *g, uint64_t number)
+{
+	for (size_t i = 0; i < EGRESS_LOGINS_MAX; i++)
+		if (g->login[i].number == number)
+			return &g->login[i];
+	return NULL;
+}
+
+/* For its own host; or, encrypted, for the place where that host says that tokens are given. */
+static const char *login_for(void *arg, uint64_t number, const struct url *u)
+{
+	const struct login *l = find_login(arg, number);
+	if (!l)
+		return NULL;
+	bool own = !strcmp(l->host, u->host) && l->port == u->port;
+	return own || u->https ? l->pair : NULL;
+}
+
+static enum err on_login(struct egress *g, struct ipc_in *m)
+{
+	struct egress_login in;
+	struct login *l = &g->login[g->n_logins % EGRESS_LOGINS_MAX];
+	TRY(egress_login_get(m, &in));
+	if (in.user.len + 1 + in.password.len >= sizeof l->pair ||
+		str_copy(in.host, l->host, sizeof l->host))
+		return ERR_PROTOCOL;
+	l->number = in.number;
+	l->port = in.port;
+	(void)snprintf(l->pair, sizeof l->pair, "%.*s:%.*s", STR_ARG(in.user),
+		STR_ARG(in.password));
+	g->n_logins++;
+	return OK;
+}
+
+/* ---- the keeper ---- */
+static enum err on_attach(struct egress *g, struct ipc_in *m)
+{
+	enum role peer;
+	AUTO_FD int fd = -1;
+	TRY(attach_get(m, &peer, &fd));
+	if (peer != ROLE_SERVER)
+		return ERR_PROTOCOL;
+	drop_server(g);
+	TRY(ipc_new(TAKE_FD(fd), &g->server));
+	g->env.server = g->server;
+	return OK;
+}
+
+static enum err from_keeper(struct egress *g)
+{
+	for (;;) {
+		AUTO_IPC_IN struct ipc_in m = { 0 };
+		enum err e = ipc_recv(g->keeper, &m);
+		if (e)
+			return e == ERR_AGAIN ? OK : e;
+		if (m.type == ATTACH) {
+			TRY(on_attach(g, &m));
+		} else if (m.type == EGRESS_LOGIN) {
+			TRY(on_login(g, &m));
+		} else if (m.type == SHUTDOWN) {
+			g->ending = true;
+			return OK;
+		} else {
+			return ERR_PROTOCOL;
+		}
+	}
+}
+
 /* ---- messages ---- */
 static enum err on_policy(struct egress *g, struct ipc_in *m)
 {
@@ -179,20 +260,27 @@ static enum err on_policy(struct egress *g, struct ipc_in *m)
 	TRY(egress_policy_get(m, e, ALLOW_MAX, &n));
 	g->allow->n = 0;
 	g->have_policy = true;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		TRY(allow_add(g->allow, e[i].host, e[i].port, e[i].plain));
+		if (e[i].push)
+			TRY(allow_add_push(g->allow, e[i].host, e[i].port));
+	}
 	return OK;
 }
 
 static enum err on_fetch(struct egress *g, struct ipc_in *m)
 {
-	struct egress_fetch q = { .sink_fd = -1 };
+	struct egress_fetch q = { .sink_fd = -1, .source_fd = -1 };
 	uint64_t id = m->id;
 	TRY(egress_fetch_get(m, &q));
+	if (q.login && !find_login(g, q.login))
+		TRY(from_keeper(g)); /* it was sent before, by another channel */
 	struct fetch *f = NULL;
 	if (!g->have_policy || g->n == EGRESS_FETCHES_MAX) {
 		if (q.sink_fd >= 0)
 			(void)close(q.sink_fd);
+		if (q.source_fd >= 0)
+			(void)close(q.source_fd);
 		if (g->have_policy)
 			refuse(g, id, ERR_BUSY, "too many transfers at once");
 		else
@@ -242,41 +330,10 @@ static enum err from_server(struct egress *g)
 	}
 }
 
-static enum err on_attach(struct egress *g, struct ipc_in *m)
-{
-	enum role peer;
-	AUTO_FD int fd = -1;
-	TRY(attach_get(m, &peer, &fd));
-	if (peer != ROLE_SERVER)
-		return ERR_PROTOCOL;
-	drop_server(g);
-	TRY(ipc_new(TAKE_FD(fd), &g->server));
-	g->env.server = g->server;
-	return OK;
-}
-
-static enum err from_keeper(struct egress *g)
-{
-	for (;;) {
-		AUTO_IPC_IN struct ipc_in m = { 0 };
-		enum err e = ipc_recv(g->keeper, &m);
-		if (e)
-			return e == ERR_AGAIN ? OK : e;
-		if (m.type == ATTACH) {
-			TRY(on_attach(g, &m));
-		} else if (m.type == SHUTDOWN) {
-			g->ending = true;
-			return OK;
-		} else {
-			return ERR_PROTOCOL;
-		}
-	}
-}
-
 /* ---- the loop ---- */
 static void wait_for_work(struct egress *g)
 {
-	struct curl_waitfd w[2 + EGRESS_FETCHES_MAX];
+	struct curl_waitfd w[2 + 2 * EGRESS_FETCHES_MAX];
 	unsigned n = 0;
 	w[n++] = (struct curl_waitfd){ .fd = ipc_fd(g->keeper), .events = CURL_WAIT_POLLIN };
 	if (g->server) {
@@ -289,8 +346,16 @@ static void wait_for_work(struct egress *g)
 		int fd = fetch_waits_for(g->fetch[i]);
 		if (fd >= 0)
 			w[n++] = (struct curl_waitfd){ .fd = fd, .events = CURL_WAIT_POLLOUT };
+		fd = fetch_reads_from(g->fetch[i]);
+		if (fd >= 0)
+			w[n++] = (struct curl_waitfd){ .fd = fd, .events = CURL_WAIT_POLLIN };
 	}
 	(void)curl_multi_poll(g->env.multi, w, n, g->n ? TICK_MS : 60000, NULL);
+	for (size_t i = 0; i < g->n; i++) {
+		struct pollfd p = { .fd = fetch_reads_from(g->fetch[i]), .events = POLLIN };
+		if (p.fd >= 0 && poll(&p, 1, 0) > 0)
+			fetch_feed(g->fetch[i]);
+	}
 }
 
 static void push_and_tick(struct egress *g)
@@ -329,6 +394,8 @@ static int run(struct egress *g)
 	g->env.proxy = &g->proxy;
 	g->env.ca_file = g->ca_path[0] ? g->ca_path : NULL;
 	g->env.agent = "tresor";
+	g->env.login = login_for;
+	g->env.login_arg = g;
 	enum err said = say_ready(g, e);
 	if (e || said) {
 		log_error("egress cannot start", KV_ERR(e ? e : said));

@@ -102,7 +102,7 @@ static enum err send_policy(struct egress_client *c)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < c->allow->n; i++)
 		e[i] = (struct egress_policy_entry){ str_from(c->allow->at[i].host),
-			c->allow->at[i].port, c->allow->at[i].plain };
+			c->allow->at[i].port, c->allow->at[i].plain, c->allow->at[i].push };
 	ipc_out_init(&m, EGRESS_POLICY, 0);
 	egress_policy_put(&m, e, c->allow->n);
 	return ipc_send(c->channel, &m);
@@ -227,7 +227,8 @@ static enum err check(struct egress_client *c, const struct egress_fetch *f, str
 	struct url u;
 	TRY(url_parse(f->url, &u, info));
 	pthread_mutex_lock(&c->lock);
-	enum err e = allow_url(c->allow, &u, info);
+	enum err e = egress_only_asks(f->method) ? allow_url(c->allow, &u, info)
+						   : allow_push(c->allow, &u, info);
 	pthread_mutex_unlock(&c->lock);
 	return e;
 }
@@ -249,6 +250,7 @@ enum err egress_start(struct egress_client *c, struct egress_fetch *f, egress_si
 	uint64_t *ret_id, struct err_info *info)
 {
 	AUTO_FD int sink_fd = TAKE_FD(f->sink_fd);
+	AUTO_FD int source_fd = TAKE_FD(f->source_fd);
 	TRY(check(c, f, info));
 	pthread_mutex_lock(&c->lock);
 	enum err e;
@@ -258,6 +260,7 @@ enum err egress_start(struct egress_client *c, struct egress_fetch *f, egress_si
 		e = err_set(info, ERR_BUSY, "too many transfers at once");
 	} else {
 		f->sink_fd = TAKE_FD(sink_fd);
+		f->source_fd = TAKE_FD(source_fd);
 		e = send_fetch(c, f, sink, arg, ret_id);
 	}
 	pthread_mutex_unlock(&c->lock);

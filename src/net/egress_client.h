@@ -45,9 +45,9 @@ struct egress_event { /* strings are borrowed for the call */
 	};
 };
 typedef void (*egress_sink)(const struct egress_event *e, void *arg);
-/* Checks the allow-list, sends. Copies; takes f->sink_fd also on error. Exactly one DONE or FAILED
- * comes after OK, also after a cancel.
- * Errors: ERR_INVALID, ERR_EGRESS, ERR_AGAIN (no egress now), ERR_BUSY, ERR_NOMEM. */
+/* Checks the allow-list, sends. Copies; takes f's descriptors also on error. Exactly one DONE or
+ * FAILED comes after OK, also after a cancel. Errors: ERR_INVALID, ERR_EGRESS, ERR_AGAIN (no
+ * egress now), ERR_BUSY, ERR_NOMEM. */
 enum err egress_start(struct egress_client *c, struct egress_fetch *f, egress_sink sink, void *arg,
 	uint64_t *ret_id, struct err_info *info);
 void egress_cancel(struct egress_client *c, uint64_t id); /* unknown ids are ignored */

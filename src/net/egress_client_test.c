@@ -73,6 +73,7 @@ static void end(struct play *p)
 static uint64_t start(struct play *p, struct seen *s)
 {
 	struct egress_fetch f = {
+		.source_fd = -1,
 		.method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1, .max_bytes = 100
 	};
 	uint64_t id;
@@ -131,6 +132,7 @@ TEST(what_is_not_allowed_never_leaves)
 	uint64_t id;
 	int fd = dup(2);
 	struct egress_fetch f = {
+		.source_fd = -1,
 		.method = STR("GET"), .url = STR("https://evil.example/x"), .sink_fd = fd
 	};
 	CHECK_ERR(egress_start(p.client, &f, on_event, &s, &id, &info), ERR_EGRESS);
@@ -156,6 +158,7 @@ TEST(when_egress_dies_every_fetch_fails_once)
 	CHECK_EQ_INT(a.code, ERR_CLOSED);
 	CHECK_EQ_INT(egress_client_fd(p.client), -1);
 	struct egress_fetch f = {
+		.source_fd = -1,
 		.method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1
 	};
 	uint64_t id;
@@ -193,6 +196,7 @@ TEST(there_is_a_most_of_fetches)
 	for (int i = 0; i < EGRESS_FETCHES_MAX; i++)
 		(void)start(&p, &s);
 	struct egress_fetch f = {
+		.source_fd = -1,
 		.method = STR("GET"), .url = STR("https://hf.co/x"), .sink_fd = -1
 	};
 	uint64_t id;

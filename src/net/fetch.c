@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/time.h"
 #include "net/header.h"
+#include "os/fd.h"
 #include "proto/sink.h"
 
 enum {
@@ -29,7 +30,9 @@ struct fetch {
 	struct curl_slist *headers;
 	bool has_range, head_sent, over, held, to_sink, refused, cut, failed;
 	bool proxied, is_head;
-	int sink_fd;
+	int sink_fd, source_fd; /* source: where an upload's bytes come from */
+	uint64_t source_left, source_done;
+	bool hungry; /* the source had nothing: libcurl is paused until it has */
 	uint32_t status, stall_ms;
 	int64_t moved_ms, told_ms; /* last byte; last MOVED */
 	enum err fail;
@@ -230,6 +233,41 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	return take == len ? len : CURL_WRITEFUNC_ERROR;
 }
 
+/* ---- an upload's bytes ---- */
+static size_t on_source(char *dst, size_t size, size_t n, void *arg)
+{
+	struct fetch *f = arg;
+	size_t room = size * n, got = 0;
+	if (room > f->source_left)
+		room = (size_t)f->source_left;
+	if (!room)
+		return 0;
+	enum err e = fd_read(f->source_fd, dst, room, &got);
+	if (e == ERR_AGAIN) {
+		f->hungry = true;
+		return CURL_READFUNC_PAUSE;
+	}
+	if (e || !got) {
+		(void)stop(f, ERR_CLOSED, "the process that reads the model ended");
+		return CURL_READFUNC_ABORT;
+	}
+	f->source_left -= got;
+	f->source_done += got;
+	f->moved_ms = time_mono_ms();
+	return got;
+}
+
+int fetch_reads_from(const struct fetch *f)
+{
+	return f->hungry && !f->over ? f->source_fd : -1;
+}
+
+void fetch_feed(struct fetch *f)
+{
+	f->hungry = false;
+	(void)curl_easy_pause(f->easy, CURLPAUSE_CONT);
+}
+
 /* ---- the connection ---- */
 static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
@@ -284,6 +322,50 @@ static enum err add_headers(struct fetch *f, const struct egress_fetch *q)
 			return ERR_NOMEM;                                                          \
 	} while (0)
 
+/* Only these methods, so that no other can be smuggled in. */
+static const char *sending_method(struct str m)
+{
+	static const char *const known[] = { "POST", "PUT", "PATCH" };
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (str_eq(m, str_from(known[i])))
+			return known[i];
+	return NULL;
+}
+
+static enum err set_sending(struct fetch *f, const struct egress_fetch *q)
+{
+	const char *method = sending_method(q->method);
+	if (!method)
+		return ERR_INVALID;
+	if (f->source_fd >= 0) {
+		TRY(fd_nonblock(f->source_fd, true));
+		SET(CURLOPT_UPLOAD, 1L);
+		SET(CURLOPT_READFUNCTION, on_source);
+		SET(CURLOPT_READDATA, f);
+		SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)f->source_left);
+	} else {
+		TRY(buf_add(&f->body, q->body));
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)f->body.len);
+		SET(CURLOPT_POSTFIELDS, f->body.ptr ? f->body.ptr : "");
+	}
+	SET(CURLOPT_CUSTOMREQUEST, method);
+	/* No question whether the body is wanted: many registries never answer that. */
+	f->headers = curl_slist_append(f->headers, "Expect:");
+	return f->headers ? OK : ERR_NOMEM;
+}
+
+static enum err set_login(struct fetch *f, const struct egress_fetch *q, const struct url *u)
+{
+	if (!q->login)
+		return OK;
+	const char *pair = f->env->login ? f->env->login(f->env->login_arg, q->login, u) : NULL;
+	if (!pair)
+		return ERR_EGRESS;
+	SET(CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+	SET(CURLOPT_USERPWD, pair);
+	return OK;
+}
+
 static enum err set_request(struct fetch *f, const struct egress_fetch *q, const char *url)
 {
 	char range[48];
@@ -293,15 +375,10 @@ static enum err set_request(struct fetch *f, const struct egress_fetch *q, const
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_USERAGENT, f->env->agent);
 	SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	if (str_eq(q->method, STR("HEAD"))) {
+	if (str_eq(q->method, STR("HEAD")))
 		SET(CURLOPT_NOBODY, 1L);
-	} else if (str_eq(q->method, STR("POST"))) {
-		TRY(buf_add(&f->body, q->body));
-		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)f->body.len);
-		SET(CURLOPT_POSTFIELDS, f->body.ptr ? f->body.ptr : "");
-	} else if (!str_eq(q->method, STR("GET"))) {
-		return ERR_INVALID;
-	}
+	else if (!str_eq(q->method, STR("GET")))
+		TRY(set_sending(f, q));
 	if (f->has_range) {
 		(void)snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)f->from,
 			(unsigned long long)(f->to - 1));
@@ -352,7 +429,8 @@ static enum err prepare(struct fetch *f, const struct egress_fetch *q, struct er
 	struct url u;
 	const char *z;
 	TRY(url_parse(q->url, &u, info));
-	TRY(allow_url(f->env->allow, &u, info));
+	TRY(egress_only_asks(q->method) ? allow_url(f->env->allow, &u, info)
+				       : allow_push(f->env->allow, &u, info));
 	memcpy(f->host, u.host, sizeof f->host);
 	TRY(url_add(&u, &text));
 	TRY(buf_cstr(&text, &z));
@@ -361,6 +439,8 @@ static enum err prepare(struct fetch *f, const struct egress_fetch *q, struct er
 		return ERR_NOMEM;
 	TRY(set_request(f, q, z));
 	TRY(set_connection(f, q, &u));
+	if (set_login(f, q, &u))
+		return err_set(info, ERR_EGRESS, "there is no log-in for %s", u.host);
 	return set_callbacks(f);
 }
 
@@ -372,6 +452,8 @@ enum err fetch_start(
 	if (!f) {
 		if (q->sink_fd >= 0)
 			(void)close(TAKE_FD(q->sink_fd));
+		if (q->source_fd >= 0)
+			(void)close(TAKE_FD(q->source_fd));
 		struct fetch none = { .env = env, .id = id };
 		fetch_fail(&none, ERR_NOMEM, err_text(ERR_NOMEM));
 		return ERR_NOMEM;
@@ -379,6 +461,8 @@ enum err fetch_start(
 	f->env = env;
 	f->id = id;
 	f->sink_fd = TAKE_FD(q->sink_fd);
+	f->source_fd = TAKE_FD(q->source_fd);
+	f->source_left = q->source_bytes;
 	f->has_range = q->has_range;
 	f->from = q->from;
 	f->to = q->to;
@@ -437,8 +521,8 @@ static enum err explain(struct fetch *f, CURLcode code)
 static void send_moved(struct fetch *f, int64_t now)
 {
 	struct ipc_out m;
-	uint64_t moved = f->bytes - f->pend_n;
-	if (!f->to_sink || moved == f->told || now - f->told_ms < MOVED_MS)
+	uint64_t moved = f->source_fd >= 0 ? f->source_done : f->bytes - f->pend_n;
+	if ((!f->to_sink && f->source_fd < 0) || moved == f->told || now - f->told_ms < MOVED_MS)
 		return;
 	f->told = moved;
 	f->told_ms = now;
@@ -492,7 +576,7 @@ bool fetch_tick(struct fetch *f, int64_t now_ms)
 {
 	send_moved(f, now_ms);
 	/* A full sink is our own slowness, not the server's. */
-	if (f->held || f->pend_n || now_ms - f->moved_ms < (int64_t)f->stall_ms)
+	if (f->held || f->hungry || f->pend_n || now_ms - f->moved_ms < (int64_t)f->stall_ms)
 		return false;
 	(void)snprintf(f->why, sizeof f->why, "%s: nothing came for %u seconds", f->host,
 		f->stall_ms / 1000);
@@ -516,6 +600,8 @@ struct fetch *fetch_free(struct fetch *f)
 	curl_slist_free_all(f->headers);
 	if (f->sink_fd >= 0)
 		(void)close(f->sink_fd);
+	if (f->source_fd >= 0)
+		(void)close(f->source_fd);
 	buf_done(&f->head);
 	buf_done(&f->body);
 	mem_free(f);

@@ -27,9 +27,17 @@ struct ipc {
 	bool closed;
 };
 
+/* What our messages carry and what those of others must; process-wide as the build is. */
+static uint64_t spoken = PROTOCOL_HASH;
+
 uint64_t ipc_protocol_hash(void)
 {
-	return PROTOCOL_HASH;
+	return spoken;
+}
+
+void ipc_speak(uint64_t hash)
+{
+	spoken = hash;
 }
 
 enum err ipc_pair(int ret_fd[2])
@@ -247,7 +255,7 @@ static enum err accept_datagram(struct ipc *c, size_t n, struct ipc_in *in)
 	if (n < sizeof h)
 		return ERR_PROTOCOL;
 	memcpy(&h, c->space, sizeof h);
-	if (h.protocol != PROTOCOL_HASH || h.bytes != n || h.nfds != in->nfds)
+	if (h.protocol != spoken || h.bytes != n || h.nfds != in->nfds)
 		return ERR_PROTOCOL;
 	in->mem_ = mem_alloc(n);
 	if (!in->mem_)

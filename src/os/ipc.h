@@ -86,3 +86,6 @@ enum err ipc_recv(struct ipc *c, struct ipc_in *ret);
 enum err ipc_recv_wait(struct ipc *c, int timeout_ms, struct ipc_in *ret);
 /* 64 bits that differ between builds whose messages differ (hash of src/proto and build id). */
 uint64_t ipc_protocol_hash(void);
+/* For a private module of another build that is known to have the same messages: from now on it
+ * speaks as the program that loaded it. Before its first message, with one thread. */
+void ipc_speak(uint64_t hash);

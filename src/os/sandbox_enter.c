@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,11 +211,23 @@ static uint64_t thread_count(void)
 	return count;
 }
 
+/* A thread that was joined a moment ago is counted until the kernel has taken it down. */
+static bool is_alone(void)
+{
+	enum { TRIES = 50, WAIT_MS = 2 };
+	for (unsigned i = 0; i < TRIES; i++) {
+		if (thread_count() == 1)
+			return true;
+		(void)poll(NULL, 0, WAIT_MS);
+	}
+	return false;
+}
+
 enum err sandbox_enter(enum sandbox_profile p, const struct sandbox_path *paths, size_t n_paths,
 		       const struct sandbox_limits *limits)
 {
 	int death_signal = 0;
-	if (thread_count() > 1)
+	if (!is_alone())
 		return ERR_INTERNAL; /* Landlock would bind this thread only */
 	(void)prctl(PR_GET_PDEATHSIG, &death_signal);
 	leave_network(p);

@@ -23,7 +23,7 @@ static char module_dir[PATH_MAX];
 static bool has_module(const char *dir)
 {
 	char path[PATH_MAX];
-	return path_join(path, sizeof path, dir, "engine.so") == OK && access(path, R_OK) == 0;
+	return path_join(path, sizeof path, dir, "cli.so") == OK && access(path, R_OK) == 0;
 }
 
 static enum err find_module_dir(void)

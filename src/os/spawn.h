@@ -14,7 +14,7 @@ enum { SPAWN_KEEPER_FD = 3 };
 /* Holds the descriptor of our own binary from now on, so that a replaced file on disk never mixes
  * builds. Call once at start. Errors: from errno. */
 enum err spawn_init(void);
-/* The folder that holds our private modules (engine.so, egress.so, cli.so): beside the binary, or
+/* The folder that holds our private modules (cli.so, egress.so) and engines/: beside the binary, or
  * PREFIX/lib/tresor. Terminated, static; works without spawn_init() too. Empty: not found. */
 const char *spawn_module_dir(void);
 /* Starts `role`; takes keeper_end. *ret_pidfd is owned by the caller (poll it for the exit). */

@@ -4,6 +4,11 @@
 
 enum { HOST_MAX = 256, POLICY_MAX = 1024 };
 
+bool egress_only_asks(struct str method)
+{
+	return str_eq(method, STR("GET")) || str_eq(method, STR("HEAD"));
+}
+
 static void put_headers(struct ipc_out *m, const struct egress_header *h, unsigned n)
 {
 	ipc_put_u64(m, n);
@@ -42,6 +47,7 @@ void egress_policy_put(struct ipc_out *m, const struct egress_policy_entry *e, s
 		ipc_put_str(m, e[i].host);
 		ipc_put_u64(m, e[i].port);
 		ipc_put_bool(m, e[i].plain);
+		ipc_put_bool(m, e[i].push);
 	}
 }
 
@@ -55,6 +61,7 @@ enum err egress_policy_get(
 		e[i].host = ipc_get_str(m);
 		uint64_t port = ipc_get_u64(m);
 		e[i].plain = ipc_get_bool(m);
+		e[i].push = ipc_get_bool(m);
 		if (e[i].host.len > HOST_MAX || !port || port > 65535)
 			m->err = ERR_PROTOCOL;
 		e[i].port = (uint16_t)port;
@@ -78,15 +85,20 @@ void egress_fetch_put(struct ipc_out *m, struct egress_fetch *f)
 	ipc_put_u64(m, f->connect_ms);
 	ipc_put_u64(m, f->stall_ms);
 	ipc_put_u64(m, f->total_ms);
+	ipc_put_u64(m, f->login);
+	ipc_put_u64(m, f->source_bytes);
 	ipc_put_bool(m, f->sink_fd >= 0);
 	if (f->sink_fd >= 0)
 		ipc_put_fd(m, f->sink_fd);
-	f->sink_fd = -1;
+	ipc_put_bool(m, f->source_fd >= 0);
+	if (f->source_fd >= 0)
+		ipc_put_fd(m, f->source_fd);
+	f->sink_fd = f->source_fd = -1;
 }
 
 enum err egress_fetch_get(struct ipc_in *m, struct egress_fetch *f)
 {
-	struct egress_fetch v = { .sink_fd = -1 };
+	struct egress_fetch v = { .sink_fd = -1, .source_fd = -1 };
 	v.method = ipc_get_str(m);
 	v.url = ipc_get_str(m);
 	v.n_headers = get_headers(m, v.header);
@@ -99,14 +111,20 @@ enum err egress_fetch_get(struct ipc_in *m, struct egress_fetch *f)
 	v.connect_ms = get_u32(m);
 	v.stall_ms = get_u32(m);
 	v.total_ms = get_u32(m);
+	v.login = ipc_get_u64(m);
+	v.source_bytes = ipc_get_u64(m);
 	if (ipc_get_bool(m))
 		v.sink_fd = ipc_get_fd(m);
+	if (ipc_get_bool(m))
+		v.source_fd = ipc_get_fd(m);
 	enum err e = ipc_end(m);
 	if (!e && v.has_range && v.from >= v.to)
 		e = ERR_PROTOCOL;
 	if (e) {
 		if (v.sink_fd >= 0)
 			(void)close(v.sink_fd);
+		if (v.source_fd >= 0)
+			(void)close(v.source_fd);
 		return ERR_PROTOCOL;
 	}
 	*f = v;
@@ -163,5 +181,28 @@ enum err egress_failed_get(struct ipc_in *m, struct egress_failed *f)
 	    !str_is_utf8(f->detail) || str_has_control(f->detail))
 		return ERR_PROTOCOL;
 	f->code = (enum err)code;
+	return OK;
+}
+
+void egress_login_put(struct ipc_out *m, const struct egress_login *l)
+{
+	ipc_put_u64(m, l->number);
+	ipc_put_str(m, l->host);
+	ipc_put_u64(m, l->port);
+	ipc_put_str(m, l->user);
+	ipc_put_str(m, l->password);
+}
+
+enum err egress_login_get(struct ipc_in *m, struct egress_login *l)
+{
+	struct egress_login v = { .number = ipc_get_u64(m), .host = ipc_get_str(m) };
+	uint64_t port = ipc_get_u64(m);
+	v.user = ipc_get_str(m);
+	v.password = ipc_get_str(m);
+	TRY(ipc_end(m));
+	if (!v.number || !port || port > 65535 || v.host.len > HOST_MAX)
+		return ERR_PROTOCOL;
+	v.port = (uint16_t)port;
+	*l = v;
 	return OK;
 }

@@ -22,8 +22,8 @@ static void pass(struct ipc_out *o, struct ipc_in *i)
 
 TEST(policy_comes_through_and_ports_are_checked)
 {
-	struct egress_policy_entry e[] = { { STR("registry.ollama.ai"), 443, false },
-		{ STR("127.0.0.1"), 5000, true } };
+	struct egress_policy_entry e[] = { { STR("registry.ollama.ai"), 443, false, true },
+		{ STR("127.0.0.1"), 5000, true, false } };
 	for (int bad = 0; bad < 2; bad++) {
 		struct egress_policy_entry got[4];
 		size_t n = 99;
@@ -39,13 +39,14 @@ TEST(policy_comes_through_and_ports_are_checked)
 		if (!bad)
 			CHECK_EQ_STR(got[1].host, STR("127.0.0.1"));
 		CHECK(bad || (got[0].port == 443 && !got[0].plain && got[1].plain));
+		CHECK(bad || (got[0].push && !got[1].push));
 	}
 }
 
 TEST(more_entries_than_room_are_refused)
 {
-	struct egress_policy_entry e[3] = { { STR("a"), 1, false }, { STR("b"), 2, false },
-		{ STR("c"), 3, false } };
+	struct egress_policy_entry e[3] = { { STR("a"), 1, false, false },
+		{ STR("b"), 2, false, false }, { STR("c"), 3, false, false } };
 	struct egress_policy_entry got[2];
 	size_t n = 0;
 	struct ipc_out o;
@@ -66,6 +67,7 @@ static struct egress_fetch fetch(void)
 	f.to = 9;
 	f.max_bytes = 4;
 	f.sink_fd = dup(2);
+	f.source_fd = -1;
 	f.sink_offset = 5;
 	f.connect_ms = 1;
 	f.stall_ms = 2;
@@ -202,4 +204,49 @@ TEST(wrong_sizes_and_ends_are_errors)
 	CHECK_ERR(e, ERR_AGAIN);
 	(void)close(fd[1]);
 	CHECK_ERR(sink_send(fd[0], 0, "x", 1, true), ERR_CLOSED);
+}
+
+TEST(a_source_and_a_login_come_through)
+{
+	struct egress_fetch f = fetch(), got;
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	f.method = STR("PUT");
+	f.source_fd = dup(2);
+	f.source_bytes = 77;
+	f.login = 9;
+	ipc_out_init(&o, EGRESS_FETCH, 4);
+	egress_fetch_put(&o, &f);
+	CHECK_EQ_INT(f.source_fd, -1);
+	pass(&o, &i);
+	CHECK_OK(egress_fetch_get(&i, &got));
+	CHECK(got.source_bytes == 77 && got.login == 9 && got.source_fd != got.sink_fd);
+	CHECK(fcntl(got.source_fd, F_GETFD) >= 0 && fcntl(got.sink_fd, F_GETFD) >= 0);
+	(void)close(got.source_fd);
+	(void)close(got.sink_fd);
+	CHECK(egress_only_asks(STR("GET")) && egress_only_asks(STR("HEAD")));
+	CHECK(!egress_only_asks(STR("PUT")) && !egress_only_asks(STR("get")));
+}
+
+TEST(a_login_names_a_place)
+{
+	for (int bad = 0; bad < 3; bad++) {
+		struct egress_login l = { .number = bad == 1 ? 0 : 3,
+			.host = STR("reg.firma.de"),
+			.port = bad == 2 ? 0 : 443,
+			.user = STR("u"),
+			.password = STR("p") }, got;
+		struct ipc_out o;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, EGRESS_LOGIN, 0);
+		egress_login_put(&o, &l);
+		pass(&o, &i);
+		CHECK_ERR(egress_login_get(&i, &got), bad ? ERR_PROTOCOL : OK);
+		if (bad)
+			continue;
+		CHECK(got.number == 3 && got.port == 443);
+		CHECK_EQ_STR(got.host, STR("reg.firma.de"));
+		CHECK_EQ_STR(got.user, STR("u"));
+		CHECK_EQ_STR(got.password, STR("p"));
+	}
 }

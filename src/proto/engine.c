@@ -344,6 +344,7 @@ void gen_request_put(struct ipc_out *m, const struct gen_request *v)
 	ipc_put_str(m, v->suffix);
 	ipc_put_str(m, v->lead);
 	ipc_put_str(m, v->extra);
+	ipc_put_str(m, v->template_);
 	pictures_put(m, v);
 }
 
@@ -404,6 +405,8 @@ enum err gen_request_get(struct ipc_in *m, struct gen_request *v)
 	got.suffix = ipc_get_str(m);
 	got.lead = ipc_get_str(m);
 	got.extra = ipc_get_str(m);
+	got.template_ = ipc_get_str(m);
+	ipc_want(m, got.template_.len <= LIMIT_TEMPLATE);
 	pictures_get(m, &got);
 	enum err e = ipc_end(m);
 	if (e) {

@@ -16,6 +16,13 @@
 #include "base/crypto.h"
 #include "os/ipc.h"
 
+/* The number of what a program and an engine.so of another build must have in common: the messages
+ * here, in embed.h, tokens.h and ATTACH, their numbers, enum err (grows at its end), the wire of
+ * os/ipc.h, os/cores.h, store/kvfile.h, and what engine/engine.h exports. engine.so exports it, its
+ * build's manifest says it, and one with another number is refused. wire_test.c holds the bytes of
+ * every message: who changes one raises this. */
+enum { ENGINE_PROTO = 1 };
+
 enum engine_msg {
 	ENGINE_LOAD = 0x200,
 	ENGINE_READY,
@@ -123,6 +130,9 @@ struct gen_request { /* strings are borrowed */
 	struct str suffix, lead, extra;
 	struct gen_picture picture[GEN_PICTURES_MAX];
 	unsigned n_pictures;
+	/* The chat template in the place of the model's own, in Go or Jinja (gotmpl_parse_any());
+	 * empty: its own. GEN_INFILL: used when it has a place for a suffix. */
+	struct str template_;
 	struct str tools;   /* JSON array or empty */
 	struct str schema;  /* JSON schema the answer must follow, or empty; "json" = any object */
 	struct str grammar; /* the same as GBNF, or empty; not both */

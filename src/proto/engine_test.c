@@ -179,7 +179,8 @@ static struct gen_request request(void)
 		.n_bias = 2,
 		.suffix = STR("}"),
 		.lead = STR("\t"),
-		.extra = STR("[{}]") };
+		.extra = STR("[{}]"),
+		.template_ = STR("{{ .Prompt }}") };
 	r.stop[0] = STR("END");
 	r.stop[1] = STR("\n\n");
 	gen_sampling_defaults(&r.sampling);
@@ -217,6 +218,7 @@ TEST(request_comes_through)
 	CHECK_EQ_STR(got.suffix, r.suffix);
 	CHECK_EQ_STR(got.lead, r.lead);
 	CHECK_EQ_STR(got.extra, r.extra);
+	CHECK_EQ_STR(got.template_, r.template_);
 	CHECK_EQ_STR(got.tool_choice, r.tool_choice);
 	CHECK(got.one_call && got.think == THINK_HIGH && got.think_required &&
 		got.has_think_budget);

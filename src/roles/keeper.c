@@ -37,6 +37,8 @@ static void child_spoke(struct keeper *k, struct child *c, struct ipc_in *m)
 {
 	if (c->role == ROLE_ENGINE)
 		engine_spoke(k, c, m);
+	else if (c->makes)
+		maker_spoke(k, c, m);
 	else if (m->type == READY && c->role != ROLE_JAIL)
 		role_ready(k, c);
 	else if (m->type == REFUSED && c->role != ROLE_JAIL)

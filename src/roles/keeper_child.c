@@ -147,22 +147,27 @@ enum err keeper_start_server(struct keeper *k)
 
 /* ---- jail ---- */
 
-enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int *fds,
-	unsigned nfds, int *ret_channel)
+enum err jail_start(
+	struct keeper *k, const struct jail_wish *w, int *fds, unsigned nfds, int *ret_channel)
 {
 	struct child *c = NULL;
 	int pair[2] = { -1, -1 };
+	char folder[BUILD_PATH_MAX + 16];
+	const char *const env[] = { w->engine ? folder : NULL, NULL };
 	AUTO_IPC_OUT struct ipc_out m;
+	if (w->engine)
+		snprintf(folder, sizeof folder, "TRESOR_ENGINE=%s", w->engine);
 	ipc_out_init(&m, JAIL_JOB, 0);
-	ipc_put_u64(&m, kind);
-	ipc_put_str(&m, digest);
-	ipc_put_u64(&m, size);
+	ipc_put_u64(&m, w->kind);
+	ipc_put_str(&m, w->digest);
+	ipc_put_u64(&m, w->size);
+	ipc_put_str(&m, w->what);
 	ipc_put_u64(&m, nfds);
 	for (unsigned i = 0; i < nfds; i++)
 		ipc_put_fd(&m, fds[i]);
 	TRY(ipc_pair(pair));
 	ipc_put_fd(&m, pair[0]);
-	enum err e = child_spawn(k, ROLE_JAIL, NULL, &c);
+	enum err e = child_spawn(k, ROLE_JAIL, env, &c);
 	if (!e)
 		e = ipc_send(c->chan, &m);
 	if (e) {
@@ -171,8 +176,9 @@ enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t
 			child_kill(k, c);
 		return e;
 	}
-	(void)str_copy(digest, c->digest, sizeof c->digest);
-	c->writes = kind == JAIL_WRITER || kind == JAIL_COPY;
+	(void)str_copy(w->digest, c->digest, sizeof c->digest);
+	c->writes = w->kind == JAIL_WRITER || w->kind == JAIL_COPY;
+	c->makes = w->makes;
 	*ret_channel = pair[1];
 	return OK;
 }
@@ -218,8 +224,10 @@ static void restart(struct keeper *k, const struct child *gone, bool killed)
 	}
 	if (restart_too_often(k))
 		poll(NULL, 0, 500);
-	if (gone->role == ROLE_SERVER)
+	if (gone->role == ROLE_SERVER) {
 		engines_orphaned(k);
+		makes_orphaned(k);
+	}
 	enum err e = gone->role == ROLE_SERVER ? keeper_start_server(k) : keeper_start_egress(k);
 	if (e) {
 		log_error("a role could not be started again", KV_ERR(e));
@@ -244,6 +252,8 @@ void child_exited(struct keeper *k, struct child *c)
 		cache_engine_ended(k, c);
 	if (c->writes)
 		writer_exited(k, c, WIFEXITED(status) && !WEXITSTATUS(status));
+	if (c->makes)
+		maker_exited(k, c, WIFEXITED(status) && !WEXITSTATUS(status));
 	if (c->role == ROLE_ENGINE)
 		engine_exited(k, c, status);
 	if ((c->role == ROLE_SERVER || c->role == ROLE_EGRESS) && !k->stopping)

@@ -42,6 +42,7 @@ static void answer_engine(struct keeper *k, struct child *c)
 	ipc_out_init(&m, ANSWER, c->ask_id);
 	answer_put(&m, OK, STR_NONE);
 	ipc_put_u64(&m, c->engine_id);
+	ipc_put_str(&m, str_from(c->engine));
 	ipc_put_fd(&m, TAKE_FD(c->server_end));
 	engine_info_put(&m, &c->info);
 	c->ask_id = 0;
@@ -58,16 +59,38 @@ static enum err engine_adopt(struct keeper *k, struct child *c, uint64_t ask_id)
 	return OK;
 }
 
-/* The engine's environment says to leave out the best instruction sets, for builds that have
- * several (engine/llama/variant.h). */
-static enum err spawn_engine(struct keeper *k, uint64_t cpu_less, struct child **ret)
+/* The engine's environment names the folder of its build (roles/role.c), and says to leave out the
+ * best instruction sets, for builds that have several (engine/llama/variant.h). */
+static enum err spawn_engine(struct keeper *k, const struct engine_wish *w, const char *build,
+	struct child **ret, struct err_info *info)
 {
-	char less[40];
-	const char *const env[] = { less, NULL };
-	snprintf(less, sizeof less, "TRESOR_CPU_LESS=%" PRIu64, cpu_less);
-	TRY(child_spawn(k, ROLE_ENGINE, cpu_less ? env : NULL, ret));
+	char dir[BUILD_PATH_MAX], folder[BUILD_PATH_MAX + 16], less[40];
+	const char *const env[] = { folder, w->cpu_less ? less : NULL, NULL };
+	TRY(builds_check(k->builds, build, dir, info));
+	snprintf(folder, sizeof folder, "TRESOR_ENGINE=%s", dir);
+	snprintf(less, sizeof less, "TRESOR_CPU_LESS=%" PRIu64, w->cpu_less);
+	TRY(child_spawn(k, ROLE_ENGINE, env, ret));
 	(*ret)->engine_id = ++k->next_engine;
+	(void)str_copy(str_from(build), (*ret)->engine, sizeof (*ret)->engine);
 	return OK;
+}
+
+void engines_current(struct keeper *k)
+{
+	struct err_info why = { 0 };
+	char now[LIMIT_ENGINE_ID + 1] = "";
+	struct child *server = child_find(k, ROLE_SERVER);
+	if (builds_current(k->builds, now, &why))
+		log_error("models cannot be loaded", KV_Z("why", why.detail));
+	bool same = !strcmp(now, k->current);
+	memcpy(k->current, now, sizeof now);
+	if (same || !server)
+		return; /* a server that starts is told in its HELLO */
+	log_info("another engine build is current", KV_Z("build", now));
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ENGINE_CURRENT, 0);
+	ipc_put_str(&m, str_from(now));
+	(void)ipc_send(server->chan, &m);
 }
 
 /* ---- cores ---- */
@@ -150,9 +173,14 @@ static void give_place(struct keeper *k, struct child *c, struct engine_load *lo
 enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wish *w,
 	struct err_info *info)
 {
+	const char *build = w->engine[0] ? w->engine : k->current;
+	if (!build[0])
+		return err_set(info, ERR_BUILD,
+			"no engine build is current here: the program was not installed whole");
 	for (struct child *c = k->children; c; c = c->next)
 		if (c->role == ROLE_ENGINE && !c->dead && c->orphan_since_ms &&
-			!strcmp(c->digest, w->digest) && !strcmp(c->projector, w->projector)) {
+			!strcmp(c->digest, w->digest) && !strcmp(c->projector, w->projector) &&
+			!strcmp(c->engine, build)) {
 			enum err adopted = engine_adopt(k, c, ask_id);
 			if (adopted != ERR_CLOSED)
 				return adopted;
@@ -167,7 +195,7 @@ enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wis
 	if (e)
 		return err_set(info, e, "the model's file cannot be opened");
 	struct child *c;
-	TRY(spawn_engine(k, w->cpu_less, &c));
+	TRY(spawn_engine(k, w, build, &c, info));
 	(void)str_copy(str_from(w->digest), c->digest, sizeof c->digest);
 	(void)str_copy(str_from(w->projector), c->projector, sizeof c->projector);
 	struct engine_load load = w->load;
@@ -203,7 +231,8 @@ void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m)
 		char detail[ERR_DETAIL_MAX];
 		copy_str(detail, sizeof detail, why.detail);
 		if (server && c->ask_id)
-			answer_error(server, c->ask_id, ERR_MODEL_BAD, detail);
+			answer_error(server, c->ask_id,
+				why.code == ERR_BUILD ? ERR_BUILD : ERR_MODEL_BAD, detail);
 		c->ask_id = 0;
 		child_kill(k, c);
 	} else {
@@ -257,6 +286,7 @@ static void put_uses(struct ipc_out *m, const struct child *c)
 		return; /* it has just ended */
 	struct str s = buf_str(&text);
 	ipc_put_str(m, str_from(c->digest));
+	ipc_put_str(m, str_from(c->engine));
 	ipc_put_u64(m, status_kib(s, STR("VmRSS:")));
 	ipc_put_u64(m, status_kib(s, STR("RssAnon:")));
 }
@@ -317,6 +347,7 @@ void engine_exited(struct keeper *k, struct child *c, int status)
 	ipc_out_init(&m, ENGINE_GONE, 0);
 	ipc_put_u64(&m, c->engine_id);
 	ipc_put_str(&m, str_from(c->digest));
+	ipc_put_str(&m, str_from(c->engine));
 	ipc_put_u64(&m, (uint64_t)signal);
 	ipc_put_u64(&m, WIFEXITED(status) ? (uint64_t)WEXITSTATUS(status) : 0);
 	ipc_put_bool(&m, oom);

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "models/blobdir.h"
+#include "models/builds.h"
 #include "os/cores.h"
 #include "os/others.h"
 #include "os/ipc.h"
@@ -36,6 +37,7 @@ enum {
 	KEEPER_OTHERS_REST_MS = 1000,
 	KEEPER_OTHERS_AWAKE_MS = 60000,
 	KEEPER_WHOLE_MAX = 16,
+	KEEPER_MAKES_MAX = 8,     /* model files under way at once */
 	KEEPER_PURGED_MAX = 16,   /* purges during an engine's life before all it wrote goes */
 	KEEPER_TLS_EVERY_MS = 24 * 3600 * 1000,
 	KEEPER_RESTART_BURST = 5, /* restarts within KEEPER_RESTART_WINDOW_MS without a pause */
@@ -50,11 +52,13 @@ struct child {
 	struct ipc *chan;
 	bool ready, dead; /* dead: channel closed, waiting for its exit status */
 	uint64_t ask_id;  /* the server's request that waits for this child; 0: none */
+	uint64_t makes;   /* jails: the number of the file they make or hash; 0: none */
 	bool writes;      /* jails: writes a blob; its exit with 0 makes it whole */
 	/* engines */
 	uint64_t engine_id;
 	char digest[65];         /* engines and jails: the blob they work on */
 	char projector[65];      /* an engine's second blob; empty: none */
+	char engine[LIMIT_ENGINE_ID + 1]; /* the build it runs */
 	bool told_to_end;
 	uint32_t cores_place;    /* in the keeper's page; CORES_PLACES: none */
 	uint64_t cpu_ns;         /* an engine's, when it was looked at last */
@@ -65,6 +69,19 @@ struct child {
 		tuned[ENGINE_TUNED_MAX + 1];
 	struct engine_purge purged[KEEPER_PURGED_MAX]; /* to walk again when it has ended */
 	unsigned n_purged;
+};
+
+/* A model file that is made or shared here: a job writes it (or it is there at once), a second one
+ * hashes it, then it gets its name. */
+struct making {
+	uint64_t number; /* 0: a free place */
+	/* A job writes it; it is whole; a job hashes it. */
+	enum { MAKING_WRITTEN, MAKING_WHOLE, MAKING_HASHED } step;
+	uint64_t ask_id; /* the request that waits for its name; 0: none yet */
+	bool shared, linked, unwanted;
+	char want[65];   /* shared: the digest it must have */
+	char digest[65]; /* what its hash job said; empty: nothing yet */
+	uint64_t size;
 };
 
 struct keeper {
@@ -78,9 +95,11 @@ struct keeper {
 	struct keyring *keys;
 	struct audit_log *audit;
 	struct blobdir *blobs;
+	struct builds *builds;
+	char current[LIMIT_ENGINE_ID + 1]; /* build; empty: none */
 	struct tls_pair tls; /* in force; empty without TLS */
 	struct child *children;
-	uint64_t next_engine;
+	uint64_t next_engine, next_login;
 	struct cores *cores; /* which engines are at work; NULL: they are not told */
 	struct others *others;     /* NULL: not known */
 	int64_t next_others_ms, at_work_ms; /* when engines were last seen at work */
@@ -90,6 +109,8 @@ struct keeper {
 	unsigned next_restart;
 	char whole[KEEPER_WHOLE_MAX][65]; /* blobs whose writer ended well, not yet committed */
 	unsigned next_whole;
+	struct making making[KEEPER_MAKES_MAX];
+	uint64_t next_making;
 	int64_t next_uses_ms;
 	uint64_t oom_kills; /* of the machine, as last seen */
 };
@@ -107,8 +128,15 @@ void child_exited(struct keeper *k, struct child *c); /* pidfd became readable; 
 enum err keeper_start_egress(struct keeper *k);
 enum err keeper_start_server(struct keeper *k);
 /* Starts a jail job with the descriptors in `fds` (taken) and the server's channel end in *ret. */
-enum err jail_start(struct keeper *k, uint64_t kind, struct str digest, uint64_t size, int *fds,
-	unsigned nfds, int *ret_channel);
+struct jail_wish {
+	uint64_t kind; /* enum jail_kind */
+	struct str digest;
+	uint64_t size, makes;
+	struct str what;
+	const char *engine; /* folder of the engine build it loads; NULL: none */
+};
+enum err jail_start(
+	struct keeper *k, const struct jail_wish *w, int *fds, unsigned nfds, int *ret_channel);
 bool writer_was_whole(struct keeper *k, struct str digest); /* and forgets it */
 
 /* keeper_cache.c */
@@ -120,8 +148,11 @@ void cache_engine_ended(struct keeper *k, struct child *c); /* its process is go
 enum err cache_delete(struct keeper *k, struct str digest);  /* missing is OK */
 enum err cache_usage(struct keeper *k, uint64_t *ret_files, uint64_t *ret_bytes);
 /* keeper_engine.c */
+/* Which build is current: at the start and at SIGHUP, so that none changes by itself. Warns where
+ * there is none. */
+void engines_current(struct keeper *k);
 struct engine_wish { /* ASK_ENGINE */
-	char digest[65], projector[65];
+	char digest[65], projector[65], engine[LIMIT_ENGINE_ID + 1];
 	uint64_t cpu_less;
 	struct engine_load load; /* without its descriptor */
 };
@@ -138,7 +169,20 @@ void engines_share_cores(struct keeper *k); /* once, at the start */
  * is due again. */
 int engines_leave_cores(struct keeper *k);
 
+/* keeper_make.c */
+enum err ask_make(struct keeper *k, struct child *server, struct ipc_in *m);
+enum err ask_made(struct keeper *k, struct child *server, struct ipc_in *m);
+enum err ask_unmake(struct keeper *k, struct child *server, struct ipc_in *m);
+enum err ask_share(struct keeper *k, struct child *server, struct ipc_in *m);
+enum err ask_stage_file(struct keeper *k, struct child *server, struct ipc_in *m);
+void maker_spoke(struct keeper *k, struct child *c, struct ipc_in *m);
+void maker_exited(struct keeper *k, struct child *c, bool well); /* of a jail that `makes` */
+void makes_orphaned(struct keeper *k); /* the server is gone: nobody wants them any more */
+
 /* keeper_ask.c */
+/* A blob's writer over the partial file; `source` (bytes' sink or a file) is taken. */
+enum err start_writer(struct keeper *k, uint64_t kind, struct str digest, uint64_t size,
+	int source, int *ret_channel, struct err_info *info);
 /* Handles one request of the server. Errors: ERR_PROTOCOL: the server must go. */
 enum err keeper_ask(struct keeper *k, struct child *server, struct ipc_in *m);
 void answer_error(struct child *to, uint64_t id, enum err e, const char *detail);

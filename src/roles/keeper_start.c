@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "os/fd.h"
+#include "os/spawn.h"
 #include "os/tty.h"
 
 /* ---- keys ---- */
@@ -310,6 +311,7 @@ enum err keeper_reload(struct keeper *k, struct err_info *info)
 	size_t at = 0;
 	const char *key;
 	config_defaults(&fresh);
+	engines_current(k);
 	TRY(config_load(&fresh, k->dir, info));
 	while ((key = config_needs_restart(&k->file, &fresh, &at)))
 		log_warn("changed in tresor.conf, needs a restart", KV_Z("key", key));
@@ -370,6 +372,8 @@ enum err keeper_open(struct keeper *k, struct err_info *info)
 	TRY(open_keys(k, info));
 	TRY(open_audit(k, info));
 	TRY(blobdir_open(k->dir, &k->blobs));
+	TRY(builds_of(spawn_module_dir(), &k->builds));
+	engines_current(k);
 	if (!k->config.local_only) {
 		TRY(listen_all(k, info));
 		if (k->tls_needed)
@@ -390,6 +394,7 @@ void keeper_close(struct keeper *k)
 	}
 	audit_log_close(k->audit);
 	blobdir_free(k->blobs);
+	builds_free(k->builds);
 	if (k->cores)
 		close(k->cores_fd);
 	cores_free(k->cores);

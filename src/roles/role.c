@@ -6,8 +6,10 @@
 
 #include "base/crypto.h"
 #include "base/log.h"
+#include "models/builds.h"
 #include "net/egress.h"
 #include "os/spawn.h"
+#include "proto/engine.h"
 #include "roles/jail.h"
 #include "roles/server.h"
 
@@ -28,6 +30,40 @@ static int module_run(const char *file, const char *symbol, struct ipc *keeper)
 	return run ? run(keeper) : 1;
 }
 
+static int refuse_build(struct ipc *keeper, const char *why)
+{
+	struct gen_failed f = { .code = ERR_BUILD, .detail = str_from(why) };
+	AUTO_IPC_OUT struct ipc_out m;
+	ipc_out_init(&m, ENGINE_REFUSED, 0);
+	gen_failed_put(&m, &f);
+	if (!ipc_send(keeper, &m))
+		(void)ipc_drain(keeper, 1000);
+	return 1;
+}
+
+/* The engine.so of the build that the keeper has looked at (models/builds.h). That it speaks our
+ * language is asked of itself before it gets a message. */
+static int engine_run(struct ipc *keeper)
+{
+	char path[BUILD_PATH_MAX + 16];
+	const char *dir = getenv("TRESOR_ENGINE");
+	snprintf(path, sizeof path, "%s/engine.so", dir ? dir : "");
+	void *module = dir ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+	if (!module) {
+		log_error("engine build not loaded",
+			KV_Z("why", dir ? dlerror() : "none is named"));
+		return refuse_build(keeper,
+			"the engine build cannot be loaded on this machine (the log says why)");
+	}
+	const uint32_t *proto = dlsym(module, "engine_proto");
+	int (*run)(int, uint64_t);
+	*(void **)&run = dlsym(module, "engine_main");
+	if (!run || !proto || *proto != ENGINE_PROTO)
+		return refuse_build(keeper,
+			"the engine build does not speak this program's protocol");
+	return run(ipc_fd(keeper), ipc_protocol_hash());
+}
+
 int role_run(const char *name)
 {
 	struct ipc *keeper = NULL;
@@ -39,7 +75,7 @@ int role_run(const char *name)
 	if (!strcmp(name, "jail"))
 		return jail_main(keeper);
 	if (!strcmp(name, "engine"))
-		return module_run("engine.so", "engine_main", keeper);
+		return engine_run(keeper);
 	if (!strcmp(name, "egress"))
 		return module_run(EGRESS_MODULE_NAME, EGRESS_MODULE_MAIN, keeper);
 	return 2;

@@ -17,6 +17,7 @@
 #include "models/pull.h"
 #include "models/trial.h"
 #include "net/egress_client.h"
+#include "net/login.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
 #include "os/threads.h"
@@ -103,6 +104,7 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	*ret = (struct fleet_model){ .keep_alive_ms = s->app.keep_alive_ms };
 	memcpy(ret->digest, m.model_digest, sizeof ret->digest);
 	memcpy(ret->projector, m.projector_digest, sizeof ret->projector);
+	memcpy(ret->engine, m.engine, sizeof ret->engine);
 	/* a conversation that begins with the default keeps what this returns: the alias, then */
 	return str_copy(str_from(standard && m.alias[0] ? m.alias : m.name), ret->name,
 		sizeof ret->name);
@@ -126,12 +128,19 @@ static enum err open_store(struct server *s, struct err_info *info)
 	return e ? say_why(info, e, "people") : OK;
 }
 
+static enum err registry_login(void *arg, const char *host, uint16_t port, uint64_t *ret)
+{
+	struct app *a = arg;
+	return login_use(a->db, a->keeper, host, port, ret);
+}
+
 static enum err open_models(struct server *s, struct err_info *info)
 {
 	struct app *a = &s->app;
 	struct fleet_options f = { .keeper = a->keeper,
 		.keep_alive_ms = s->config.keep_alive_s < 0 ? -1 : s->config.keep_alive_s * 1000,
 		.max_engines = (unsigned)s->config.max_engines,
+		.engine = s->config.engine,
 		.n_seq = (uint32_t)s->config.sequences,
 		.n_ctx = (uint32_t)s->config.context,
 		.gpu = s->config.gpu && s->machine.gpu[0] };
@@ -155,7 +164,9 @@ static enum err open_models(struct server *s, struct err_info *info)
 	struct pulls_options p = { .store = a->models,
 		.ops = &keeper_blob_ops,
 		.ops_arg = a->keeper,
-		.egress = a->egress };
+		.egress = a->egress,
+		.login = registry_login,
+		.login_arg = a };
 	if (!e)
 		e = pulls_new(&p, &a->pulls);
 	if (!e)
@@ -170,7 +181,8 @@ static enum err open_chat(struct server *s, struct err_info *info)
 	struct app *a = &s->app;
 	enum err e = chat_hub_new(&a->hub);
 	struct chat_options o = {
-		.db = a->db, .fleet = a->fleet, .hub = a->hub, .model = find_model, .model_arg = s
+		.db = a->db, .fleet = a->fleet, .hub = a->hub, .model = find_model, .model_arg = s,
+		.models = a->models
 	};
 	if (!e)
 		e = chats_new(&o, &a->chats);

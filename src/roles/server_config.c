@@ -39,6 +39,7 @@ enum err server_config_write(const struct keeper *k, struct buf *out)
 	jw_kstr(&w, "behind_proxy", str_from(c->behind_proxy));
 	jw_kstr(&w, "public_url", buf_str(&url));
 	jw_kstr(&w, "build", STR(TRESOR_BUILD));
+	jw_kstr(&w, "engine", str_from(k->current));
 	jw_kstr(&w, "key_kind", str_from(kinds[keyring_opened_by(k->keys)]));
 	jw_kbool(&w, "recovery", keyring_has(k->keys, SLOT_RECOVERY));
 	jw_ki64(&w, "http_threads", c->http_threads);
@@ -69,6 +70,7 @@ enum err server_config_read(struct str json, struct server_config *ret)
 		{ "behind_proxy", &c.behind_proxy },
 		{ "public_url", &c.public_url },
 		{ "build", &c.build },
+		{ "engine", &c.engine },
 		{ "key_kind", &c.key_kind },
 	};
 	const struct {

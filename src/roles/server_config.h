@@ -7,6 +7,7 @@
 struct server_config { /* strings are owned by `doc` */
 	json_t *doc;
 	const char *name, *hosts, *behind_proxy, *public_url, *build, *key_kind;
+	const char *engine; /* the current build's id; empty: there is none */
 	int64_t http_threads, workers, max_connections, max_engines, context, sequences,
 		keep_alive_s;
 	bool gpu, local_only, trial, recovery;

@@ -108,7 +108,7 @@ void server_fleet_options(struct server_fleet *s, struct fleet_options *o)
 
 /* ---- pins ---- */
 
-static void load_pin(struct str name, void *arg)
+static void load_pin(struct str name, struct str engine, void *arg)
 {
 	struct server_fleet *s = arg;
 	struct fleet_model m = { .keep_alive_ms = FLEET_KEEP_AS_IS };
@@ -117,6 +117,7 @@ static void load_pin(struct str name, void *arg)
 	if (!err) {
 		memcpy(m.digest, e.model_digest, sizeof m.digest);
 		memcpy(m.projector, e.projector_digest, sizeof m.projector);
+		(void)str_copy(engine, m.engine, sizeof m.engine);
 		(void)str_copy(str_from(e.name), m.name, sizeof m.name);
 		err = fleet_pin(s->app->fleet, &m, true);
 	}
@@ -137,28 +138,51 @@ void server_fleet_pins(void *server_fleet)
 static void on_gone(struct server_fleet *s, struct ipc_in *m)
 {
 	struct fleet_gone g = { .engine_id = ipc_get_u64(m) };
-	struct str digest = ipc_get_str(m);
+	struct str digest = ipc_get_str(m), engine = ipc_get_str(m);
 	g.signal = ipc_get_u64(m);
 	g.code = ipc_get_u64(m);
 	g.oom = ipc_get_bool(m);
-	if (!ipc_end(m) && !str_copy(digest, g.digest, sizeof g.digest))
+	if (!ipc_end(m) && !str_copy(digest, g.digest, sizeof g.digest) &&
+		!str_copy(engine, g.engine, sizeof g.engine))
 		fleet_engine_gone(s->app->fleet, &g);
+}
+
+static void on_uses(struct server_fleet *s, struct ipc_in *m)
+{
+	while (ipc_more(m)) {
+		struct fleet_uses u = { .digest = "" };
+		struct str digest = ipc_get_str(m), engine = ipc_get_str(m);
+		u.resident = ipc_get_u64(m);
+		u.own = ipc_get_u64(m);
+		if (!m->err && !str_copy(digest, u.digest, sizeof u.digest) &&
+			!str_copy(engine, u.engine, sizeof u.engine))
+			fleet_engine_uses(s->app->fleet, &u);
+	}
+}
+
+static void on_current(struct server_fleet *s, struct ipc_in *m)
+{
+	char id[LIMIT_ENGINE_ID + 1];
+	struct str now = ipc_get_str(m);
+	if (!ipc_end(m) && !str_copy(now, id, sizeof id))
+		fleet_engine_current(s->app->fleet, id);
 }
 
 bool server_fleet_message(struct server_fleet *s, struct ipc_in *m)
 {
-	if (m->type == ENGINE_GONE) {
-		on_gone(s, m);
+	static const struct {
+		uint16_t type;
+		void (*fn)(struct server_fleet *s, struct ipc_in *m);
+	} words[] = {
+		{ ENGINE_GONE, on_gone },
+		{ ENGINE_USES, on_uses },
+		{ ENGINE_CURRENT, on_current },
+	};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+		if (words[i].type != m->type)
+			continue;
+		words[i].fn(s, m);
 		return true;
 	}
-	if (m->type != ENGINE_USES)
-		return false;
-	while (ipc_more(m)) {
-		char digest[65];
-		struct str d = ipc_get_str(m);
-		uint64_t rss = ipc_get_u64(m), own = ipc_get_u64(m);
-		if (!m->err && !str_copy(d, digest, sizeof digest))
-			fleet_engine_uses(s->app->fleet, digest, rss, own);
-	}
-	return true;
+	return false;
 }

@@ -17,6 +17,6 @@ struct server_fleet { /* borrowed; filled before fleet_new() */
 void server_fleet_options(struct server_fleet *s, struct fleet_options *o);
 /* Loads what is pinned; on a thread that may block. */
 void server_fleet_pins(void *server_fleet);
-/* ENGINE_GONE and ENGINE_USES of the keeper. True: it was one of them. */
+/* What the keeper says of engines. True: it was that. */
 struct ipc_in;
 bool server_fleet_message(struct server_fleet *s, struct ipc_in *m);

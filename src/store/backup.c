@@ -75,7 +75,7 @@ static enum err add_file(struct run *r, const struct backup_item *it, const char
 	uint64_t size = (uint64_t)st->st_size;
 	bool there = false;
 	if (it->immutable && r->earlier)
-		known = manifest_find(r->earlier, name);
+		known = backup_manifest_find(r->earlier, name);
 	if (known && known->size == size)
 		TRY(object_there(r, known->sha256, size, &there));
 	if (there) {
@@ -160,7 +160,7 @@ static enum err open_target(struct run *r)
 		(void)err_set(r->info, e, "the backup's folder cannot be used: %s", err_text(e));
 		return e;
 	}
-	e = manifest_read(r->o->target, NULL, r->o->hmac_key, &r->earlier, name);
+	e = backup_manifest_read(r->o->target, NULL, r->o->hmac_key, &r->earlier, name);
 	if (e == ERR_NOT_FOUND || e == ERR_CORRUPT)
 		return OK; /* none: everything is read */
 	if (e == ERR_KEY) {
@@ -185,7 +185,7 @@ enum err backup_run(const struct backup_options *o, struct backup_result *ret,
 	for (size_t i = 0; !e && i < o->n_items; i++)
 		e = add_item(&r, &o->items[i]);
 	if (!e)
-		e = manifest_write(made, o->target, o->build, o->hmac_key, res.manifest);
+		e = backup_manifest_write(made, o->target, o->build, o->hmac_key, res.manifest);
 	if (e)
 		return info && info->code ? e
 					  : err_set(info, e, "the backup failed: %s", err_text(e));

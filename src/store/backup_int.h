@@ -28,17 +28,17 @@ struct manifest *manifest_free(struct manifest *m);
 DEFINE_AUTO(manifest)
 enum err manifest_add(struct manifest *m, struct str name, uint64_t size, const char *sha256);
 /* NULL: not in it. Needs manifest_sort(). */
-const struct manifest_file *manifest_find(const struct manifest *m, const char *name);
+const struct manifest_file *backup_manifest_find(const struct manifest *m, const char *name);
 void manifest_sort(struct manifest *m);
 /* A relative path of plain components ([A-Za-z0-9._:@+=-], none that starts with "..")? */
 bool manifest_name_ok(struct str name);
 
 /* Writes TARGET/manifest-TIME.json whole and durable; *ret_name gets the file name. */
-enum err manifest_write(struct manifest *m, const char *target, const char *build,
+enum err backup_manifest_write(struct manifest *m, const char *target, const char *build,
 			const uint8_t key[KEY_LEN], char ret_name[BACKUP_MANIFEST_NAME]);
 /* `name` NULL: the newest. `key` NULL: not authenticated. Errors: ERR_NOT_FOUND, ERR_KEY,
  * ERR_CORRUPT (shape), ERR_IO. */
-enum err manifest_read(const char *source, const char *name, const uint8_t *key,
+enum err backup_manifest_read(const char *source, const char *name, const uint8_t *key,
 		       struct manifest **ret, char ret_name[BACKUP_MANIFEST_NAME]);
 
 /* The text of a manifest, any bytes. Errors: ERR_CORRUPT, ERR_NOMEM. */

@@ -95,7 +95,7 @@ void manifest_sort(struct manifest *m)
 		qsort(m->files, m->n, sizeof m->files[0], by_name);
 }
 
-const struct manifest_file *manifest_find(const struct manifest *m, const char *name)
+const struct manifest_file *backup_manifest_find(const struct manifest *m, const char *name)
 {
 	struct manifest_file key = { .name = (char *)name };
 	return m->n ? bsearch(&key, m->files, m->n, sizeof key, by_name) : NULL;
@@ -132,7 +132,7 @@ static enum err manifest_text(struct manifest *m, const char *build, const uint8
 	return buf_addf(out, HMAC_BEGIN "%s" HMAC_END, hex);
 }
 
-enum err manifest_write(struct manifest *m, const char *target, const char *build,
+enum err backup_manifest_write(struct manifest *m, const char *target, const char *build,
 			const uint8_t key[KEY_LEN], char ret_name[BACKUP_MANIFEST_NAME])
 {
 	AUTO_BUF struct buf text = BUF(BACKUP_MANIFEST_MAX);
@@ -222,7 +222,7 @@ enum err manifest_parse(struct str text, struct manifest **ret)
 	return OK;
 }
 
-enum err manifest_read(const char *source, const char *name, const uint8_t *key,
+enum err backup_manifest_read(const char *source, const char *name, const uint8_t *key,
 		       struct manifest **ret, char ret_name[BACKUP_MANIFEST_NAME])
 {
 	AUTO_BUF struct buf text = BUF(BACKUP_MANIFEST_MAX);

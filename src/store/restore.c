@@ -98,7 +98,7 @@ enum err backup_check(const char *source, const char *manifest, const uint8_t hm
 {
 	AUTO(manifest) struct manifest *m = NULL;
 	struct backup_result res = { 0 };
-	enum err e = manifest_read(source, manifest, hmac_key, &m, res.manifest);
+	enum err e = backup_manifest_read(source, manifest, hmac_key, &m, res.manifest);
 	if (e)
 		return read_failed(e, info);
 	TRY(check_objects(source, m, report, info));
@@ -115,10 +115,10 @@ enum err backup_read_file(const char *source, const char *manifest, const char *
 	uint8_t sum[SHA256_LEN];
 	char hex[HEX_LEN + 1];
 	size_t start = out->len;
-	enum err e = manifest_read(source, manifest, NULL, &m, used);
+	enum err e = backup_manifest_read(source, manifest, NULL, &m, used);
 	if (e)
 		return read_failed(e, info);
-	const struct manifest_file *f = manifest_find(m, name);
+	const struct manifest_file *f = backup_manifest_find(m, name);
 	if (!f)
 		return err_set(info, ERR_NOT_FOUND, "the backup has no %s", name);
 	TRY(object_path(source, f->sha256, folder, path));
@@ -231,7 +231,7 @@ enum err backup_restore(const char *source, const char *manifest, const uint8_t 
 		len--;
 	TRY(str_copy((struct str){ dest, len }, target, sizeof target));
 	TRY(dest_free(target, info));
-	enum err e = manifest_read(source, manifest, hmac_key, &m, res.manifest);
+	enum err e = backup_manifest_read(source, manifest, hmac_key, &m, res.manifest);
 	if (e)
 		return read_failed(e, info);
 	TRY(check_objects(source, m, report, info));

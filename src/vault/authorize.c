@@ -35,6 +35,7 @@ static const struct rule rules[] = {
 	{ ACTION_CACHE_SHARE,      OBJECT_NONE,         NO,    ANY,   ANY,   ANY,   true },
 	{ ACTION_MODELS_READ,      OBJECT_NONE,         ANY,   ANY,   ANY,   ANY,   true },
 	{ ACTION_MODELS_CHANGE,    OBJECT_NONE,         NO,    ANY,   ANY,   ANY,   true },
+	{ ACTION_MODELS_PUSH,      OBJECT_NONE,         NO,    ANY,   ANY,   ANY,   true },
 	{ ACTION_PEOPLE_READ,      OBJECT_NONE,         NO,    ANY,   ANY,   ANY,   true },
 	{ ACTION_PEOPLE_CHANGE,    OBJECT_PERSON,       NO,    BELOW, ANY,   ANY,   true },
 	{ ACTION_PEOPLE_CHANGE,    OBJECT_ROLE,         NO,    BELOW, ANY,   ANY,   true },

@@ -447,7 +447,7 @@ enum err keyring_rotate_master(struct keyring *k, struct err_info *info)
 	return e;
 }
 
-static void sign_key(const struct keyring *k, uint8_t ret[KEY_LEN])
+static void hmac_key(const struct keyring *k, uint8_t ret[KEY_LEN])
 {
 	key_derive(k->keys[DATA_KEY_AUDIT], "sign", ret);
 }
@@ -455,7 +455,7 @@ static void sign_key(const struct keyring *k, uint8_t ret[KEY_LEN])
 void keyring_sign(const struct keyring *k, struct str bytes, uint8_t ret[SHA256_LEN])
 {
 	uint8_t key[KEY_LEN];
-	sign_key(k, key);
+	hmac_key(k, key);
 	hmac_of(key, bytes.ptr, bytes.len, ret);
 	wipe(key, sizeof key);
 }
@@ -465,4 +465,14 @@ bool keyring_sign_ok(const struct keyring *k, struct str bytes, const uint8_t ma
 	uint8_t mine[SHA256_LEN];
 	keyring_sign(k, bytes, mine);
 	return ct_equal(mine, mac, sizeof mine);
+}
+
+void keyring_bundle_sign(const struct keyring *k, struct str bytes,
+			 uint8_t ret_key[SIGN_KEY_LEN], uint8_t ret[SIGN_LEN])
+{
+	uint8_t seed[KEY_LEN];
+	key_derive(k->keys[DATA_KEY_AUDIT], "bundles", seed);
+	sign_key(seed, ret_key);
+	sign_make(seed, bytes, ret);
+	wipe(seed, sizeof seed);
 }

@@ -72,6 +72,11 @@ enum err keyring_rotate_master(struct keyring *k, struct err_info *info);
 void keyring_sign(const struct keyring *k, struct str bytes, uint8_t ret[SHA256_LEN]);
 bool keyring_sign_ok(const struct keyring *k, struct str bytes, const uint8_t mac[SHA256_LEN]);
 
+/* Ed25519 for bundles of models (models/bundle.h): the key is its own branch of the audit key, so
+ * it stays the same through backups and new master keys. */
+void keyring_bundle_sign(const struct keyring *k, struct str bytes,
+			 uint8_t ret_key[SIGN_KEY_LEN], uint8_t ret[SIGN_LEN]);
+
 /* Pure: the code's 20 bytes. Errors: ERR_INVALID (info names the group that is mistyped). */
 enum err recovery_decode(struct str code, uint8_t ret[20], struct err_info *info);
 void recovery_encode(const uint8_t bytes[20], char ret[RECOVERY_CODE_LEN + 1]);

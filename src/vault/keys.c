@@ -7,7 +7,8 @@ enum { KEY_TOUCH_MS = 60 * 1000, AT_SECRET = 4 + ID_LEN + 1, AT_CRC = AT_SECRET 
 
 /* The scopes that routes ask for (api/routes.json; a test compares). */
 static const char *const scopes[] = {
-	"audit", "chat", "doctor", "egress", "metrics", "models.change", "models.read", "people",
+	"audit", "chat", "doctor", "egress", "metrics", "models.change", "models.push",
+	"models.read", "people",
 };
 
 /* CRC-32 of IEEE 802.3, as in zlib; 30 characters of input do not need a table. */

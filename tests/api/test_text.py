@@ -165,7 +165,7 @@ def test_a_copy_is_another_name(server):
     status, _ = ask(server, "/api/copy", {"source": "smollm2", "destination": "mine:v1"})
     assert status == 200
     assert ask(server, "/api/copy", {"source": "nope", "destination": "x"}) == (
-        404, {"error": "model 'nope' not found"})
+        404, {"error": 'model "nope" not found'})
     models = httpx.get(f"http://127.0.0.1:{server.port}/api/tags",
                        headers={"Authorization": f"Bearer {server.secret}"}).json()["models"]
     digests = {m["name"]: m["digest"] for m in models}

@@ -84,7 +84,7 @@ def test_create_sends_the_files_and_names_them(desk):
     digests = ["sha256:" + hashlib.sha256(b"GGUF" + b * 100).hexdigest() for b in (b"m", b"p")]
     assert [p for _, p, _ in desk.fake.asked] == [*(f"/api/blobs/{d}" for d in digests), "/api/create"]
     assert desk.fake.bodies("/api/create") == [{"model": "mine", "quantize": "q4_K_M",
-                                                "files": dict(zip(("model.gguf", "projector.gguf"), digests))}]
+                                                "files": dict(zip(("m.gguf", "p.gguf"), digests))}]
     assert err == "copying file\ncopying file\nwriting manifest\nsuccess\n"
 
 
@@ -130,7 +130,7 @@ def test_create_takes_files_from_beside_the_modelfile(desk):
     assert desk.run("create", "mine", "-f", path)[0] == 0
     digests = ["sha256:" + hashlib.sha256(b"GGUF" + b * 100).hexdigest() for b in (b"m", b"p")]
     assert desk.fake.bodies("/api/create") == [{"model": "mine", "renderer": "x", "files": dict(
-        zip(("model.gguf", "projector.gguf"), digests))}]
+        zip(("m.gguf", "p.gguf"), digests))}]
 
 
 @pytest.mark.parametrize("text, why", [

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { execFileSync } from "node:child_process";
 import { browser, check, equal, person, ROOT, runAll, tempDir, test, until, Watch } from "./lib.mjs";
+import { modelTests } from "./models.mjs";
 import { lastTest, sharedTests } from "./shared.mjs";
 
 export async function run() {
@@ -25,6 +26,7 @@ export async function run() {
 	w.short = "Just say thanks";
 	const t = sharedTests(w);
 	pageOnly(w, mock, t);
+	modelTests(w, mock, t);
 	lastTest(w);
 	const failed = await runAll(w.watch);
 	await b.close();
@@ -140,23 +142,6 @@ function pageOnly(w, mock, { page: get }) {
 		await person.ask(page, w.short);
 		await person.finished(page);
 	}, 90);
-
-	test("a model is got with progress, made the default, and deleted", async () => {
-		const page = get();
-		await page.goto(`${w.url}/admin/models`);
-		await page.getByRole("heading", { name: "Qwen3 8B" }).waitFor();
-		await page.locator("article", { hasText: "Best choice" }).getByRole("button", { name: "Get" }).click();
-		await page.getByRole("progressbar").waitFor();
-		await person.menu(page, page.getByRole("button", { name: "Actions for qwen3:8b" }), "Make it the default");
-		await page.getByText("qwen3:8b is now the default").waitFor();
-		await page.getByLabel("Name or address of the model").fill("nowhere.example/x:y");
-		await page.keyboard.press("Enter");
-		await page.getByText("This destination is not on the list of allowed ones.").waitFor();
-		await person.menu(page, page.getByRole("button", { name: "Actions for qwen3:8b" }), "Delete");
-		await page.locator("dialog").getByRole("button", { name: "Delete" }).click();
-		await until(async () => (await page.getByRole("button", { name: "Actions for qwen3:8b" }).count()) === 0, "it is gone");
-		mock.standard = "smollm2";
-	}, 60);
 
 	test("with less motion wished, nothing moves", async () => {
 		const calm = await w.watch.device(w.browser, { reducedMotion: "reduce" });

@@ -114,6 +114,58 @@ function programOnly(w, p, { page: get }) {
 			}
 		}, 200);
 
+	test("models: got from the page, loaded and unloaded, an alias by exception and back, side by side", async () => {
+		const page = get();
+		await page.goto(`${w.url}/models/get`);
+		await page.getByLabel("Name or address of the model").fill("starter:gemma3-270m");
+		await page.keyboard.press("Enter");
+		await until(async () => p.command("list").includes("gemma3-270m"), "the second model", 60);
+		await page.goto(`${w.url}/models`);
+		await page.getByRole("button", { name: "starter:gemma3-270m", exact: true }).click();
+		const details = page.getByRole("dialog", { name: "starter:gemma3-270m" });
+		await details.getByText("Everyone in the team may ask it.").waitFor();
+		check(/[0-9a-f]{64}/.test(await details.innerText()), "the digest");
+		await page.keyboard.press("Escape");
+		await page.getByRole("button", { name: "Load starter:gemma3-270m" }).click();
+		await page.getByRole("button", { name: "Unload starter:gemma3-270m" }).waitFor({ timeout: 60_000 });
+		await page.getByRole("button", { name: "Unload starter:gemma3-270m" }).click();
+		await page.getByRole("button", { name: "Load starter:gemma3-270m" }).waitFor();
+		await page.goto(`${w.url}/models/aliases`);
+		await page.getByRole("button", { name: "New alias" }).click();
+		await page.getByLabel("Name", { exact: true }).fill("assistant");
+		await page.getByLabel("Answers with").selectOption("smollm2:latest");
+		await page.getByRole("button", { name: "Make alias" }).click();
+		await page.getByLabel("Choose a candidate").selectOption("starter:gemma3-270m");
+		await page.getByRole("button", { name: "Set", exact: true }).click();
+		await page.getByLabel("New prompts").fill("Say hello.\nSay goodbye.");
+		await page.getByRole("button", { name: "Add 2 prompts" }).click();
+		await page.getByText("18 more prompts are needed below.").waitFor();
+		await page.getByLabel("Longest answer").selectOption("128");
+		await page.getByRole("button", { name: "Start a trial" }).click();
+		await page.getByText("waits for a decision").waitFor({ timeout: 120_000 });
+		await page.getByRole("link", { name: /^Answers of the trial/ }).click();
+		equal(await page.getByRole("article", { name: /^Prompt / }).count(), 2, "pairs of answers");
+		equal(await page.getByRole("button", { name: "Accept" }).isDisabled(), true, "two prompts are too few");
+		await page.goto(`${w.url}/models/aliases/assistant`);
+		await page.getByRole("button", { name: "Promote without a trial" }).click();
+		await page.getByLabel("Reason").fill("a test");
+		await page.locator("dialog").getByRole("button", { name: "Promote" }).click();
+		await page.getByText("Without a trial: a test").waitFor();
+		await page.getByRole("button", { name: "Go back to this one" }).click();
+		await page.getByText("assistant answers with smollm2:latest again").waitFor();
+		const before = (await page.evaluate(async () => (await (await fetch("/team/v1/conversations")).json()).conversations)).length;
+		await page.goto(`${w.url}/models/compare`);
+		await page.getByLabel("Model 1").selectOption("assistant");
+		await page.getByLabel("Model 2").selectOption("assistant:previous");
+		await page.getByLabel("A question to all of them").fill(w.short);
+		await page.getByRole("button", { name: "Ask", exact: true }).click();
+		const sides = page.getByRole("article", { name: /^Answer from/ });
+		await until(async () => (await sides.locator(".prose").evaluateAll((all) => all.map((e) => e.textContent.length))).every((n) => n > 0), "two answers", 90);
+		await page.getByRole("button", { name: "Stop" }).click({ timeout: 1000 }).catch(() => {}); /* they may be short */
+		equal((await page.evaluate(async () => (await (await fetch("/team/v1/conversations")).json()).conversations)).length, before, "conversations");
+		p.command("alias", "rm", "assistant");
+	}, 300);
+
 	test("the start of the page is at most 150 KB over the wire", async () => {
 		const device = await w.watch.device(w.browser);
 		const page = await device.newPage();

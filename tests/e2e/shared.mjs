@@ -213,7 +213,7 @@ export function sharedTests(w) {
 		const phone = await watch.device(w.browser, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
 		const p = await phone.newPage();
 		await person.logIn(p, w.url, w.owner.email, w.owner.password);
-		for (const path of ["/", "/settings", "/settings/keys", "/admin/models", "/admin/load", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
+		for (const path of ["/", "/settings", "/settings/keys", "/models", "/models/get", "/models/aliases", "/models/compare", "/admin/load", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
 			await p.goto(w.url + path);
 			await p.waitForSelector("#main > *");
 			await p.waitForTimeout(250);
@@ -451,7 +451,7 @@ export function sharedTests(w) {
 	}, 90);
 
 	test("every page names its controls for screen readers", async () => {
-		for (const path of ["/", "/settings", "/settings/keys", "/admin/models", "/admin/load", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
+		for (const path of ["/", "/settings", "/settings/keys", "/models", "/models/get", "/models/aliases", "/models/compare", "/admin/load", "/admin/people", "/admin/network", "/admin/audit", "/admin/system"]) {
 			await page.goto(w.url + path);
 			await page.waitForTimeout(300);
 			equal(await unnamed(page), [], path);

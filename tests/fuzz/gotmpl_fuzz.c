@@ -1,7 +1,7 @@
 /* Any template over any data: parsing and rendering end within their bounds, say the same twice,
  * name the place of a mistake, and mark every byte of the output once. Input: JSON, a line break,
  * a template. JSON with "messages" is a conversation. */
-#include "engine/gotmpl.h"
+#include "gotmpl/gotmpl.h"
 
 #include "base/fault.h"
 #include "tests/fuzz/fuzz.h"

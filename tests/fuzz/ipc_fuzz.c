@@ -150,6 +150,7 @@ static void read_fetch(struct ipc_in *m)
 	if (f.n_headers > EGRESS_HEADERS_MAX || (f.has_range && f.from >= f.to))
 		DIE("a fetch out of range was taken");
 	close_if_open(f.sink_fd);
+	close_if_open(f.source_fd);
 }
 
 static void read_head(struct ipc_in *m)

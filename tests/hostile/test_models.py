@@ -146,3 +146,33 @@ def test_a_prompt_longer_than_the_context_is_refused_with_both_counts(running):
     assert status == 400, reply
     numbers = [int(n) for n in re.findall(r"\d+", reply["error"]["message"])]
     assert len([n for n in numbers if n > 1000]) >= 2, reply
+
+
+def test_deleting_a_model_in_use(running, tmp_path, raw):
+    """It says by whom; --force lets the running answer end, and then the weights are gone."""
+    other = set_u32(40000)  # other bytes, so that nobody else has these weights
+    assert pull(running, tmp_path, patched(raw, b"llama.context_length", other), "inuse")[0] == 0
+    got = {}
+
+    def ask():
+        got["answer"] = chat(running, "inuse", max_tokens=400, logit_bias={"0": -100, "2": -100})  # no end but the length
+    t = threading.Thread(target=ask)
+    t.start()
+    end = time.monotonic() + 60
+    code, err = 0, ""
+    while time.monotonic() < end:
+        status, reply = running.api("GET", "/api/ps", key=running.key("ada@example.org", "models.read"))
+        if status == 200 and any(m["name"].startswith("inuse") and m["active"] for m in reply["models"]):
+            break
+        time.sleep(0.05)
+    code, _, err = running.run("rm", "inuse")
+    assert code == 1 and "in use" in err and "ada (1)" in err and "--force" in err, err
+    began = time.monotonic()
+    running.must("rm", "inuse", "--force")
+    t.join(60)
+    status, reply = got["answer"]
+    assert status == 200 and reply["choices"][0]["finish_reason"] == "length", reply
+    assert time.monotonic() - began < 60
+    assert "inuse" not in running.must("list")
+    status, reply = running.api("GET", "/api/ps", key=running.key("ada@example.org", "models.read"))
+    assert not any(m["name"].startswith("inuse") for m in reply["models"])

@@ -5,6 +5,7 @@ Written from what people were promised, role by role, and not from the table in 
 - nobody reads or changes another person's conversations or kept responses, whatever the role;
 - members use models and chats and manage what is their own;
 - admins run the instance and its people, but never touch, make or unmake an owner;
+- who runs the instance may send models out of the house; a member may not;
 - who runs the instance may say that a text is read once for everybody; a member may not;
 - owners may all that, also with owners, and have the recovery sheet;
 - the operator at the machine's own socket does the operator's acts and has no conversations;
@@ -17,7 +18,7 @@ import os
 import sys
 
 ACTIONS = """audit.read backup cache.share chat.change chat.read chat.use doctor.read egress.change egress.read
-metrics.read models.change models.read owner.link people.change people.read public recovery
+metrics.read models.change models.push models.read owner.link people.change people.read public recovery
 self.change self.keys self.read self.session""".split()
 ROLES = ["none", "member", "admin", "owner", "local"]
 # object kind -> the relations an object of it can be in, and the roles its target can have
@@ -40,10 +41,10 @@ ON = {  # which objects an action is about; all others are about the instance
 MEMBER = {"chat.use", "chat.read", "chat.change", "models.read", "self.read", "self.change",
           "self.session", "self.keys"}
 ADMIN = MEMBER | {"audit.read", "cache.share", "doctor.read", "egress.read", "egress.change", "metrics.read",
-                  "models.change", "people.read", "people.change"}
+                  "models.change", "models.push", "people.read", "people.change"}
 OWNER = ADMIN | {"recovery"}
 LOCAL = {"audit.read", "backup", "cache.share", "chat.use", "doctor.read", "egress.read", "egress.change",
-         "metrics.read", "models.read", "models.change", "owner.link", "people.read",
+         "metrics.read", "models.read", "models.change", "models.push", "owner.link", "people.read",
          "people.change", "recovery", "self.keys"}
 ACTS = {"none": set(), "member": MEMBER, "admin": ADMIN, "owner": OWNER, "local": LOCAL}
 NOT_BY_KEY = {"self.change", "self.session", "self.keys", "recovery", "owner.link", "backup"}

@@ -1,4 +1,6 @@
 """The package from the build under test: what is in it, that it starts, that removing keeps data."""
+import hashlib
+import json
 import os
 import pathlib
 import re
@@ -77,10 +79,20 @@ def test_hardened_as_the_build(root):
 
 def test_libraries_are_found_in_the_package_only(root):
     lib = root / "usr/lib/tresor"
-    out = run("ldd", lib / "engine.so").stdout
+    out = run("ldd", lib / "engines/current/engine.so").stdout
     for name in ("libllama.so.0", "libggml-base.so.0", "libllama-common.so.0"):
         found = re.search(rf"{re.escape(name)} => (\S+)", out)
         assert found and found[1].startswith(str(lib)), out
+
+
+def test_the_engine_build_is_whole_and_current(root):
+    engines = root / "usr/lib/tresor/engines"
+    build = engines / os.readlink(engines / "current")
+    text = (build / "engine.json").read_bytes()
+    assert build.name.endswith("-" + hashlib.sha256(text).hexdigest()[:16])
+    files = json.loads(text)["files"]
+    assert {p.name for p in build.iterdir()} == {*files, "engine.json"}
+    assert all(hashlib.sha256((build / n).read_bytes()).hexdigest() == h for n, h in files.items())
 
 
 def test_unit_is_valid_and_tight(root):

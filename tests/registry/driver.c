@@ -5,6 +5,9 @@
  *	  --allow-tls HOST:PORT
  *	  --streams N --range BYTES --stall MS --retry MS
  *	  --starters DIR      where starter files lie
+ *	  --part BYTES        of a push
+ *	  --allow-push HOST:PORT  plain http, and pushes
+ *	  push NAME           the same
  *	  pull NAME [AS]      progress as JSON lines; exit 0, or 1 with the error's slug on stderr
  *	  list | rm NAME | cp A B | show NAME | prune | create JSON | upload DIGEST FILE
  *
@@ -21,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +34,7 @@
 #include "models/blobdir.h"
 #include "models/gguf_job.h"
 #include "models/pull.h"
+#include "models/reader_job.h"
 #include "models/starter.h"
 #include "models/writer.h"
 #include "net/egress_client.h"
@@ -136,32 +141,33 @@ static enum err run_local(
 	return run_writer(k, str_from(s->digest), s->size, source, answer, info);
 }
 
-struct listing {
-	struct ipc_out *m;
-	unsigned n;
-	struct blobdir_item item[512];
-};
-
-static enum err take_item(const struct blobdir_item *i, void *arg)
+static enum err list_blobs(struct mini *k, struct ipc_out *m)
 {
-	struct listing *l = arg;
-	if (l->n == 512)
-		return ERR_LIMIT;
-	l->item[l->n++] = *i;
+	AUTO_BUF struct buf list = BUF(LIMIT_IPC_BULK);
+	TRY(blobdir_pack(k->blobs, &list));
+	ipc_put_str(m, buf_str(&list));
 	return OK;
 }
 
-static enum err list_blobs(struct mini *k, struct ipc_out *m)
+static enum err run_reader(
+	struct mini *k, struct str digest, uint64_t from, uint64_t to, struct ipc_out *answer)
 {
-	static struct listing l;
-	l.n = 0;
-	TRY(blobdir_list(k->blobs, take_item, &l));
-	for (unsigned i = 0; i < l.n; i++) {
-		ipc_put_str(m, str_from(l.item[i].digest));
-		ipc_put_u64(m, l.item[i].size);
-		ipc_put_bool(m, l.item[i].partial);
-		ipc_put_i64(m, l.item[i].modified_ms);
+	int file, out[2];
+	uint64_t size;
+	TRY(blobdir_get(k->blobs, digest, &file, &size));
+	if (from > to || to > size || lseek(file, (off_t)from, SEEK_SET) < 0)
+		return ERR_INVALID;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out))
+		return ERR_IO;
+	pid_t pid = fork();
+	if (pid == 0) {
+		const int keep[] = { 2, file, out[0] };
+		lock_jail(keep, 3);
+		_exit(reader_job_main(file, to - from, out[0]));
 	}
+	(void)close(file);
+	(void)close(out[0]);
+	ipc_put_fd(answer, out[1]);
 	return OK;
 }
 
@@ -169,7 +175,9 @@ static enum err answer_one(
 	struct mini *k, struct ipc_in *q, struct ipc_out *body, struct err_info *info)
 {
 	struct str what = q->type == ASK_BLOBS ? STR_NONE : ipc_get_str(q);
-	uint64_t size = q->type == ASK_STAGE ? ipc_get_u64(q) : 0;
+	bool two = q->type == ASK_READ;
+	uint64_t size = q->type == ASK_STAGE || two ? ipc_get_u64(q) : 0;
+	uint64_t to = two ? ipc_get_u64(q) : 0;
 	TRY(ipc_end(q));
 	switch (q->type) {
 	case ASK_STAGE:
@@ -182,6 +190,8 @@ static enum err answer_one(
 		return blobdir_delete(k->blobs, what);
 	case ASK_GGUF:
 		return run_check(k, what, body);
+	case ASK_READ:
+		return run_reader(k, what, size, to, body);
 	case ASK_BLOBS:
 		return list_blobs(k, body);
 	default:
@@ -322,11 +332,11 @@ static int fail(enum err e, const struct err_info *info)
 	return 1;
 }
 
-static int do_pull(struct server *s, const char *name, const char *as)
+static int do_pull(struct server *s, bool push, const char *name, const char *as)
 {
 	struct err_info info = { 0 };
 	char id[ID_LEN + 1];
-	struct pull_request q = { .name = str_from(name), .as = str_from(as) };
+	struct pull_request q = { .name = str_from(name), .as = str_from(as), .push = push };
 	uint64_t watch;
 	enum err e = pulls_start(s->pulls, &q, print_progress, NULL, id, &watch, &info);
 	if (!e)
@@ -404,7 +414,8 @@ static int do_create(struct server *s, const char *text)
 	AUTO_JSON json_t *o = NULL;
 	enum err e = json_read(str_from(text), 1 << 20, 16, &o, &info);
 	if (!e)
-		e = model_store_create(s->store, o, print_line, NULL, NULL, &info);
+		e = model_store_create(s->store, o,
+			&(struct create_watch){ .status = print_line }, NULL, &info);
 	return e ? fail(e, &info) : 0;
 }
 
@@ -415,7 +426,9 @@ static int command(struct server *s, int argc, char **argv)
 	unsigned n = 0;
 	const char *c = argv[0], *a = argc > 1 ? argv[1] : "", *b = argc > 2 ? argv[2] : NULL;
 	if (!strcmp(c, "pull"))
-		return do_pull(s, a, b);
+		return do_pull(s, false, a, b);
+	if (!strcmp(c, "push"))
+		return do_pull(s, true, a, NULL);
 	if (!strcmp(c, "list"))
 		return do_list(s);
 	if (!strcmp(c, "show"))
@@ -444,6 +457,17 @@ static uint64_t number(const char *text)
 	return str_to_u64(str_from(text), &n) ? 0 : n;
 }
 
+/* --allow, --allow-tls or --allow-push with HOST:PORT. */
+static void allow_one(struct allow *allow, const char *how, const char *where)
+{
+	const char *colon = strrchr(where, ':');
+	struct str host = { where, (size_t)(colon - where) };
+	uint16_t port = (uint16_t)number(colon + 1);
+	need(allow_add(allow, host, port, strcmp(how, "--allow-tls") != 0), "allow");
+	if (!strcmp(how, "--allow-push"))
+		need(allow_add_push(allow, host, port), "allow");
+}
+
 int main(int argc, char **argv)
 {
 	static struct allow allow;
@@ -459,11 +483,10 @@ int main(int argc, char **argv)
 	log_init("driver", LOG_INFO_, 2);
 	for (; at + 1 < argc && !strncmp(argv[at], "--", 2); at += 2) {
 		char *v = argv[at + 1];
-		if (!strcmp(argv[at], "--allow") || !strcmp(argv[at], "--allow-tls")) {
-			char *colon = strrchr(v, ':');
-			need(allow_add(&allow, (struct str){ v, (size_t)(colon - v) },
-				     (uint16_t)number(colon + 1), !strcmp(argv[at], "--allow")),
-				"allow");
+		if (!strncmp(argv[at], "--allow", 7)) {
+			allow_one(&allow, argv[at], v);
+		} else if (!strcmp(argv[at], "--part")) {
+			o.part_bytes = number(v);
 		} else if (!strcmp(argv[at], "--streams")) {
 			o.streams = (unsigned)number(v);
 		} else if (!strcmp(argv[at], "--range")) {

@@ -1,5 +1,5 @@
 """Servers that do not do as they should, and the company's network: what egress and a pull make of them."""
-import base64, hashlib, http.server, json, os, socket, ssl, subprocess, threading
+import base64, hashlib, http.server, json, os, socket, ssl, subprocess, threading, time
 
 import pytest
 
@@ -230,6 +230,112 @@ def test_a_name_must_not_lead_inside(server, house):
     # listed by address, the same name is fine
     allow += ["--allow", f"127.0.0.1:{s.port}"]
     assert house("pull", f"localhost:{s.port}/m", options=allow).code == 0, house.err
+
+
+@pytest.mark.parametrize("where", ["http://localhost:{}", "http://127.0.0.2:{}", "http://10.0.0.1:{}",
+                                   "http://169.254.169.254:{}", "http://[::1]:{}", "http://[::ffff:127.0.0.1]:{}"])
+def test_a_redirect_must_not_lead_inside(server, house, where):
+    """Listed as a name only, or by nobody: an internal address is refused by egress, whatever led there."""
+    inside = server()
+    inside.add("m", make_gguf(MiB))
+    s = server(lambda h: blob_request(h) and h.reply(307, Location=where.format(inside.port) + h.path))
+    s.add("m", make_gguf(MiB))
+    options = ["--allow", f"localhost:{inside.port}"]
+    assert house.pull(s.port, "m", options=options).code == 1
+    assert "egress_refused" in house.err and not inside.log and house.names() == []
+
+
+def test_a_registry_that_never_answers(server, house):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        assert house.pull(silent.getsockname()[1], "m", options=["--stall", "200"]).code == 1
+    assert "timeout" in house.err and "nothing came" in house.err
+    assert time.monotonic() - began < 30 and house.names() == [] and house.blobs() == []
+
+
+def test_a_registry_that_stops_in_the_middle_of_its_manifest(server, house):
+    def answer(h):
+        h.send_response(200)
+        h.send_header("Content-Length", "1000")
+        h.end_headers()
+        h.wfile.write(b'{"schemaVersion":2')
+        h.wfile.flush()
+        time.sleep(1)
+        return True
+    s = server(answer)
+    assert house.pull(s.port, "m", options=["--stall", "200"]).code == 1
+    assert "timeout" in house.err and house.names() == []
+
+
+def test_a_slow_registry_is_slow_but_right(server, house):
+    model = make_gguf(200000)
+
+    def answer(h):
+        if not blob_request(h):
+            return False
+        body, part = s.part(h)
+        h.send_response(206)
+        h.send_header("Content-Length", str(len(body)))
+        h.send_header("Content-Range", f"bytes {part[0]}-{part[1]}/{part[2]}")
+        h.end_headers()
+        for i in range(0, len(body), 20000):
+            h.wfile.write(body[i:i + 20000])
+            h.wfile.flush()
+            time.sleep(0.05)
+        return True
+    s = server(answer)
+    s.add("m", model)
+    assert house.pull(s.port, "m", options=["--stall", "1000"]).code == 0, house.err
+    assert whole(house, model)
+
+
+@pytest.mark.parametrize("lie", ["smaller", "larger", "negative", "huge", "digest", "text"])
+def test_a_manifest_that_lies(server, house, lie):
+    model = make_gguf(MiB)
+    s = server()
+    s.add("m", model)
+    path = "/v2/library/m/manifests/latest"
+    manifest = json.loads(s.blobs[path])
+    layer = manifest["layers"][0]
+    if lie == "digest":  # of other bytes than those that come
+        other = sha(b"other")
+        s.blobs[f"/v2/library/m/blobs/sha256:{other}"] = model
+        layer["digest"] = "sha256:" + other
+    elif lie == "text":
+        text = b"not what its digest says"
+        manifest["layers"].append({"mediaType": MEDIA + "system", "digest": "sha256:" + sha(b"x"), "size": len(text)})
+        s.blobs[f"/v2/library/m/blobs/sha256:{sha(b'x')}"] = text
+    else:
+        layer["size"] = {"smaller": len(model) - 1, "larger": len(model) + 1, "negative": -1, "huge": 1 << 49}[lie]
+    s.blobs[path] = json.dumps(manifest).encode()
+    assert house.pull(s.port, "m").code == 1
+    wanted = {"smaller": ("digest_mismatch", "too_large", "upstream_failed"), "larger": ("upstream_failed",),
+              "negative": ("invalid",), "huge": ("disk_full",), "digest": ("digest_mismatch",),
+              "text": ("digest_mismatch",)}[lie]
+    assert any(w in house.err for w in wanted), house.err
+    assert house.names() == []
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/../../b", "..", ".", "a//b", "a/b/c/d/e", "m:..", "m:a/b", "ｍodel",
+                                  "mo\u0301del", "modе1", "m odel", "m\n", "m@sha256:zz", "A" * 10000, "-m", ""])
+def test_names_that_are_none(server, house, name):
+    s = server()
+    before = house.blobs() if house("list").code == 0 else []
+    assert house("pull", f"127.0.0.1:{s.port}/{name}" if name not in ("", "..", ".") else name,
+                 options=["--allow", f"127.0.0.1:{s.port}"]).code == 1
+    assert "invalid" in house.err and not s.log and house.names() == [] and house.blobs() == before
+
+
+def test_upper_case_is_the_same_name(server, house):
+    """Names are compared without regard to case, and never become two files."""
+    model = make_gguf(MiB)
+    s = server()
+    s.add("Tiny", model)
+    s.blobs["/v2/library/TINY/manifests/latest"] = s.blobs["/v2/library/Tiny/manifests/latest"]
+    s.blobs[f"/v2/library/TINY/blobs/sha256:{sha(model)}"] = model
+    assert house.pull(s.port, "Tiny").code == 0, house.err
+    assert house.pull(s.port, "TINY").code == 0, house.err
+    assert len(house.names()) == 1
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,10 @@ def test_pull_list_and_remove(registry, product):
     name = f"127.0.0.1:{registry.port}/library/produkt:v1"
     p.must("pull", name)
     assert name in p.models()
+    told = p.owner.call("GET", "/team/v1/pulls")[1]["pulls"][0]
+    assert told["licence"] == "MIT License" and told["source"] == name
+    shown = p.owner.call("POST", "/api/show", {"model": name})[1]
+    assert shown["origin"]["source"] == name and shown["origin"]["person_name"] == ""  # by the operator's command
     assert sha(p.blob(model).read_bytes()) == sha(model)
     assert oct(p.blob(model).stat().st_mode & 0o777) == "0o400"
     p.must("rm", name)

@@ -15,7 +15,7 @@ ROOT = os.path.abspath(os.environ.get("TRESOR_ROOT") or os.path.join(os.path.dir
 sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
 from tresor import PASSWORD, Browser, Instance  # noqa: E402
 
-ALL_SCOPES = "chat,models.read,models.change,people,audit,doctor,egress,metrics"
+ALL_SCOPES = "chat,models.read,models.change,models.push,people,audit,doctor,egress,metrics"
 ROLES = ("member", "admin", "owner")
 
 
@@ -179,6 +179,7 @@ def test_route(world, method, path):
     for case in (c for c in CASES if (c["method"], c["path"]) == (method, path)):
         target = path.replace("{name}", "nope").replace("{digest}", "sha256:" + "0" * 64).replace("{host}", "h.example")
         target = target.replace("{prompt}", "01" + "a" * 24).replace("{trial}", "01" + "a" * 24)
+        target = target.replace("{pull}", "01" + "a" * 24)
         if "{id}" in target:
             target = target.replace("{id}", world.object_id(case))
         status, text = world.ask(case, target, body_of(case, world))

@@ -9,18 +9,11 @@ import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { answerFor, mockFleet, seed } from "./mock-data.mjs";
+import { admin, Failure, MODEL_ROUTES, mockModel, ollama } from "./mock-models.mjs";
 
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2" };
 export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 const id = () => randomBytes(16).toString("hex");
-
-class Failure extends Error {
-	constructor(slug, status, message) {
-		super(message ?? slug);
-		this.slug = slug;
-		this.status = status;
-	}
-}
 
 export class Mock {
 	constructor({ speed = 30, dist = join(import.meta.dirname, "../dist") } = {}) {
@@ -33,6 +26,12 @@ export class Mock {
 		this.messages = new Map();
 		this.keys = [];
 		this.pulls = [];
+		this.pullStep = 120_000_000; /* bytes each 200 ms */
+		this.partial = new Map(); /* what a cancelled pull left, by its source */
+		this.cancels = new Map();
+		this.aliases = new Map();
+		this.loaded = new Set();
+		this.left = 0; /* streams that their readers left */
 		this.pins = new Set(["mistral-small:24b"]);
 		this.audit = [];
 		this.streams = new Set();
@@ -45,7 +44,7 @@ export class Mock {
 		];
 		this.instance = { name: "Tresor", version: "0.1.0", key_protection: "file", recovery_sheet: false, tls: false, has_owner: false, damaged: false };
 		this.models = [
-			{ name: "smollm2", digest: "4d2396b16114669389d7555c15a1592aad584750310f648edad5ca8c4eccda17", size: 92_000_000, family: "llama", parameters: "135M", quantization: "Q4_1", context: 8192, loaded: true, starter: true, licence: "Apache-2.0" },
+			mockModel("smollm2", { digest: "4d2396b16114669389d7555c15a1592aad584750310f648edad5ca8c4eccda17", size: 92_000_000, family: "llama", parameters: "135M", quantization: "Q4_1", context: 8192, loaded: true, starter: true }),
 		];
 		this.standard = "smollm2";
 	}
@@ -82,11 +81,12 @@ export class Mock {
 		res.setHeader("X-Content-Type-Options", "nosniff");
 		res.setHeader("Referrer-Policy", "no-referrer");
 		const url = new URL(req.url, "http://x");
-		if (!url.pathname.startsWith("/team/")) return this.page(url.pathname, res);
+		if (!url.pathname.startsWith("/team/") && !url.pathname.startsWith("/api/")) return this.page(url.pathname, res);
 		try {
 			const chunks = [];
 			for await (const c of req) chunks.push(c);
 			const body = chunks.length ? JSON.parse(Buffer.concat(chunks).toString()) : {};
+			if (url.pathname.startsWith("/api/")) return ollama(this, url.pathname, this.who(req), body, res);
 			const result = await this.route(req, url, body, res);
 			if (result === STREAM) return;
 			res.statusCode = result?.status ?? 200;
@@ -173,7 +173,7 @@ export class Mock {
 		if (key === "GET /events") return this.events(me, res);
 		for (const [method, pattern, run] of ROUTES) {
 			const m = method === req.method && pattern.exec(path);
-			if (m) return run.call(this, { me: me.person, session: me, body, param: m[1] && decodeURIComponent(m[1]), query: url.searchParams, res });
+			if (m) return run.call(this, { me: me.person, session: me, body, param: m[1] && decodeURIComponent(m[1]), params: m.slice(1).map(decodeURIComponent), query: url.searchParams, res });
 		}
 		throw new Failure("not_found", 404);
 	}
@@ -261,9 +261,6 @@ export class Mock {
 
 const STREAM = Symbol("stream");
 const START = Date.now();
-const admin = (me) => {
-	if (me.role === "member") throw new Failure("forbidden", 403);
-};
 const shown = ({ password: _, ...p }) => p;
 const invitation = (mock, token) => ({ link: `${mock.url}/#/link/${token}`, expires_ms: Date.now() + 7 * 86_400_000 });
 
@@ -276,29 +273,7 @@ const ROUTES = [
 		this.endSessions(me.id, session.cookie);
 	}],
 	["POST", /^\/logout$/, function ({ session, me }) { this.sessions.delete(session.cookie); this.record(me, "logout"); }],
-	["GET", /^\/models$/, function () { return { models: this.models, default: this.standard }; }],
-	["PUT", /^\/models\/default$/, function ({ me, body }) { admin(me); this.standard = body.name; this.tell("", { type: "models" }); }],
-	["DELETE", /^\/models\/(.+)$/, function ({ me, param }) { admin(me); this.models = this.models.filter((m) => m.name !== param); this.tell("", { type: "models" }); }],
-	["GET", /^\/pulls$/, function () { return { pulls: this.pulls }; }],
-	["POST", /^\/models\/pull$/, function ({ me, body }) {
-		admin(me);
-		const bad = body.name.includes("nowhere");
-		const pull = { id: id(), name: body.as ?? body.name, state: "running", status: "", total: 4_680_000_000, completed: 0 };
-		this.pulls.unshift(pull);
-		const timer = setInterval(() => {
-			pull.completed = Math.min(pull.total, pull.completed + 120_000_000);
-			if (bad) Object.assign(pull, { state: "failed", error: { slug: "egress_refused", text: "nowhere.example:443 is not allowed" } });
-			else if (pull.completed >= pull.total) {
-				pull.state = "done";
-				this.models.push({ name: pull.name, digest: id() + id(), size: pull.total, family: "qwen2", parameters: "7B", quantization: "Q4_K_M", context: 32768, loaded: false, starter: false, licence: "Apache-2.0" });
-				this.tell("", { type: "models" });
-			}
-			if (pull.state !== "running") clearInterval(timer);
-			this.tell(me.id, { type: "pull", pull: { ...pull } });
-		}, 200);
-		timer.unref();
-		return { ...pull };
-	}],
+	...MODEL_ROUTES,
 	["GET", /^\/fleet$/, function ({ me }) { admin(me); return mockFleet(this); }],
 	["PUT", /^\/pins\/([^/]+)$/, function ({ me, param }) { admin(me); this.pins.add(param); return {}; }],
 	["DELETE", /^\/pins\/([^/]+)$/, function ({ me, param }) { admin(me); this.pins.delete(param); return {}; }],

@@ -1,4 +1,4 @@
-/* Audit, egress, backup, recovery. */
+/* Audit, backup, recovery. */
 #include "api/team/team.h"
 
 #include <stdio.h>
@@ -6,15 +6,13 @@
 #include "base/fault.h"
 #include "base/hex.h"
 #include "base/limits.h"
-#include "net/allow.h"
-#include "net/egress_client.h"
 #include "store/backup.h"
 #include "store/db.h"
 #include "store/upgrade.h"
 
 /* ---- audit ---- */
 
-enum { AUDIT_PAGE = 50, AUDIT_PAGE_MAX = 100, HTTPS_PORT = 443 };
+enum { AUDIT_PAGE = 50, AUDIT_PAGE_MAX = 100 };
 
 struct audit_page {
 	struct call *c;
@@ -91,63 +89,6 @@ enum err team_audit_verify(struct call *c)
 	jw_kstr(&w, "report", report.len ? buf_str(&report) : STR(""));
 	jw_end(&w);
 	call_json(c, 200, &out);
-	return OK;
-}
-
-/* ---- egress ---- */
-
-/* Takes the stored list into force: the client here, then the egress role. */
-static enum err use_list(struct call *c)
-{
-	struct allow *a = mem_zalloc(1, sizeof *a);
-	if (!a)
-		return ERR_NOMEM;
-	enum err e = allow_load(c->app->db, a);
-	if (!e)
-		e = egress_client_policy(c->app->egress, a);
-	mem_free(a);
-	return e;
-}
-
-enum err team_egress(struct call *c)
-{
-	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY);
-	TRY(allow_list_json(c->app->db, &out));
-	call_json(c, 200, &out);
-	return OK;
-}
-
-enum err team_egress_set(struct call *c)
-{
-	int64_t port = HTTPS_PORT;
-	bool plain = false;
-	struct str purpose = call_str(c, "purpose");
-	TRY(json_want_i64(c->body, "port", false, 1, 65535, &port, &c->info));
-	TRY(json_want_bool(c->body, "plain", false, &plain, &c->info));
-	if (!purpose.len || purpose.len > 100 || str_has_control(purpose) ||
-		str_eq(purpose, STR("no")))
-		return err_set(&c->info, ERR_INVALID, "\"purpose\" says in a few words what for");
-	enum err e = allow_store(c->app->db, call_str(c, "host"), (uint16_t)port, purpose, plain);
-	if (e == ERR_INVALID)
-		return err_set(&c->info, e, "\"host\" is not a host name, *.suffix or address");
-	TRY(e);
-	TRY(use_list(c));
-	call_empty(c);
-	return OK;
-}
-
-enum err team_egress_delete(struct call *c)
-{
-	int64_t port = HTTPS_PORT;
-	TRY(call_query_i64(c, "port", 1, 65535, &port));
-	/* a row that says "no" also takes away a host of the built-in list */
-	enum err e =
-		allow_store(c->app->db, http_param(c->q, "host"), (uint16_t)port, STR("no"), false);
-	if (e == ERR_INVALID)
-		return err_set(&c->info, e, "this is not a host name, *.suffix or address");
-	TRY(e);
-	TRY(use_list(c));
-	call_empty(c);
 	return OK;
 }
 

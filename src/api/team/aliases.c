@@ -63,15 +63,29 @@ enum err team_aliases(struct call *c)
 enum err team_alias_set(struct call *c)
 {
 	struct str channel = call_str(c, "channel");
-	enum alias_channel to = ALIAS_CHANNELS;
+	char engine[LIMIT_ENGINE_ID + 1], current[LIMIT_ENGINE_ID + 1];
+	struct alias_choice choice = { .model = call_str(c, "model"), .channel = ALIAS_CHANNELS };
 	struct alias a;
 	TRY(alias_name_check(alias_name(c), &c->info));
-	if (channel.len && alias_channel_from(channel, &to))
+	if (channel.len && alias_channel_from(channel, &choice.channel))
 		return err_set(
 			&c->info, ERR_INVALID, "\"channel\" must be production or candidate");
+	TRY(engine_wanted(c, call_str(c, "engine"), engine, current));
+	choice.engine = str_from(engine);
+	choice.current = str_from(current);
 	TRY(announce(c, "alias.set", str_sub(call_str(c, "model"), 0, 200)));
-	TRY(model_alias_set(c->app->models, alias_name(c), call_str(c, "model"), to, person(c), &a,
-		&c->info));
+	TRY(model_alias_set(
+		c->app->models, alias_name(c), &choice, person(c), &a, &c->info));
+	return reply_alias(c, &a);
+}
+
+enum err team_alias_keep(struct call *c)
+{
+	char engine[LIMIT_ENGINE_ID + 1], current[LIMIT_ENGINE_ID + 1];
+	struct alias a;
+	TRY(engine_wanted(c, STR("current"), engine, current));
+	TRY(announce(c, "alias.keep", str_from(engine)));
+	TRY(model_alias_keep(c->app->models, alias_name(c), engine, &a, &c->info));
 	return reply_alias(c, &a);
 }
 
@@ -179,6 +193,10 @@ static enum err trial_begin(struct call *c, const struct trial *t, struct jw *w)
 	jw_kstr(w, "old_digest", str_from(t->digest[0]));
 	jw_kstr(w, "new_model", str_from(t->model[1]));
 	jw_kstr(w, "new_digest", str_from(t->digest[1]));
+	if (t->engine[0][0])
+		jw_kstr(w, "old_engine", str_from(t->engine[0]));
+	if (t->engine[1][0])
+		jw_kstr(w, "new_engine", str_from(t->engine[1]));
 	jw_ki64(w, "prompts", t->prompts);
 	jw_ki64(w, "answered", t->answered);
 	TRY(person_fields(c, w, "person", "person_name", t->person));

@@ -227,6 +227,28 @@ static void check_engines(struct call *c, struct check *k)
 	}
 }
 
+static void check_builds(struct call *c, struct check *k)
+{
+	char amiss[300];
+	size_t kept = 0;
+	enum err e = engines_amiss(c, &kept, amiss, sizeof amiss);
+	if (e) {
+		say(k, CHECK_WARN, "which engine builds are installed is not known");
+	} else if (amiss[0]) {
+		snprintf(k->text, sizeof k->text,
+			"an alias keeps an engine build that is missing or damaged here: %s",
+			amiss);
+		k->state = CHECK_BAD;
+		cure(k, "put its folder back among the program's engines/, or let the alias take "
+			"another: tresor alias set; tresor engines shows all of them");
+	} else {
+		snprintf(k->text, sizeof k->text,
+			"every file of the engine builds is whole; %zu of aliases' versions keep "
+			"one",
+			kept);
+	}
+}
+
 static void check_pins(struct call *c, struct check *k)
 {
 	struct fleet_status *s = ARENA_ARRAY(c->arena, struct fleet_status, FLEET_MODELS_MAX);
@@ -258,6 +280,7 @@ static const struct {
 	{ "memory", check_memory },
 	{ "models", check_models },
 	{ "engines", check_engines },
+	{ "builds", check_builds },
 	{ "pins", check_pins },
 };
 

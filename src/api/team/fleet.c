@@ -76,6 +76,7 @@ static void model_json(const struct fleet_status *s, struct jw *w)
 	jw_obj(w);
 	jw_kstr(w, "name", str_from(s->name));
 	jw_kstr(w, "digest", str_from(s->digest));
+	jw_kstr(w, "engine", str_from(s->engine));
 	jw_kstr(w, "state", str_from(states[s->state]));
 	jw_kbool(w, "pinned", s->pinned);
 	jw_kstr(w, "processor", s->gpu ? STR("gpu") : STR("cpu"));
@@ -94,6 +95,7 @@ static void model_json(const struct fleet_status *s, struct jw *w)
 	jw_ki64(w, "quarantined", (int64_t)s->quarantined);
 	jw_ki64(w, "load_ms", s->load_ms);
 	jw_ki64(w, "expires_ms", s->expires_ms);
+	jw_ki64(w, "since_ms", s->since_ms);
 	jw_kstr(w, "settings", str_from(s->settings));
 	jw_kstr(w, "tuned", str_from(s->tuned));
 	counters(w, &s->stats);
@@ -158,11 +160,71 @@ enum err team_fleet(struct call *c)
 	return OK;
 }
 
+/* ---- load and unload ---- */
+
+static enum err target_of(
+	struct call *c, const struct model_entry *e, struct fleet_model *ret)
+{
+	*ret = (struct fleet_model){ .keep_alive_ms = c->app->keep_alive_ms };
+	memcpy(ret->digest, e->model_digest, sizeof ret->digest);
+	memcpy(ret->projector, e->projector_digest, sizeof ret->projector);
+	memcpy(ret->engine, e->engine, sizeof ret->engine);
+	return str_copy(str_from(e->name), ret->name, sizeof ret->name);
+}
+
+static void on_loaded(const struct fleet_event *e, void *arg)
+{
+	struct call *c = arg;
+	if (e->kind != FLEET_DONE && e->kind != FLEET_FAILED)
+		return;
+	if (e->kind == FLEET_DONE) {
+		call_empty(c);
+	} else {
+		(void)err_set(&c->info, e->failed.code, "%.*s", STR_ARG(e->failed.detail));
+		call_error(c, e->failed.code);
+	}
+	http_release(c->q);
+}
+
+static void nobody_waits(void *arg)
+{
+	(void)arg; /* a model that is being loaded stays loaded */
+}
+
+/* Answers when it is loaded, or with why it cannot be. */
+enum err team_model_load(struct call *c)
+{
+	struct model_entry e;
+	struct fleet_model m;
+	TRY(model_store_find(c->app->models, http_param(c->q, "name"), &e, &c->info));
+	TRY(target_of(c, &e, &m));
+	http_hold(c->q);
+	http_later(c->q, nobody_waits, NULL);
+	enum err err = fleet_load(c->app->fleet, &m, on_loaded, c);
+	if (err) {
+		(void)err_set(&c->info, err, "%s", err_text(err));
+		call_error(c, err);
+		http_release(c->q);
+	}
+	return OK;
+}
+
+enum err team_model_unload(struct call *c)
+{
+	struct model_entry e;
+	TRY(model_store_find(c->app->models, http_param(c->q, "name"), &e, &c->info));
+	if (fleet_is_pinned(c->app->fleet, e.model_digest))
+		return err_set(&c->info, ERR_CONFLICT, "%s is pinned: it stays loaded", e.name);
+	fleet_unload(c->app->fleet, e.model_digest);
+	call_empty(c);
+	return OK;
+}
+
 /* ---- pins ---- */
 
 static enum err set_pin(struct call *c, bool on)
 {
-	struct fleet_model m = { .keep_alive_ms = c->app->keep_alive_ms };
+	struct fleet_model m;
 	struct str name = http_param(c->q, "name");
 	struct model_entry e;
 	enum err err = model_store_find(c->app->models, name, &e, &c->info);
@@ -173,11 +235,9 @@ static enum err set_pin(struct call *c, bool on)
 		return OK;
 	}
 	TRY(err);
-	memcpy(m.digest, e.model_digest, sizeof m.digest);
-	memcpy(m.projector, e.projector_digest, sizeof m.projector);
-	TRY(str_copy(str_from(e.name), m.name, sizeof m.name));
+	TRY(target_of(c, &e, &m));
 	if (on)
-		TRY(pin_store(c->app->db, str_from(e.name),
+		TRY(pin_store(c->app->db, str_from(e.name), e.engine,
 			c->who.person[0] ? c->who.person : NULL));
 	else
 		TRY(pin_remove(c->app->db, str_from(e.name)));

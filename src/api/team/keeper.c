@@ -2,10 +2,11 @@
 
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "base/time.h"
 #include "proto/keeper.h"
 
-enum { ASK_MS = 10 * 1000, VERIFY_MS = 10 * 60 * 1000, CACHE_MS = 5000 };
+enum { ASK_MS = 10 * 1000, VERIFY_MS = 10 * 60 * 1000, HASH_MS = 60 * 1000, CACHE_MS = 5000 };
 
 static enum err ask(struct call *c, struct ipc_out *m, int timeout_ms, struct ipc_in *in)
 {
@@ -64,6 +65,30 @@ enum err keeper_cache(
 	*ret_bytes = bytes;
 	*ret_limit = limit;
 	return OK;
+}
+
+enum err keeper_engines(struct call *c, bool fresh, engine_row_fn fn, void *arg)
+{
+	AUTO_IPC_OUT struct ipc_out m;
+	AUTO_IPC_IN struct ipc_in in = { .type = 0 };
+	ipc_out_init(&m, ASK_BUILDS, 0);
+	ipc_put_bool(&m, fresh);
+	TRY(ask(c, &m, HASH_MS, &in));
+	while (ipc_more(&in)) {
+		struct engine_row r = { .id = ipc_get_str(&in), .err = OK };
+		r.version = ipc_get_str(&in);
+		r.tree = ipc_get_str(&in);
+		r.variant = ipc_get_str(&in);
+		r.proto = ipc_get_u64(&in);
+		r.current = ipc_get_bool(&in);
+		uint64_t code = ipc_get_u64(&in);
+		r.why = ipc_get_str(&in);
+		ipc_want(&in, code < ERR_COUNT_ && r.id.len <= LIMIT_ENGINE_ID);
+		r.err = (enum err)code;
+		if (!in.err)
+			TRY(fn(arg, &r));
+	}
+	return ipc_end(&in);
 }
 
 enum err keeper_recovery(struct call *c, struct buf *ret_code)

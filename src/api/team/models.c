@@ -2,9 +2,12 @@
 #include "api/team/team.h"
 
 #include "api/aliases.h"
+#include "api/remove.h"
+#include "api/show.h"
 #include "base/fault.h"
 #include "base/limits.h"
 #include "base/time.h"
+#include "chat/chat.h"
 #include "chat/hub.h"
 #include "models/advise.h"
 #include "models/fleet.h"
@@ -35,6 +38,10 @@ static void model_json(
 	jw_kbool(w, "loaded", loaded);
 	jw_kbool(w, "starter", m->starter);
 	jw_kstr(w, "licence", str_from(m->licence));
+	jw_kstr(w, "model_digest", str_from(m->model_digest));
+	jw_ki64(w, "modified_ms", m->modified_ms);
+	jw_kbool(w, "kept", m->kept);
+	show_capabilities(m, w);
 	if (alias_of)
 		jw_kstr(w, "alias_of", str_from(alias_of));
 	jw_end(w);
@@ -43,13 +50,14 @@ static void model_json(
 struct listing {
 	struct fleet_loaded *loaded;
 	size_t n_loaded;
+	bool all; /* also those that cannot chat */
 	struct jw *w;
 };
 
 static void alias_model(const struct alias_shown *a, void *arg)
 {
 	struct listing *l = arg;
-	if (!a->model.gguf.embedding_model)
+	if (l->all || !a->model.gguf.embedding_model)
 		model_json(&a->model, is_loaded(l->loaded, l->n_loaded, a->model.model_digest),
 			a->names, l->w);
 }
@@ -60,17 +68,21 @@ enum err team_models(struct call *c)
 	AUTO_BUF struct buf out = BUF(LIMIT_HTTP_BODY);
 	struct fleet_loaded loaded[LOADED_MAX];
 	char fallback[LIMIT_MODEL_NAME + 1] = "";
+	struct str all = http_query(c->q, "all");
 	struct jw w;
 	size_t n, n_loaded = fleet_list(c->app->fleet, loaded, LOADED_MAX);
+	if (all.ptr && !str_eq(all, STR("1")))
+		return err_set(&c->info, ERR_INVALID, "\"all\" must be 1");
 	TRY(model_store_list(c->app->models, &list, &n));
 	TRY(model_store_default(c->app->models, fallback));
 	jw_init(&w, &out);
 	jw_obj(&w);
 	jw_key(&w, "models");
 	jw_arr(&w);
-	TRY(call_aliases(c, alias_model, &(struct listing){ loaded, n_loaded, &w }));
+	TRY(call_aliases(
+		c, alias_model, &(struct listing){ loaded, n_loaded, all.ptr != NULL, &w }));
 	for (size_t i = 0; i < n; i++)
-		if (!list[i].gguf.embedding_model)
+		if (all.ptr || !list[i].gguf.embedding_model)
 			model_json(&list[i], is_loaded(loaded, n_loaded, list[i].model_digest),
 				NULL, &w);
 	jw_end(&w);
@@ -90,8 +102,7 @@ enum err team_model_delete(struct call *c)
 	struct str force = http_query(c->q, "force");
 	if (force.ptr && !str_eq(force, STR("1")))
 		return err_set(&c->info, ERR_INVALID, "\"force\" must be 1");
-	TRY(model_store_delete(
-		c->app->models, http_param(c->q, "name"), force.ptr != NULL, &c->info));
+	TRY(call_model_delete(c, http_param(c->q, "name"), force.ptr != NULL));
 	tell_models(c->app->hub);
 	call_empty(c);
 	return OK;
@@ -106,6 +117,22 @@ enum err team_model_default(struct call *c)
 	return OK;
 }
 
+/* Counts alone: whose conversations they are is nobody's business. */
+enum err team_model_uses(struct call *c)
+{
+	AUTO_BUF struct buf out = BUF(1024);
+	struct jw w;
+	int64_t conversations, people;
+	TRY(chat_uses(c->app->chats, http_param(c->q, "name"), &conversations, &people));
+	jw_init(&w, &out);
+	jw_obj(&w);
+	jw_ki64(&w, "conversations", conversations);
+	jw_ki64(&w, "people", people);
+	jw_end(&w);
+	call_json(c, 200, &out);
+	return OK;
+}
+
 /* ---- pulls ---- */
 
 static void pull_json(const struct pull_progress *p, struct jw *w)
@@ -116,12 +143,15 @@ static void pull_json(const struct pull_progress *p, struct jw *w)
 	jw_obj(w);
 	jw_kstr(w, "id", str_from(p->id));
 	jw_kstr(w, "name", str_from(p->name));
+	jw_kstr(w, "source", str_from(p->source));
 	jw_kstr(w, "state", str_from(states[p->state]));
 	jw_kstr(w, "status", str_from(p->status));
 	jw_ki64(w, "total", (int64_t)p->all_total);
 	jw_ki64(w, "completed", (int64_t)p->all_completed);
 	if (p->kept.name[0])
 		jw_kstr(w, "kept", str_from(p->kept.name));
+	if (p->licence[0])
+		jw_kstr(w, "licence", str_from(p->licence));
 	if (p->state == PULL_FAILED) {
 		jw_key(w, "error");
 		jw_obj(w);
@@ -167,7 +197,9 @@ static void on_pull(const struct pull_progress *p, void *arg)
 enum err team_pull(struct call *c)
 {
 	AUTO_BUF struct buf out = BUF(8 * 1024);
-	struct pull_request r = { .name = call_str(c, "name"), .as = call_str(c, "as") };
+	struct pull_request r = { .name = call_str(c, "name"),
+		.as = call_str(c, "as"),
+		.person = c->who.person };
 	struct pull_progress p;
 	char id[ID_LEN + 1];
 	uint64_t watch;
@@ -202,10 +234,21 @@ enum err team_pulls(struct call *c)
 	jw_key(&w, "pulls");
 	jw_arr(&w);
 	for (size_t i = 0; i < n; i++)
-		pull_json(&list[i], &w);
+		if (!list[i].push)
+			pull_json(&list[i], &w);
 	jw_end(&w);
 	jw_end(&w);
 	call_json(c, 200, &out);
+	return OK;
+}
+
+/* Its end comes as an event; what was brought stays and is not fetched again. */
+enum err team_pull_cancel(struct call *c)
+{
+	char id[ID_LEN + 1];
+	if (str_copy(http_param(c->q, "pull"), id, sizeof id) || pulls_cancel(c->app->pulls, id))
+		return err_set(&c->info, ERR_NOT_FOUND, "there is no such download");
+	call_empty(c);
 	return OK;
 }
 

@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "engine/llama/embed.h"
 #include "engine/llama/state.h"
+#include "engine/llama/template.h"
 #include "engine/llama/vision.h"
 
 enum {
@@ -56,8 +57,10 @@ struct llama_backend *llama_backend_free_all(struct llama_backend *b)
 	grammar_cache_free(b->grammars);
 	(void)pthread_mutex_destroy(&b->grammars_lock);
 	llama_vision_free(b->vision);
-	if (b->templates)
-		shim_templates_free(b->templates);
+	template_cache_free(b->brought);
+	(void)pthread_mutex_destroy(&b->templates_lock);
+	if (b->own.jinja)
+		shim_templates_free(b->own.jinja);
 	if (b->batch.token)
 		llama_batch_free(b->batch);
 	for (int p = 0; p < POOLS; p++)
@@ -328,10 +331,10 @@ static void read_facts(struct llama_backend *b)
 	(void)llama_model_meta_val_str(
 		b->model, "general.architecture", f->architecture, sizeof f->architecture);
 	(void)llama_model_desc(b->model, f->description, sizeof f->description);
-	const char *t = b->templates ? shim_templates_source(b->templates) : "";
+	const char *t = b->own.jinja ? shim_templates_source(b->own.jinja) : "";
 	sha256_of(t, strlen(t), hash);
 	hex_encode(hash, sizeof hash, f->template_hash);
-	f->has_template = b->templates && shim_templates_fits(b->templates);
+	f->has_template = b->own.jinja && shim_templates_fits(b->own.jinja);
 }
 
 /* The bytes with which a control token's text may begin: text without any of them is harmless. */
@@ -354,6 +357,7 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 		return ERR_NOMEM;
 	}
 	(void)pthread_mutex_init(&b->grammars_lock, NULL);
+	(void)pthread_mutex_init(&b->templates_lock, NULL);
 	b->facts.gpu = o->gpu;
 	enum err e = load_model(b, model, o, info);
 	(void)fclose(model); /* what is mapped stays mapped */
@@ -377,13 +381,11 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	read_special(b);
 	/* A model without a template that works still completes plain text. */
 	llama_guard(b, LOAD_TEMPLATE_SECONDS);
-	enum shim_result t = shim_templates_new(b->model, NULL, &b->templates, b->no_template);
+	enum shim_result t = shim_templates_new(b->model, NULL, &b->own.jinja, b->no_template);
 	llama_guard(b, 0);
 	llama_clean(b->no_template);
 	if (t == SHIM_OK)
-		b->think =
-			(struct engine_think){ str_from(shim_templates_think(b->templates, false)),
-				str_from(shim_templates_think(b->templates, true)) };
+		llama_template_think(&b->own);
 	read_facts(b);
 	*ret = b;
 	return OK;
@@ -399,10 +401,6 @@ void llama_backend_facts(const struct llama_backend *b, struct llama_backend_fac
 static const struct engine_caps *op_caps(void *b)
 {
 	return &llama_self(b)->caps;
-}
-static const struct engine_think *op_think(void *b)
-{
-	return &llama_self(b)->think;
 }
 static bool op_is_end(void *b, int32_t token)
 {
@@ -597,7 +595,7 @@ static bool op_state_set(
 
 const struct engine_backend_ops LLAMA_OPS = {
 	.caps = op_caps,
-	.think = op_think,
+	.think = llama_op_think,
 	.now_ns = op_now,
 	.prompt = llama_op_prompt,
 	.piece = llama_op_piece,

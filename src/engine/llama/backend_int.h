@@ -6,6 +6,14 @@
 #include "engine/llama/backend.h"
 #include "engine/llama/shim.h"
 
+struct gotmpl;
+struct template_cache; /* template.c */
+/* A chat template: `go` or `jinja`; neither: the model's own does not work. */
+struct llama_template {
+	struct gotmpl *go;
+	struct shim_templates *jinja;
+	struct engine_think think;
+};
 struct llama_backend {
 	struct llama_model *model;
 	struct llama_context *ctx[POOLS]; /* NULL: closed */
@@ -14,14 +22,15 @@ struct llama_backend {
 	struct llama_context *last; /* decoded in last: the logits are its */
 	unsigned sections;          /* of a state, see state.h */
 	const struct llama_vocab *vocab;
-	struct shim_templates *templates; /* NULL: none that works */
-	char no_template[SHIM_WHY];       /* why not */
+	struct llama_template own;  /* of the model's file */
+	char no_template[SHIM_WHY]; /* why it does not work */
+	struct template_cache *brought; /* by requests; NULL until the first */
+	pthread_mutex_t templates_lock;
 	ggml_threadpool_t pool;
 	uint32_t n_threads; /* in use now; facts has all */
 	bool weights_rest;  /* little is read from the mapped file: its pages may go */
 	struct llama_batch batch;
 	struct engine_caps caps;
-	struct engine_think think;
 	struct llama_backend_facts facts;
 	bool writes; /* text; else for vectors alone: no pools, no templates */
 	bool special_first[256]; /* first bytes of control tokens' texts */
@@ -72,6 +81,9 @@ enum err llama_op_grammar_mask(
 	void *backend, struct engine_grammar *g, struct engine_candidate *c, size_t n);
 enum err llama_op_grammar_accept(void *b, struct engine_grammar *g, int32_t token);
 enum err llama_grammar_wrap(struct shim_grammar *g, struct engine_grammar **ret); /* takes g */
+/* As llama_op_grammar_new(), behind a text that comes first; may be empty. */
+enum err llama_grammar_behind(struct llama_backend *b, struct str first, struct str schema,
+	struct engine_grammar **ret, struct err_info *info);
 struct grammar_cache *grammar_cache_free(struct grammar_cache *c);
 /* ask.c: what the shim is asked for, from a request. The strings are the struct's. */
 struct llama_ask {

@@ -141,18 +141,71 @@ static enum err read_schema(struct str schema, char **ret, struct err_info *info
 	return str_dup(buf_str(&text), ret);
 }
 
-static enum err compile_schema(struct llama_backend *b, struct str schema,
-	struct shim_grammar **ret, struct err_info *info)
+static enum err schema_text(struct str schema, char **ret, struct err_info *info)
 {
 	AUTO_MEM char *text = NULL, *gbnf = NULL;
 	char why[SHIM_WHY] = "";
 	TRY(read_schema(schema, &text, info));
 	enum shim_result e = shim_schema(text, &gbnf, why);
-	if (!e && strlen(gbnf) > GBNF_MAX)
+	if (e)
+		return refused(info, e, "schema", why);
+	if (strlen(gbnf) > GBNF_MAX)
 		return err_set(info, ERR_INVALID, "schema: its grammar is too large");
-	if (!e)
-		e = shim_grammar_new(b->vocab, gbnf, ret, why);
+	*ret = TAKE(gbnf);
+	return OK;
+}
+
+static enum err compile_schema(struct llama_backend *b, struct str schema,
+	struct shim_grammar **ret, struct err_info *info)
+{
+	AUTO_MEM char *gbnf = NULL;
+	char why[SHIM_WHY] = "";
+	TRY(schema_text(schema, &gbnf, info));
+	enum shim_result e = shim_grammar_new(b->vocab, gbnf, ret, why);
 	return e ? refused(info, e, "schema", why) : OK;
+}
+
+/* The library's text has a rule "root" at the beginning of a line: it gets another name, and a new
+ * root writes `first` before it. */
+static enum err put_behind(struct str gbnf, struct str first, struct buf *out)
+{
+	struct str root = STR("root ::="), name = STR("behind ::=");
+	size_t at = str_starts(gbnf, root) ? 0 : str_find(gbnf, STR("\nroot ::="), 0) + 1;
+	if (!str_starts(str_sub(gbnf, at, SIZE_MAX), root))
+		return ERR_ENGINE;
+	TRY(buf_add(out, str_sub(gbnf, 0, at)));
+	TRY(buf_add(out, name));
+	TRY(buf_add(out, str_sub(gbnf, at + root.len, SIZE_MAX)));
+	TRY(buf_add(out, STR("\nroot ::= ")));
+	if (first.len) {
+		TRY(json_add_str(out, first)); /* GBNF escapes as JSON does */
+		TRY(buf_add(out, STR(" [ \n]? ")));
+	}
+	return buf_add(out, STR("behind\n"));
+}
+
+static enum err compile_behind(struct llama_backend *b, struct str first, struct str schema,
+	struct shim_grammar **ret, struct err_info *info)
+{
+	AUTO_MEM char *gbnf = NULL;
+	AUTO_BUF struct buf whole = BUF(GBNF_MAX + 4096);
+	const char *text;
+	char why[SHIM_WHY] = "";
+	TRY(schema_text(schema, &gbnf, info));
+	TRY(put_behind(str_from(gbnf), first, &whole));
+	TRY(buf_cstr(&whole, &text));
+	enum shim_result e = shim_grammar_new(b->vocab, text, ret, why);
+	return e ? refused(info, e, "tools", why) : OK;
+}
+
+enum err llama_grammar_behind(struct llama_backend *b, struct str first, struct str schema,
+	struct engine_grammar **ret, struct err_info *info)
+{
+	struct shim_grammar *g = NULL;
+	llama_guard(b, SCHEMA_SECONDS);
+	enum err e = compile_behind(b, first, schema, &g, info);
+	llama_guard(b, 0);
+	return e ? e : llama_grammar_wrap(g, ret);
 }
 
 static enum err check_text(struct str s, struct err_info *info)

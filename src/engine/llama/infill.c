@@ -5,7 +5,7 @@
  *   [REP] project [SEP] name file .. [SEP] name   [PRE] before, lead [SUF] behind [MID]
  *
  * Texts are a person's: they name no control tokens. */
-#include "engine/llama/backend_int.h"
+#include "engine/llama/template.h"
 
 #include "base/fault.h"
 #include "base/json.h"
@@ -118,7 +118,26 @@ static enum err put_files(const struct llama_backend *b, const struct fim *f,
 	return tokens_add(&ret->tokens, tail.v, tail.n);
 }
 
-enum err llama_infill(struct llama_backend *b, const struct gen_request *g,
+/* A model's explicit template may say how (Ollama's .Suffix); it knows no other files, and only a
+ * gap with text on both sides. *ret_done: it did. */
+static enum err by_template(struct llama_backend *b, const struct gen_request *g, bool *ret_done,
+	struct engine_prompt *ret, struct err_info *info)
+{
+	const struct llama_template *t;
+	*ret_done = false;
+	if (!g->template_.len || !g->input.len || !g->suffix.len || g->lead.len || g->extra.len)
+		return OK;
+	TRY(llama_template_get(b, g, &t, info));
+	enum err e = OK;
+	if (t->go && gotmpl_uses(t->go, "Suffix")) {
+		e = llama_gap_tokens(b, t->go, g, ret, info);
+		*ret_done = true;
+	}
+	llama_template_put(b, t);
+	return e;
+}
+
+static enum err by_tokens(struct llama_backend *b, const struct gen_request *g,
 	struct engine_prompt *ret, struct err_info *info)
 {
 	const struct llama_vocab *v = b->vocab;
@@ -145,4 +164,12 @@ enum err llama_infill(struct llama_backend *b, const struct gen_request *g,
 	tokens_done(&o.all);
 	tokens_done(&o.starts);
 	return e;
+}
+
+enum err llama_infill(struct llama_backend *b, const struct gen_request *g,
+	struct engine_prompt *ret, struct err_info *info)
+{
+	bool done;
+	TRY(by_template(b, g, &done, ret, info));
+	return done ? OK : by_tokens(b, g, ret, info);
 }

@@ -1,6 +1,7 @@
 /* From messages or text to tokens: the model's chat template, and which text may name control
  * tokens. */
 #include "engine/llama/marks.h"
+#include "engine/llama/template.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -129,18 +130,12 @@ static enum err check_messages(struct str input, json_t **ret, struct err_info *
 	return OK;
 }
 
-/* Renders messages; `generation`: the prompt goes on with the model's answer. */
-static enum err render(struct llama_backend *b, const struct gen_request *g, struct str messages,
-	bool generation, struct rendering *r, struct err_info *info)
+static enum err render_jinja(struct llama_backend *b, const struct shim_templates *t,
+	const struct shim_ask *ask, struct rendering *r, struct err_info *info)
 {
-	AUTO_ASK struct llama_ask a = { 0 };
-	TRY(llama_ask_new(g, messages, &a, info));
-	a.ask.generation = generation;
-	if (!generation)
-		a.ask.tools = ""; /* whoever else shares the beginning did not offer them */
 	char why[SHIM_WHY] = "";
 	llama_guard(b, TEMPLATE_SECONDS);
-	enum shim_result e = shim_render(b->templates, &a.ask, add_part, r, why);
+	enum shim_result e = shim_render(t, ask, add_part, r, why);
 	llama_guard(b, 0);
 	llama_clean(why);
 	if (e == SHIM_NOMEM)
@@ -151,10 +146,56 @@ static enum err render(struct llama_backend *b, const struct gen_request *g, str
 	return r->err;
 }
 
-/* Does the prompt end by opening the reasoning part? */
-static bool opens_thinking(const struct llama_backend *b, struct str text)
+/* The pieces of a Go template's text. The tokenizer adds the token of the beginning: where the
+ * template wrote it too, one of the two goes. */
+static enum err take_parts(
+	const struct llama_backend *b, const struct go_parts *p, struct rendering *r)
 {
-	return b->think.start.len && str_ends(str_trim(text), b->think.start);
+	char bos[256];
+	int32_t token = llama_vocab_bos(b->vocab), n = 0;
+	if (llama_vocab_get_add_bos(b->vocab) && token >= 0)
+		n = shim_piece(b->vocab, token, bos, sizeof bos, true);
+	for (size_t i = 0; i < p->spans.count; i++) {
+		const struct gotmpl_span *s = &p->spans.list[i];
+		struct str text = str_sub(buf_str(&p->text), s->offset, s->len);
+		if (!i && !s->is_data && n > 0 && str_starts(text, (struct str){ bos, (size_t)n }))
+			text = str_sub(text, (size_t)n, SIZE_MAX);
+		add_part(r, text.ptr, text.len, s->is_data);
+	}
+	return r->err;
+}
+
+static enum err render_go(struct llama_backend *b, const struct gotmpl *t,
+	const struct gen_request *g, const struct shim_ask *ask, struct rendering *r,
+	struct err_info *info)
+{
+	AUTO_GO_PARTS struct go_parts p = { 0 };
+	llama_guard(b, TEMPLATE_SECONDS);
+	enum err e = go_render(t, g, str_from(ask->messages), ask->tools, &p, info);
+	llama_guard(b, 0);
+	TRY(e);
+	return take_parts(b, &p, r);
+}
+
+/* Renders messages; `generation`: the prompt goes on with the model's answer (with a template in
+ * Go it always does). */
+static enum err render(struct llama_backend *b, const struct llama_template *t,
+	const struct gen_request *g, struct str messages, bool generation, struct rendering *r,
+	struct err_info *info)
+{
+	AUTO_ASK struct llama_ask a = { 0 };
+	TRY(llama_ask_new(g, messages, &a, info));
+	a.ask.generation = generation;
+	if (!generation)
+		a.ask.tools = ""; /* whoever else shares the beginning did not offer them */
+	return t->go ? render_go(b, t->go, g, &a.ask, r, info)
+		     : render_jinja(b, t->jinja, &a.ask, r, info);
+}
+
+/* Does the prompt end by opening the reasoning part? */
+static bool opens_thinking(const struct llama_template *t, struct str text)
+{
+	return t->think.start[0] && str_ends(str_trim(text), str_from(t->think.start));
 }
 
 static enum err start_of_prompt(
@@ -166,20 +207,47 @@ static enum err start_of_prompt(
 	return tokens_add(out, &bos, 1);
 }
 
-static enum err render_tokens(struct llama_backend *b, const struct gen_request *g,
-	const struct picture_marks *marks, struct str messages, bool generation,
-	struct engine_prompt *ret, struct err_info *info)
+static void rendering_done(struct rendering *r)
+{
+	buf_wipe(&r->text);
+	mem_free(r->v);
+}
+
+struct messages { /* of a request */
+	const struct gen_request *g;
+	const struct llama_template *t;
+	const struct picture_marks *marks;
+	const json_t *all;
+};
+
+static enum err render_tokens(struct llama_backend *b, const struct messages *m,
+	struct str messages, bool generation, struct engine_prompt *ret, struct err_info *info)
 {
 	struct rendering r = { .text = BUF(2 * (size_t)LIMIT_IPC_BULK) };
-	enum err e = start_of_prompt(b, g, &ret->tokens);
+	enum err e = start_of_prompt(b, m->g, &ret->tokens);
 	if (!e)
-		e = render(b, g, messages, generation, &r, info);
+		e = render(b, m->t, m->g, messages, generation, &r, info);
 	if (!e) {
-		ret->thinking = opens_thinking(b, buf_str(&r.text));
-		e = tokenize_parts(b, &r, marks, ret);
+		ret->thinking = opens_thinking(m->t, buf_str(&r.text));
+		e = tokenize_parts(b, &r, m->marks, ret);
 	}
-	buf_wipe(&r.text);
-	mem_free(r.v);
+	rendering_done(&r);
+	return e;
+}
+
+enum err llama_gap_tokens(struct llama_backend *b, const struct gotmpl *t,
+	const struct gen_request *g, struct engine_prompt *ret, struct err_info *info)
+{
+	AUTO_GO_PARTS struct go_parts p = { 0 };
+	struct rendering r = { .text = BUF(2 * (size_t)LIMIT_IPC_BULK) };
+	struct picture_marks none;
+	marks_init(&none, NULL, 0);
+	TRY(start_of_prompt(b, g, &ret->tokens));
+	TRY(go_render_gap(t, g, &p, info));
+	enum err e = take_parts(b, &p, &r);
+	if (!e)
+		e = tokenize_parts(b, &r, &none, ret);
+	rendering_done(&r);
 	return e;
 }
 
@@ -221,12 +289,6 @@ static enum err leading(
 	return OK;
 }
 
-struct messages { /* of a request */
-	const struct gen_request *g;
-	const struct picture_marks *marks;
-	const json_t *all;
-};
-
 static enum err common_tokens(struct llama_backend *b, const struct messages *m, size_t n,
 	bool with_user, const struct tokens *whole, uint32_t *ret)
 {
@@ -242,7 +304,7 @@ static enum err common_tokens(struct llama_backend *b, const struct messages *m,
 	jw_end(&w);
 	enum err e = text.err;
 	if (!e)
-		e = render_tokens(b, m->g, m->marks, buf_str(&text), false, &part, NULL);
+		e = render_tokens(b, m, buf_str(&text), false, &part, NULL);
 	/* A template that takes no such beginning alone: then it is not shared. */
 	*ret = e ? 0 : (uint32_t)tokens_common(&part.tokens, whole);
 	engine_prompt_done(&part);
@@ -294,14 +356,34 @@ static enum err mark_pictures(struct picture_marks *marks, json_t *all, struct b
 	return text->err;
 }
 
-enum err llama_op_prompt(void *backend, const struct gen_request *g,
-	struct engine_picture *const *pictures, struct engine_prompt *ret, struct err_info *info)
+static enum err chat_prompt(struct llama_backend *b, const struct gen_request *g,
+	const struct llama_template *t, struct engine_picture *const *pictures,
+	struct engine_prompt *ret, struct err_info *info)
 {
-	struct llama_backend *b = llama_self(backend);
 	AUTO_BUF struct buf marked = BUF(LIMIT_IPC_BULK);
 	AUTO_JSON json_t *all = NULL;
 	struct picture_marks marks;
 	struct str input = g->input;
+	TRY(check_messages(g->input, &all, info));
+	marks_init(&marks, pictures, g->n_pictures);
+	TRY(mark_pictures(&marks, all, &marked, &input, info));
+	struct messages m = { g, t, &marks, all };
+	TRY(render_tokens(b, &m, input, true, ret, info));
+	size_t placed = 0;
+	for (size_t i = 0; i < ret->media.n; i++) /* a picture's first run */
+		placed += !i || ret->media.v[i].of != ret->media.v[i - 1].of ||
+			  ret->media.v[i].part <= ret->media.v[i - 1].part;
+	if (placed != marks.set)
+		return err_set(info, ERR_INVALID,
+			"the model's chat template does not pass pictures on");
+	return find_borders(b, &m, ret, info);
+}
+
+enum err llama_op_prompt(void *backend, const struct gen_request *g,
+	struct engine_picture *const *pictures, struct engine_prompt *ret, struct err_info *info)
+{
+	struct llama_backend *b = llama_self(backend);
+	const struct llama_template *t;
 	if (g->kind != GEN_CHAT && g->n_pictures)
 		return err_set(info, ERR_INVALID, "a raw prompt takes no pictures");
 	if (g->kind == GEN_INFILL)
@@ -310,21 +392,10 @@ enum err llama_op_prompt(void *backend, const struct gen_request *g,
 		TRY(start_of_prompt(b, g, &ret->tokens));
 		return llama_tokens(b, g->input, true, &ret->tokens);
 	}
-	if (!b->templates)
-		return err_set(info, ERR_UNSUPPORTED, "the model's chat template does not work: %s",
-			b->no_template);
-	TRY(check_messages(g->input, &all, info));
-	marks_init(&marks, pictures, g->n_pictures);
-	TRY(mark_pictures(&marks, all, &marked, &input, info));
-	TRY(render_tokens(b, g, &marks, input, true, ret, info));
-	size_t placed = 0;
-	for (size_t i = 0; i < ret->media.n; i++) /* a picture's first run */
-		placed += !i || ret->media.v[i].of != ret->media.v[i - 1].of ||
-			  ret->media.v[i].part <= ret->media.v[i - 1].part;
-	if (placed != marks.set)
-		return err_set(info, ERR_INVALID,
-			"the model's chat template does not pass pictures on");
-	return find_borders(b, &(struct messages){ g, &marks, all }, ret, info);
+	TRY(llama_template_get(b, g, &t, info));
+	enum err e = chat_prompt(b, g, t, pictures, ret, info);
+	llama_template_put(b, t);
+	return e;
 }
 
 static enum err add_piece(

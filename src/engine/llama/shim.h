@@ -73,6 +73,17 @@ int32_t shim_tokenize(const struct llama_vocab *v, struct shim_text text, int32_
 int32_t shim_piece(
 	const struct llama_vocab *v, int32_t token, char *buf, int32_t size, bool special);
 
+struct shim_quantize_wish {
+	const char *in, *out; /* names */
+	uint32_t type;        /* enum llama_ftype */
+	int32_t threads;
+	void (*progress)(void *arg, uint64_t done, uint64_t all); /* on the calling thread */
+	void *arg;
+};
+/* Takes the library's log for itself: for a process that does nothing else. SHIM_INVALID: the
+ * library says in `why` what it did not like. */
+enum shim_result shim_quantize(const struct shim_quantize_wish *w, char why[SHIM_WHY]);
+
 /* ---- chat templates ---- */
 
 struct shim_templates;

@@ -2,9 +2,12 @@
 export type Route =
 	| { page: "chat"; id: string | null }
 	| { page: "settings"; tab: "profile" | "keys" }
+	| { page: "models"; tab: ModelsTab; alias: string; trial: string } /* alias, trial: empty for none */
 	| { page: "admin"; tab: AdminTab }
 	| { page: "link"; token: string };
-export const ADMIN_TABS = ["models", "load", "people", "network", "audit", "system"] as const;
+export const MODELS_TABS = ["here", "get", "aliases", "compare"] as const;
+export type ModelsTab = (typeof MODELS_TABS)[number];
+export const ADMIN_TABS = ["load", "people", "network", "audit", "system"] as const;
 export type AdminTab = (typeof ADMIN_TABS)[number];
 
 export function parseRoute(path: string, hash: string): Route {
@@ -13,8 +16,11 @@ export function parseRoute(path: string, hash: string): Route {
 	const parts = path.split("/").filter(Boolean);
 	if (parts[0] === "c" && parts[1]) return { page: "chat", id: decodeURIComponent(parts[1]) };
 	if (parts[0] === "settings") return { page: "settings", tab: parts[1] === "keys" ? "keys" : "profile" };
-	const tab = ADMIN_TABS.find((x) => x === parts[1]);
-	if (parts[0] === "admin") return { page: "admin", tab: tab ?? "models" };
+	if (parts[0] === "models" || (parts[0] === "admin" && parts[1] === "models")) {
+		const [tab, alias = "", trial = ""] = parts.slice(parts[0] === "models" ? 1 : 2);
+		return { page: "models", tab: MODELS_TABS.find((x) => x === tab) ?? "here", alias, trial };
+	}
+	if (parts[0] === "admin") return { page: "admin", tab: ADMIN_TABS.find((x) => x === parts[1]) ?? "load" };
 	return { page: "chat", id: null };
 }
 

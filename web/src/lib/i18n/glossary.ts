@@ -3,6 +3,9 @@
 export const glossary: ReadonlyArray<readonly [en: RegExp, de: readonly string[]]> = [
 	[/\bconversations?\b/i, ["unterhaltung"]],
 	[/\bmodels?\b/i, ["modell"]],
+	[/\baliases?\b/i, ["alias"]],
+	[/\btrials?\b/i, ["probelauf", "probeläufe"]],
+	[/\bprompts?\b/i, ["probefrage"]],
 	[/\bmessages?\b/i, ["nachricht"]],
 	[/\banswers?\b/i, ["antwort"]],
 	[/\bAPI keys?\b/i, ["api-schlüssel"]],

@@ -17,6 +17,25 @@ function sentences(): string[] {
 	return out.filter((t) => t !== "%s").map((t) => t.replace("%s%s", "").replace(/%zu|%u|%ld|%(?=\s|$)/g, "7").replace(/%\.1f/g, "1.5").replace(/%(?:\.\*|\.\d+)?s/g, "x"));
 }
 
+/* What aliases, trials and versions refuse with, and why a trial failed: literals of C, put together. */
+function refusals(): string[] {
+	const out: string[] = [];
+	for (const file of ["alias.c", "alias_store.c", "trial.c", "trial_run.c", "store_versions.c"]) {
+		const source = readFileSync(join(root, "src/models", file), "utf8");
+		for (const m of source.matchAll(/\b(?:err_set\(\s*[^,]+,\s*[^,]+,|fail_locked\(r, \w+, STR\(|\.failed =|db_bind_str\(&q, 1,)\s*(?:STR\()?((?:"(?:[^"\\]|\\.)*"\s*)+)/g))
+			out.push([...(m[1] ?? "").matchAll(/"((?:[^"\\]|\\.)*)"/g)].map((x) => x[1]).join("").replaceAll('\\"', '"'));
+	}
+	return out.filter((t) => t !== "").map((t) => t.replace(/%[du]/g, "20").replace("has no %s version", "has no candidate version").replace("the %s version", "the production version").replace(/%(?:\.\*)?s/g, "text"));
+}
+
+test("what is refused about aliases, trials and versions has its German", () => {
+	const all = refusals();
+	expect(all.length).toBeGreaterThan(35);
+	for (const s of all) {
+		expect(german(s), s).not.toBeNull();
+		expect(german(s) ?? "", s).not.toMatch(/"|\bSie\b|\$/);
+	}
+});
 test("every reason of the list of models has its German", () => {
 	expect(whys.length).toBeGreaterThan(5);
 	for (const why of whys) expect(german(why), why).not.toBeNull();

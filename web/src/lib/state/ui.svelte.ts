@@ -35,9 +35,9 @@ class Ui {
 		this.#add(t(key, params), "info", "");
 	}
 
-	/* Shows what went wrong; the request id helps whoever reads the log. */
-	fail(error: unknown): void {
-		this.#add(explain(error), "error", error instanceof ApiError && error.requestId ? error.requestId : "");
+	/* Shows what went wrong; the request id helps whoever reads the log. `say`: as of explain(). */
+	fail(error: unknown, say?: (text: string) => string): void {
+		this.#add(explain(error, say), "error", error instanceof ApiError && error.requestId ? error.requestId : "");
 	}
 
 	#add(text: string, kind: Toast["kind"], detail: string): void {
@@ -75,11 +75,12 @@ class Ui {
 	}
 }
 
-export function explain(error: unknown): string {
+/* `say` puts the server's own sentence into the person's language. */
+export function explain(error: unknown, say = (text: string) => text): string {
 	if (!(error instanceof ApiError)) return t("error.internal");
 	const text = errorText(error.slug, error.message);
 	/* what the server knows more precisely than its slug, such as both token counts */
-	const exact = error.slug === "context_exceeded" || error.slug === "model_unusable" || error.slug === "conflict" || error.slug === "invalid" || error.slug === "egress_refused" || error.slug === "upstream_failed" ? error.message : "";
+	const exact = error.slug === "context_exceeded" || error.slug === "model_unusable" || error.slug === "conflict" || error.slug === "invalid" || error.slug === "egress_refused" || error.slug === "upstream_failed" || error.slug === "exists" || error.slug === "limit" || error.slug === "busy" ? say(error.message) : "";
 	return exact && exact !== text ? `${text} (${exact})` : text;
 }
 
