@@ -144,14 +144,14 @@ static void pull_json(const struct pull_progress *p, struct jw *w)
 	jw_kstr(w, "id", str_from(p->id));
 	jw_kstr(w, "name", str_from(p->name));
 	jw_kstr(w, "source", str_from(p->source));
+	if (p->licence[0])
+		jw_kstr(w, "licence", str_from(p->licence));
 	jw_kstr(w, "state", str_from(states[p->state]));
 	jw_kstr(w, "status", str_from(p->status));
 	jw_ki64(w, "total", (int64_t)p->all_total);
 	jw_ki64(w, "completed", (int64_t)p->all_completed);
 	if (p->kept.name[0])
 		jw_kstr(w, "kept", str_from(p->kept.name));
-	if (p->licence[0])
-		jw_kstr(w, "licence", str_from(p->licence));
 	if (p->state == PULL_FAILED) {
 		jw_key(w, "error");
 		jw_obj(w);
