@@ -99,7 +99,7 @@ def run_verbose(t, _):
     err = t("run", "cold", "--verbose", "Say hello.")[1]
     for word in ("total duration", "prompt eval count", "prompt eval duration", "prompt eval rate",
                  "eval count", "eval duration", "eval rate"):
-        assert re.search(rf"^{word}:\s+\S", err, re.M), (word, err)
+        assert re.search(rf"^\W*{word}:\s+\S", err, re.M), (word, err)
 
 
 @command("run", "--format", "json gives JSON")

@@ -88,7 +88,7 @@ def document(s):
 
 
 @unsupported("anthropic-python", "messages", "messages.content", "other documents, and search_result, are refused by name",
-             why="documents that are no text come with their own issue")
+             why="documents that are no text are not read by this API")
 def document_refused(s):
     pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
     for part in ({"type": "document", "source": pdf},

@@ -117,7 +117,7 @@ def image_url(s):
 
 
 @unsupported("openai-python", "chat", "messages.content", "audio and files are refused by their place",
-             why="no model that hears is served; documents come with their own issue")
+             why="no model that hears is served; documents are not read by this API")
 def audio_part(s):
     for part in ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
                  {"type": "file", "file": {"file_id": "f"}}):

@@ -241,7 +241,7 @@ def model(s):
 
 
 @unsupported("openai-python", "images, audio, batches, files, fine_tuning, assistants", "",
-             "are not there: 404 in OpenAI's form", why="no such models are served; documents come with their own issue")
+             "are not there: 404 in OpenAI's form", why="no such models are served; documents are not read by this API")
 def absent(s):
     for path in ("/v1/images/generations", "/v1/audio/transcriptions", "/v1/batches", "/v1/files", "/v1/assistants",
                  "/v1/fine_tuning/jobs", "/v1/moderations"):

@@ -46,7 +46,7 @@ def items(s):
 
 
 @unsupported("openai-python", "responses", "input", "files, references and hosted tools are refused by name",
-             why="documents come with their own issue; nothing here runs elsewhere")
+             why="documents are not read by this API; nothing here runs elsewhere")
 def items_refused(s):
     for item in ({"type": "item_reference", "id": "x"},
                  {"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}):
