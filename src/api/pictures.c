@@ -6,6 +6,7 @@
 
 #include "base/hex.h"
 #include "base/limits.h"
+#include "doc/image.h"
 
 enum { WHERE_MAX = 64 };
 
@@ -28,8 +29,7 @@ enum err pictures_new(struct call *c, struct pictures **ret)
 	return OK;
 }
 
-/* The bytes of "data:image/png;base64,AAAA"; the type is not believed, the bytes tell it. */
-static struct str data_of(struct str s)
+struct str pictures_data(struct str s)
 {
 	size_t comma = str_find_byte(s, ',', 0);
 	struct str head = str_sub(s, 0, comma == SIZE_MAX ? 0 : comma);
@@ -55,6 +55,38 @@ static enum err hash_of(const struct picture *p, uint8_t ret[SHA256_LEN])
 	return OK;
 }
 
+/* What is over a limit is the picture's fault, as damage is. */
+static enum err decode(struct app *app, struct str bytes, struct picture *ret,
+	uint8_t ret_hash[SHA256_LEN], struct err_info *info)
+{
+	enum err e = picture_decode(app->keeper, bytes, ret, info);
+	if (e)
+		return e == ERR_LIMIT ? ERR_INVALID : e;
+	e = hash_of(ret, ret_hash);
+	if (e)
+		picture_done(ret);
+	return e;
+}
+
+enum err pictures_see(void *app, struct str bytes, struct chat_seen *ret, struct err_info *info)
+{
+	static const char *const types[] = {
+		[IMAGE_PNG] = "image/png", [IMAGE_JPEG] = "image/jpeg", [IMAGE_WEBP] = "image/webp"
+	};
+	struct picture p = { .rgb_fd = -1 };
+	enum image_kind kind = image_kind(bytes);
+	TRY(decode(app, bytes, &p, ret->pixels.hash, info));
+	if (!types[kind]) { /* the jail took for a picture what is none */
+		picture_done(&p);
+		return ERR_PROTOCOL;
+	}
+	ret->type = types[kind];
+	ret->pixels.width = p.width;
+	ret->pixels.height = p.height;
+	ret->pixels.rgb_fd = p.rgb_fd;
+	return OK;
+}
+
 enum err pictures_add_base64(struct pictures *p, const char *where, struct str base64)
 {
 	struct err_info *info = &p->c->info, why = { .code = OK };
@@ -65,13 +97,12 @@ enum err pictures_add_base64(struct pictures *p, const char *where, struct str b
 	if (e == ERR_INVALID)
 		return err_set(info, e, "%s is not base64", where);
 	TRY(e);
-	e = picture_decode(p->c->app->keeper, buf_str(&bytes), &p->v[p->n], &why);
+	e = decode(p->c->app, buf_str(&bytes), &p->v[p->n], p->hash[p->n], &why);
 	if (e)
-		return err_set(info, e == ERR_LIMIT ? ERR_INVALID : e, "%s: %s", where,
+		return err_set(info, e, "%s: %s", where,
 			why.detail[0] ? why.detail : err_text(e));
-	e = hash_of(&p->v[p->n], p->hash[p->n]);
 	p->n++; /* its descriptor is closed with the request */
-	return e;
+	return OK;
 }
 
 void pictures_give(const struct pictures *p, struct gen_request *r)
@@ -102,7 +133,7 @@ enum err pictures_add_list(struct pictures *p, const json_t *list, size_t at)
 		if (!json_is_string(one))
 			return err_set(&p->c->info, ERR_INVALID, "%s must be a string", where);
 		if (str_starts(s, STR("data:")))
-			s = data_of(s);
+			s = pictures_data(s);
 		TRY(pictures_add_base64(p, where, s));
 	}
 	return OK;
@@ -129,5 +160,5 @@ enum err pictures_add_url(struct pictures *p, const char *where, struct str url)
 			"%s: a picture comes as \"data:image/png;base64,..\"; addresses are not "
 			"fetched",
 			where);
-	return pictures_add_base64(p, where, data_of(url));
+	return pictures_add_base64(p, where, pictures_data(url));
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "api/call.h"
+#include "chat/chat.h"
 #include "doc/image_ask.h"
 #include "proto/engine.h"
 
@@ -25,6 +26,13 @@ enum err pictures_add_part(struct pictures *p, const json_t *part, size_t at, si
 enum err pictures_add_url(struct pictures *p, const char *where, struct str url);
 /* One picture in base64. `where` names it in errors. Errors: as above. */
 enum err pictures_add_base64(struct pictures *p, const char *where, struct str base64);
+/* The base64 of "data:image/png;base64,AAAA"; STR_NONE: it is no such address. The type is not
+ * believed, the bytes tell it. */
+struct str pictures_data(struct str url);
+/* One picture alone, with its hash and what it was read as: a chat_see_fn, `app` is the struct app.
+ * */
+enum err pictures_see(
+	void *app, struct str bytes, struct chat_seen *ret, struct err_info *info);
 /* Names them in a request; borrowed, for the call that sends it. A message's content names each by
  * its place in `v`. */
 void pictures_give(const struct pictures *p, struct gen_request *r);

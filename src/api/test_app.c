@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "api/pictures.h"
 #include "base/crypto.h"
 #include "base/fault.h"
 #include "chat/chat.h"
@@ -80,7 +81,8 @@ static void start_store(struct test_app *t)
 	CHECK_OK(vault_new(t->app.db, name_key, 0, &t->app.vault));
 	CHECK_OK(chat_hub_new(&t->app.hub));
 	struct chat_options c = {
-		.db = t->app.db, .hub = t->app.hub, .model = find_model, .model_arg = t
+		.db = t->app.db, .hub = t->app.hub, .model = find_model, .model_arg = t,
+		.see = pictures_see, .see_arg = &t->app
 	};
 	CHECK_OK(chats_new(&c, &t->app.chats));
 	CHECK_OK(responses_new(t->app.db, NULL, &t->app.responses));

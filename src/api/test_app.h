@@ -60,6 +60,7 @@ struct fakes {
 	_Atomic int deleted, copied;
 	uint64_t in_use; /* who asks the model that is to be deleted */
 	unsigned aliases; /* in lists: 0 or 1 */
+	bool seer, vision; /* there is a model that sees; and an alias for it */
 	const char *keeps; /* the engine build of the alias; NULL: none */
 	char uploaded[256];
 };

@@ -46,6 +46,14 @@ enum err model_store_find(
 		ret->can = (struct model_can){ .tools = false };
 		return OK;
 	}
+	bool vision = fakes.vision && str_eq(name, STR("vision"));
+	if (vision || (fakes.seer && str_starts(name, STR("seer")))) {
+		entry(ret, vision ? "look:latest" : "seer:latest");
+		memset(ret->projector_digest, 'd', 64);
+		if (vision)
+			memcpy(ret->alias, "vision", sizeof "vision");
+		return OK;
+	}
 	if (str_starts(name, STR("assistant"))) {
 		entry(ret, "tiny:latest");
 		memcpy(ret->alias, "assistant", sizeof "assistant");
@@ -66,12 +74,12 @@ enum err model_store_find_digest(struct model_store *s, const char *digest, stru
 enum err model_store_list(struct model_store *s, struct model_entry **ret, size_t *ret_n)
 {
 	(void)s;
-	*ret = mem_zalloc(1, sizeof **ret);
+	*ret_n = fakes.seer ? 2 : 1;
+	*ret = mem_zalloc(*ret_n, sizeof **ret);
 	if (!*ret)
 		return ERR_NOMEM;
 	entry(*ret, "tiny:latest");
-	*ret_n = 1;
-	return OK;
+	return fakes.seer ? model_store_find(s, STR("seer"), *ret + 1, NULL) : OK;
 }
 
 enum err model_store_texts(

@@ -13,6 +13,7 @@ enum {
 	LIMIT_HTTP_PER_ADDRESS = 1024,
 	LIMIT_JSON_DEPTH = 64,
 	LIMIT_MESSAGE = 4 * 1024 * 1024,     /* a person's message */
+	LIMIT_PICTURES = 12 * 1024 * 1024,   /* of one message, together */
 	LIMIT_ANSWER = 8 * 1024 * 1024,
 	LIMIT_TITLE = 400,
 	LIMIT_EMAIL = 254,

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/random.h"
+#include "os/fd.h"
 #include "tests/test.h"
 
 static void on_event(struct str event, void *arg)
@@ -21,7 +22,27 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	if (f->no_model || str_eq(name, STR("gone")))
 		return ERR_NOT_FOUND;
 	*ret = (struct fleet_model){ .digest = "d1gest", .keep_alive_ms = 1000 };
+	if (str_starts(name, STR("seer")))
+		memcpy(ret->projector, "pr0j", sizeof "pr0j");
 	return str_copy(name.len ? name : STR("default:latest"), ret->name, sizeof ret->name);
+}
+
+/* The jail: "PNGx.." is a picture of two pixels whose hash begins with x, "BIGx.." one of as many
+ * as are read. */
+static enum err see(void *arg, struct str bytes, struct chat_seen *ret, struct err_info *info)
+{
+	struct fixture *f = arg;
+	bool big = str_starts(bytes, STR("BIG"));
+	if ((!big && !str_starts(bytes, STR("PNG"))) || bytes.len < 4)
+		return err_set(info, ERR_INVALID, "it is not a picture");
+	f->looked++;
+	*ret = (struct chat_seen){ .pixels = { .width = 2, .height = 1 }, .type = "image/png" };
+	if (big) {
+		ret->pixels.width = 5000;
+		ret->pixels.height = 4000;
+	}
+	ret->pixels.hash[0] = (uint8_t)bytes.ptr[3];
+	return fd_memfd("rgb", STR("rgbrgb"), &ret->pixels.rgb_fd);
 }
 
 static enum err add_people(struct db_conn *c, void *arg)
@@ -55,7 +76,8 @@ void fixture_open(struct fixture *f)
 	CHECK_OK(chat_hub_new(&f->hub));
 	CHECK_OK(hub_join(f->hub, ANNA, on_event, f, &f->stream));
 	struct chat_options c = {
-		.db = f->db, .fleet = f->fleet, .hub = f->hub, .model = find_model, .model_arg = f
+		.db = f->db, .fleet = f->fleet, .hub = f->hub, .model = find_model, .model_arg = f,
+		.see = see, .see_arg = f
 	};
 	CHECK_OK(chats_new(&c, &f->chats));
 }
@@ -119,10 +141,15 @@ static json_t *parse(const struct buf *b)
 
 const char *fixture_conversation(struct fixture *f)
 {
+	return fixture_conversation_of(f, "m");
+}
+
+const char *fixture_conversation_of(struct fixture *f, const char *model)
+{
 	static char ids[64][ID_LEN + 1];
 	static size_t n;
 	AUTO_BUF struct buf out = BUF(1 << 20);
-	CHECK_OK(chat_create(f->chats, ANNA, STR("m"), STR(""), &out, NULL));
+	CHECK_OK(chat_create(f->chats, ANNA, str_from(model), STR(""), &out, NULL));
 	AUTO_JSON json_t *j = parse(&out);
 	CHECK_OK(str_copy(str_from(jstr(j, "id")), ids[n % 64], ID_LEN + 1));
 	return ids[n++ % 64];

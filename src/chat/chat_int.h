@@ -43,6 +43,7 @@ enum {
 	CHAT_CLOSE_WAIT_MS = 5000,      /* for the fleet's last words when the server ends */
 	CHAT_EVENT_MAX = 32 * 1024 * 1024, /* bytes of one event: a whole message, escaped */
 	CHAT_HISTORY_MAX = 16 * 1024 * 1024, /* bytes of text that go to an engine */
+	CHAT_PIXELS_MAX = FLEET_QUEUE_BYTES / 2, /* and of pixels: others queue, too */
 	CHAT_LIST_MAX = 200,            /* conversations a page */
 	CHAT_TITLE_CHARS = 60,
 	CHAT_CLIENT_ID_MAX = 64,
@@ -93,6 +94,25 @@ struct chats {
 	pthread_t thread;
 };
 
+/* A picture on the way to an answer. */
+struct sight {
+	char message[ID_LEN + 1];       /* whose it is */
+	int64_t place;                  /* there */
+	struct gen_picture pixels;      /* rgb_fd owned; -1: not looked at */
+	const char *type;               /* static */
+};
+struct sights {
+	struct sight v[GEN_PICTURES_MAX];
+	unsigned n;
+};
+/* What an engine is asked with. */
+struct past {
+	struct buf input;               /* JSON array of {role, content} */
+	struct gen_picture picture[GEN_PICTURES_MAX]; /* borrowed; content names them by place */
+	unsigned n;
+	uint64_t left_out;              /* messages */
+};
+
 /* ---- chat_answer.c: the list; all but answer_new need the lock ---- */
 enum err answer_new(struct chats *c, struct answer **ret); /* one reference, not in the list */
 void answer_unref(struct answer *a);
@@ -106,9 +126,9 @@ void answer_end(struct answer *a, const char *state, enum err error, struct str 
 void answer_warn(struct answer *a, const char *what, uint64_t n);
 
 /* ---- chat_sink.c: what the fleet says ---- */
-/* Starts the engine's work on `a` (listed, STARTING), with `input` as history. Without lock. On
- * error the answer is ENDED as failed. */
-void answer_start(struct answer *a, struct str input);
+/* Starts the engine's work on `a` (listed, STARTING). Without lock. On error the answer is ENDED as
+ * failed. */
+void answer_start(struct answer *a, const struct past *past);
 /* Sends an event to the answer's person. Without lock. */
 void tell_delta(struct answer *a, uint64_t offset, struct str text, bool thinking);
 void tell_rewind(struct chats *c, const struct answer *a, uint64_t offset);
@@ -133,5 +153,27 @@ void tell_message(struct chats *c, const char *person, struct str conversation, 
 void tell_conversation(struct chats *c, struct str id);
 /* The question's first words. */
 enum err title_of(struct str question, struct buf *out);
-/* JSON array of {role, content} from the beginning down to `message`. *ret_left_out: messages. */
-enum err history_of(struct chats *c, struct str message, struct buf *out, uint64_t *ret_left_out);
+
+/* ---- chat_history.c ---- */
+/* What was said from the beginning down to `message`; `s` has the path's pictures, and outlives
+ * *ret. */
+enum err history_of(struct chats *c, struct str message, const struct sights *s, struct past *ret);
+
+/* ---- chat_pictures.c ---- */
+void sights_done(struct sights *s);
+#define AUTO_SIGHTS [[gnu::cleanup(sights_done)]]
+bool sights_any(const struct sights *s, struct str message);
+/* Looks at what a question brings, for the message that it will be. Errors: ERR_INVALID (too many,
+ * or the picture's fault: info says which and why), the jail's. */
+enum err sights_look(struct chats *c, const struct chat_send *in, const char *message,
+		     struct sights *ret, struct err_info *info);
+/* In the question's transaction. Errors: ERR_TOO_LARGE, ERR_NOT_FOUND (one that is to be taken
+ * again), the database's. */
+enum err sights_store(struct db_conn *conn, struct str conversation, const char *message,
+		      const struct chat_send *in, const struct sights *fresh,
+		      struct err_info *info);
+enum err path_has_pictures(struct db_conn *conn, struct str message, bool *ret);
+/* Those on the path down to `message`, looked at; what stands in `fresh` is taken from there. The
+ * newest, up to GEN_PICTURES_MAX and CHAT_PIXELS_MAX. *ret_left_out: the others. */
+enum err sights_of_path(struct chats *c, struct str message, struct sights *fresh,
+			struct sights *ret, uint64_t *ret_left_out, struct err_info *info);

@@ -1,4 +1,3 @@
-#include "base/arena.h"
 #include "chat/chat_int.h"
 
 /* ---- writing ---- */
@@ -60,6 +59,8 @@ void json_message(struct jw *w, struct chats *c, struct db_row *r, bool *ret_orp
 	want_str(w, "model_digest", db_col_str(r, M_MODEL_DIGEST));
 	want_str(w, "engine_build", db_col_str(r, M_ENGINE_BUILD));
 	want_str(w, "template_hash", db_col_str(r, M_TEMPLATE_HASH));
+	want_str(w, "instead_of", db_col_str(r, M_INSTEAD_OF));
+	want_raw(w, "pictures", db_col_str(r, M_PICTURES));
 	want_raw(w, "stats", db_col_str(r, M_STATS));
 	jw_ki64(w, "created_ms", db_col_i64(r, M_CREATED_MS));
 	jw_end(w);
@@ -210,89 +211,4 @@ enum err title_of(struct str question, struct buf *out)
 	while (out->len && out->ptr[out->len - 1] == ' ')
 		buf_cut(out, out->len - 1);
 	return cut ? buf_add(out, STR("\xe2\x80\xa6")) : OK;
-}
-
-/* ---- history ---- */
-
-struct turn {
-	struct turn *older, *newer;
-	struct str role, content;
-};
-struct history {
-	struct str message;
-	struct arena *mem;
-	struct turn *newest, *oldest;
-	uint64_t bytes, left_out;
-};
-
-static enum err history_run(struct db_conn *conn, void *arg)
-{
-	struct history *h = arg;
-	struct db_row r;
-	enum err e = OK;
-	TRY(db_query(conn, &Q_HISTORY, &r));
-	db_bind_str(&r, 1, h->message);
-	while (!e && db_next(&r)) {
-		struct str role = db_col_str(&r, 0), content = db_col_str(&r, 1);
-		if (!content.len)
-			continue; /* an answer that failed before its first word */
-		h->bytes += content.len;
-		if (h->bytes > CHAT_HISTORY_MAX) {
-			h->left_out++;
-			continue;
-		}
-		struct turn *t = ARENA_NEW(h->mem, struct turn);
-		char *copy = t ? arena_str(h->mem, content) : NULL;
-		char *kind = copy ? arena_str(h->mem, role) : NULL;
-		if (!kind) {
-			e = ERR_NOMEM;
-			break;
-		}
-		*t = (struct turn){ .role = { kind, role.len }, .content = { copy, content.len },
-				    .newer = h->oldest };
-		if (h->oldest)
-			h->oldest->older = t;
-		else
-			h->newest = t;
-		h->oldest = t;
-	}
-	enum err end = db_end(&r);
-	return e ? e : end;
-}
-
-/* Two turns of one role in a row (a question whose answer failed) become one: many templates insist
- * on turns that alternate. */
-static enum err write_turns(const struct turn *t, struct buf *out)
-{
-	AUTO_BUF struct buf joined = BUF(CHAT_HISTORY_MAX + 64 * 1024);
-	struct jw w;
-	jw_init(&w, out);
-	jw_arr(&w);
-	while (t) {
-		struct str role = t->role;
-		buf_clear(&joined);
-		TRY(buf_add(&joined, t->content));
-		for (t = t->newer; t && str_eq(t->role, role); t = t->newer) {
-			TRY(buf_add(&joined, STR("\n\n")));
-			TRY(buf_add(&joined, t->content));
-		}
-		jw_obj(&w);
-		jw_kstr(&w, "role", role);
-		jw_kstr(&w, "content", buf_str(&joined));
-		jw_end(&w);
-	}
-	jw_end(&w);
-	return out->err;
-}
-
-enum err history_of(struct chats *c, struct str message, struct buf *out, uint64_t *ret_left_out)
-{
-	AUTO(arena) struct arena *mem = NULL;
-	struct history h = { .message = message };
-	TRY(arena_new(2 * CHAT_HISTORY_MAX, &mem));
-	h.mem = mem;
-	TRY(db_read(c->opt.db, history_run, &h));
-	TRY(write_turns(h.oldest, out));
-	*ret_left_out = h.left_out;
-	return OK;
 }

@@ -1,4 +1,3 @@
-#include "base/arena.h"
 #include "base/fault.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -13,6 +12,8 @@ struct send {
 	const char *answer_id;
 	const struct fleet_model *model;
 	struct str model_name;         /* as the person chose it */
+	bool replaced;                 /* that one cannot see: `model` answers in its place */
+	const struct sights *sights;   /* the question's own, looked at */
 	struct str title;
 	struct err_info *info;
 	/* results */
@@ -21,6 +22,7 @@ struct send {
 	int64_t at_ms, label;
 	bool known;
 	bool full; /* nobody new can wait for an answer */
+	bool blind; /* there are pictures, and the model sees none: nothing was written */
 };
 
 static enum err find_known(struct db_conn *conn, struct send *s)
@@ -93,6 +95,8 @@ static enum err add_row(struct db_conn *conn, const struct send *s, bool answer)
 		db_bind_str(&r, 10, s->in->client_id);
 	}
 	db_bind_i64(&r, 11, s->at_ms + answer); /* the answer sorts behind its question */
+	if (answer && s->replaced)
+		db_bind_str(&r, 12, s->model_name);
 	return db_run(&r);
 }
 
@@ -105,6 +109,13 @@ static enum err touch(struct db_conn *conn, const struct send *s)
 	db_bind_str(&r, 3, s->model_name);
 	db_bind_str(&r, 4, s->title.ptr ? s->title : STR(""));
 	return db_run(&r);
+}
+
+/* Its own pictures, or those that were sent before. */
+static enum err has_pictures(struct db_conn *conn, const struct send *s, bool *ret)
+{
+	*ret = s->in->n_pictures > 0;
+	return *ret || !s->parent[0] ? OK : path_has_pictures(conn, str_from(s->parent), ret);
 }
 
 static enum err send_run(struct db_conn *conn, void *arg)
@@ -130,7 +141,12 @@ static enum err send_run(struct db_conn *conn, void *arg)
 		s->parent[0] = 0;
 	else if (s->in->parent.len)
 		TRY(parent_row(conn, s, &Q_MESSAGE_IN, true));
+	if (!s->model->projector[0])
+		TRY(has_pictures(conn, s, &s->blind));
+	if (s->blind)
+		return OK;
 	TRY(add_row(conn, s, false));
+	TRY(sights_store(conn, s->conversation, s->message_id, s->in, s->sights, s->info));
 	TRY(add_row(conn, s, true));
 	return touch(conn, s);
 }
@@ -139,7 +155,7 @@ static enum err send_run(struct db_conn *conn, void *arg)
 
 static enum err question_ok(const struct chat_send *s, struct err_info *info)
 {
-	if (!str_trim(s->content).len)
+	if (!str_trim(s->content).len && !s->n_pictures)
 		return err_set(info, ERR_INVALID, "content: the message is empty");
 	if (s->content.len > LIMIT_MESSAGE)
 		return err_set(info, ERR_TOO_LARGE, "content: longer than %d bytes", LIMIT_MESSAGE);
@@ -212,20 +228,32 @@ static enum err reply(struct chats *c, const char *message, const char *answer, 
 	return buf_add(out, STR("}"));
 }
 
-/* Reads what was said and hands it to the fleet; on failure the answer ends as failed. */
-static void begin_answer(struct chats *c, struct answer *a)
+/* Reads what was said and shown, `fresh` just now, and hands it to the fleet; on failure the answer
+ * ends as failed. */
+static void begin_answer(struct chats *c, struct answer *a, struct sights *fresh)
 {
-	AUTO_BUF struct buf history = BUF(4 * CHAT_HISTORY_MAX);
-	uint64_t left_out = 0;
-	enum err e = history_of(c, str_from(a->parent), &history, &left_out);
+	AUTO_SIGHTS struct sights sights = { .n = 0 };
+	struct past past = { .input = BUF(4 * CHAT_HISTORY_MAX) };
+	struct err_info why = { .code = OK };
+	struct str parent = str_from(a->parent);
+	uint64_t unseen = 0;
+	enum err e = sights_of_path(c, parent, fresh, &sights, &unseen, &why);
+	if (!e && sights.n && !a->model.projector[0]) /* after a restart its name means another */
+		e = err_set(&why, ERR_UNSUPPORTED, "\"%s\" does not support vision",
+			    a->model.name);
+	if (!e)
+		e = history_of(c, parent, &sights, &past);
 	pthread_mutex_lock(&c->lock);
 	if (e)
-		answer_end(a, "failed", e, STR_NONE);
-	else if (left_out)
-		answer_warn(a, "left_out_messages", left_out);
+		answer_end(a, "failed", e, str_from(why.detail));
+	if (!e && past.left_out)
+		answer_warn(a, "left_out_messages", past.left_out);
+	if (!e && unseen)
+		answer_warn(a, "left_out_pictures", unseen);
 	pthread_mutex_unlock(&c->lock);
 	if (!e)
-		answer_start(a, buf_str(&history));
+		answer_start(a, &past);
+	buf_done(&past.input);
 }
 
 static void release(struct chats *c, struct answer *a)
@@ -233,6 +261,24 @@ static void release(struct chats *c, struct answer *a)
 	pthread_mutex_lock(&c->lock);
 	answer_unref(a);
 	pthread_mutex_unlock(&c->lock);
+}
+
+/* The answer is made by a model that sees; never silently: its row names the one that was asked. */
+static enum err replace(struct chats *c, struct answer *a, struct send *s)
+{
+	char name[LIMIT_MODEL_NAME + 1];
+	struct fleet_model m;
+	if (!s->in->vision)
+		return err_set(s->info, ERR_UNSUPPORTED, "\"%s\" does not support vision",
+			       a->model.name);
+	TRY(s->in->vision(s->in->vision_arg, name, s->info));
+	TRY(c->opt.model(c->opt.model_arg, str_from(name), &m));
+	if (!m.projector[0]) /* it was deleted or moved a moment ago */
+		return err_set(s->info, ERR_UNSUPPORTED, "\"%s\" does not support vision", name);
+	a->model = m; /* only this thread looks at it before answer_start() */
+	s->replaced = true;
+	s->blind = false;
+	return OK;
 }
 
 /* Writes question and answer row in one transaction. The answer is listed before the commit, so
@@ -244,6 +290,10 @@ static enum err commit(struct chats *c, struct answer *a, struct send *s)
 	answer_list(a);
 	pthread_mutex_unlock(&c->lock);
 	enum err e = db_write(c->opt.db, send_run, s);
+	if (!e && s->blind)
+		e = replace(c, a, s);
+	if (!e && s->replaced)
+		e = db_write(c->opt.db, send_run, s);
 	if (e || s->known) {
 		pthread_mutex_lock(&c->lock);
 		if (a->phase != ANSWER_DROPPED) {
@@ -259,6 +309,7 @@ enum err chat_send(struct chats *c, const char *person, struct str conversation,
 		   const struct chat_send *in, struct buf *ret_json, struct err_info *info)
 {
 	AUTO_BUF struct buf model = BUF(LIMIT_MODEL_NAME + 1), title = BUF(LIMIT_TITLE);
+	AUTO_SIGHTS struct sights sights = { .n = 0 };
 	struct answer *a = NULL;
 	TRY(question_ok(in, info));
 	TRY(title_of(in->content, &title));
@@ -266,17 +317,21 @@ enum err chat_send(struct chats *c, const char *person, struct str conversation,
 	id_new(a->id);
 	struct send s = { .in = in, .conversation = conversation, .answer_id = a->id,
 			  .model = &a->model, .title = buf_str(&title), .info = info,
+			  .sights = &sights,
 			  .full = fleet_is_full(c->opt.fleet) };
 	id_new(s.message_id);
 	memcpy(a->parent, s.message_id, sizeof a->parent);
 	enum err e = resolve(c, a, conversation, in, &model, info);
 	s.model_name = buf_str(&model);
 	if (!e)
+		e = sights_look(c, in, s.message_id, &sights, info);
+	if (!e)
 		e = commit(c, a, &s);
 	if (!e && s.known) {
 		e = reply(c, s.old_message, s.old_answer, ret_json);
 	} else if (!e) {
-		begin_answer(c, a); /* first: everything else has time while the engine reads */
+		/* first: everything else has time while the engine reads */
+		begin_answer(c, a, &sights);
 		tell_message(c, a->person, conversation, str_from(s.message_id));
 		tell_message(c, a->person, conversation, str_from(a->id));
 		tell_conversation(c, conversation);
@@ -352,6 +407,7 @@ static enum err find_unfinished(struct db_conn *conn, void *arg)
 
 static void go_on(struct chats *c, struct answer *a)
 {
+	struct sights none = { .n = 0 };
 	struct fleet_model m;
 	enum err e = c->opt.model(c->opt.model_arg, str_from(a->model.name), &m);
 	pthread_mutex_lock(&c->lock);
@@ -364,7 +420,7 @@ static void go_on(struct chats *c, struct answer *a)
 	pthread_mutex_unlock(&c->lock);
 	tell_rewind(c, a, a->content.units);
 	if (!e)
-		begin_answer(c, a);
+		begin_answer(c, a, &none);
 }
 
 enum err chats_recover(struct chats *c)

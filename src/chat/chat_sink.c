@@ -277,15 +277,17 @@ static enum err take_own(const struct answer *a, struct str history, struct mode
 	return OK;
 }
 
-void answer_start(struct answer *a, struct str input)
+void answer_start(struct answer *a, const struct past *past)
 {
 	struct chats *c = a->chats;
 	AUTO_BUF struct buf resume = BUF(LIMIT_ANSWER), whole = BUF(5 * CHAT_HISTORY_MAX);
 	AUTO_OWN struct model_own own = { .params = NULL };
-	struct gen_request g = { .kind = GEN_CHAT, .input = input, .truncate = true,
+	struct gen_request g = { .kind = GEN_CHAT, .input = buf_str(&past->input),
+				 .truncate = true, .n_pictures = past->n,
 				 .person = gen_number(str_from(a->person)),
 				 .object = gen_number(str_from(a->conversation)) };
-	enum err e = take_own(a, input, &own, &whole, &g);
+	memcpy(g.picture, past->picture, past->n * sizeof *g.picture);
+	enum err e = take_own(a, g.input, &own, &whole, &g);
 	pthread_mutex_lock(&c->lock);
 	if (!e)
 		e = buf_add(&resume, buf_str(&a->tokens));

@@ -2,7 +2,10 @@
 
 #define MESSAGE_COLUMNS                                                                         \
 	"id, parent, role, content, thinking, state, error, label, model, model_digest, "      \
-	"engine_build, template_hash, warnings, stats, created_ms, conversation"
+	"engine_build, template_hash, warnings, stats, created_ms, conversation, instead_of, "  \
+	"(SELECT nullif(json_group_array(json_object('place', p.place, 'type', p.type, "        \
+	"'width', p.width, 'height', p.height) ORDER BY p.place), '[]')"                        \
+	" FROM message_picture p WHERE p.message = message.id)"
 #define CONVERSATION_COLUMNS "id, title, model, label, created_ms, changed_ms, person"
 
 /* ---- conversations ---- */
@@ -55,10 +58,35 @@ const struct sql Q_MESSAGE_BY_CLIENT = { "message.by_client",
 	"SELECT id FROM message WHERE conversation = ?1 AND client_id = ?2" };
 const struct sql Q_MESSAGE_ADD = { "message.add",
 	"INSERT INTO message (id, conversation, parent, role, content, state, label, model,"
-	" model_digest, client_id, created_ms, changed_ms)"
-	" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)" };
+	" model_digest, client_id, created_ms, changed_ms, instead_of)"
+	" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12)" };
 const struct sql Q_MESSAGE_LABELS = { "message.labels",
 	"UPDATE message SET label = ?2 WHERE conversation = ?1 AND label < ?2" };
+
+/* ---- pictures ---- */
+
+const struct sql Q_PICTURE_ADD = { "picture.add",
+	"INSERT INTO message_picture (message, place, conversation, type, width, height, bytes)"
+	" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)" };
+const struct sql Q_PICTURE_AGAIN = { "picture.again",
+	"INSERT INTO message_picture (message, place, conversation, type, width, height, bytes)"
+	" SELECT ?1, ?2, conversation, type, width, height, bytes FROM message_picture"
+	" WHERE message = ?3 AND place = ?4" };
+const struct sql Q_PICTURE_SIZE = { "picture.size",
+	"SELECT length(bytes) FROM message_picture"
+	" WHERE message = ?1 AND place = ?2 AND conversation = ?3" };
+const struct sql Q_PICTURE_GET = { "picture.get",
+	"SELECT type, bytes FROM message_picture WHERE message = ?1 AND place = ?2" };
+/* From a message up to the beginning, newest message first; a conversation without any is not
+ * walked. LIMIT as in Q_HISTORY. */
+const struct sql Q_PICTURES_OF_PATH = { "picture.of_path",
+	"WITH RECURSIVE up(id, parent, depth) AS ("
+	"SELECT id, parent, 0 FROM message WHERE id = ?1 AND EXISTS"
+	" (SELECT 1 FROM message_picture x WHERE x.conversation = message.conversation)"
+	" UNION ALL SELECT m.id, m.parent, depth + 1 FROM up JOIN message m ON m.id = up.parent"
+	" LIMIT 100000)"
+	" SELECT p.message, p.place, 3 * p.width * p.height FROM up"
+	" CROSS JOIN message_picture p ON p.message = up.id ORDER BY depth, p.place" };
 
 /* ---- answers ---- */
 
@@ -82,11 +110,11 @@ const struct sql Q_ANSWERS_UNFINISHED = { "answer.unfinished",
 /* From a message up to the beginning, newest first. A tree has no rings; LIMIT is for a damaged
  * one. */
 const struct sql Q_HISTORY = { "message.history",
-	"WITH RECURSIVE up(parent, role, content) AS ("
-	"SELECT parent, role, content FROM message WHERE id = ?1 UNION ALL "
-	"SELECT m.parent, m.role, m.content FROM up JOIN message m ON m.id = up.parent LIMIT "
+	"WITH RECURSIVE up(parent, role, content, id) AS ("
+	"SELECT parent, role, content, id FROM message WHERE id = ?1 UNION ALL "
+	"SELECT m.parent, m.role, m.content, m.id FROM up JOIN message m ON m.id = up.parent LIMIT "
 	"100000)"
-	" SELECT role, content FROM up" };
+	" SELECT role, content, id FROM up" };
 
 const struct sql *const chat_sql_all[] = {
 	&Q_CONVERSATION_ADD, &Q_CONVERSATION_GET, &Q_CONVERSATION_LIST, &Q_CONVERSATION_LIST_BEFORE,
@@ -94,6 +122,7 @@ const struct sql *const chat_sql_all[] = {
 	&Q_CONVERSATIONS_FORGET, &Q_CONVERSATION_USES, &Q_MESSAGES,
 	&Q_MESSAGE_GET, &Q_MESSAGE_OWNER, &Q_MESSAGE_LAST,
 	&Q_MESSAGE_IN, &Q_MESSAGE_BY_CLIENT, &Q_MESSAGE_ADD, &Q_MESSAGE_LABELS, &Q_ANSWER_OF,
+	&Q_PICTURE_ADD, &Q_PICTURE_AGAIN, &Q_PICTURE_SIZE, &Q_PICTURE_GET, &Q_PICTURES_OF_PATH,
 	&Q_ANSWER_FLUSH, &Q_ANSWER_END, &Q_ANSWERS_UNFINISHED, &Q_HISTORY,
 };
 const size_t chat_sql_count = sizeof chat_sql_all / sizeof chat_sql_all[0];

@@ -20,6 +20,7 @@ struct fixture {
 	pthread_mutex_t lock;
 	struct buf events;          /* Anna's, one JSON a line */
 	bool no_model;              /* the resolver finds nothing */
+	unsigned looked;            /* pictures that were looked at */
 };
 void fixture_open(struct fixture *f);  /* the second time it finds what the first left */
 void fixture_close(struct fixture *f); /* as the server ends */
@@ -28,6 +29,8 @@ json_t *fixture_event(struct fixture *f, const char *type, size_t n);
 size_t fixture_count(struct fixture *f, const char *type);
 /* A conversation of Anna's; its id lives until the test ends. */
 const char *fixture_conversation(struct fixture *f);
+/* The same of another model; what is called "seer.." sees pictures. */
+const char *fixture_conversation_of(struct fixture *f, const char *model);
 /* Asks; *ret_answer gets the answer's id. */
 void fixture_ask(
 	struct fixture *f, const char *conversation, const char *text, char ret_answer[27]);

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { REQUESTS_MAX = 4096 };
 
@@ -77,6 +78,13 @@ enum err fleet_start(struct fleet *f, const struct fleet_model *m, const struct 
 			.seed = g->sampling.seed, .person = g->person, .object = g->object,
 			.sink = sink, .arg = arg };
 		r->input = strndup(g->input.ptr, g->input.len);
+		r->n_pictures = g->n_pictures;
+		for (unsigned i = 0; i < g->n_pictures; i++) {
+			struct stat st;
+			if (fstat(g->picture[i].rgb_fd, &st)) /* closed, or never opened */
+				abort();
+			r->pictures[i] = (char)g->picture[i].hash[0];
+		}
 		if (g->n_resume) {
 			r->resume = malloc(g->n_resume * sizeof(int32_t));
 			memcpy(r->resume, g->resume, g->n_resume * sizeof(int32_t));

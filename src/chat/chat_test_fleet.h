@@ -12,6 +12,8 @@ struct fake_request {
 	size_t n_resume;
 	int64_t seed;
 	uint64_t person, object;
+	unsigned n_pictures;
+	char pictures[GEN_PICTURES_MAX + 1]; /* the first byte of each one's hash */
 	bool cancelled, over;     /* over: its last event was sent */
 	fleet_sink sink;
 	void *arg;

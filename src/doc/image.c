@@ -178,12 +178,16 @@ static enum err decode_webp(struct str s, struct image *ret, struct err_info *in
 
 static enum err decode(struct str s, struct image *ret, struct err_info *info)
 {
-	if (str_starts(s, STR("\x89PNG\r\n\x1a\n")))
+	switch (image_kind(s)) {
+	case IMAGE_PNG:
 		return decode_png(s, ret, info);
-	if (str_starts(s, STR("\xff\xd8\xff")))
+	case IMAGE_JPEG:
 		return decode_jpeg(s, ret, info);
-	if (str_starts(s, STR("RIFF")) && str_eq(str_sub(s, 8, 4), STR("WEBP")))
+	case IMAGE_WEBP:
 		return decode_webp(s, ret, info);
+	case IMAGE_OTHER:
+		break;
+	}
 	if (str_starts(s, STR("GIF8")) || str_starts(s, STR("BM")))
 		return err_set(info, ERR_INVALID,
 			"GIF and BMP pictures are not read; PNG, JPEG and WebP are");

@@ -12,6 +12,11 @@ enum {
 	IMAGE_BYTES_MAX = 16 * 1024 * 1024,  /* of the file */
 };
 
+/* What a file is taken for, by its first bytes alone. Pure: the one function here that may also be
+ * asked outside the jail. */
+enum image_kind { IMAGE_OTHER, IMAGE_PNG, IMAGE_JPEG, IMAGE_WEBP };
+enum image_kind image_kind(struct str bytes);
+
 struct image {
 	uint32_t width, height;
 	unsigned char *rgb; /* owned; 3 bytes a pixel, rows from the top without gaps */

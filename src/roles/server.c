@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "api/app.h"
+#include "api/pictures.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -182,7 +183,7 @@ static enum err open_chat(struct server *s, struct err_info *info)
 	enum err e = chat_hub_new(&a->hub);
 	struct chat_options o = {
 		.db = a->db, .fleet = a->fleet, .hub = a->hub, .model = find_model, .model_arg = s,
-		.models = a->models
+		.models = a->models, .see = pictures_see, .see_arg = a
 	};
 	if (!e)
 		e = chats_new(&o, &a->chats);

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { execFileSync } from "node:child_process";
-import { browser, check, equal, person, ROOT, runAll, tempDir, test, until, Watch } from "./lib.mjs";
+import { browser, check, equal, person, ROOT, runAll, tempDir, test, unnamed, until, Watch } from "./lib.mjs";
 import { modelTests } from "./models.mjs";
 import { lastTest, sharedTests } from "./shared.mjs";
 
@@ -76,6 +76,72 @@ function pageOnly(w, mock, { page: get }) {
 		equal(await page.locator(".question").count(), 2, "questions");
 		await person.finished(page);
 	});
+
+	test("pictures: chosen, pasted and dropped, taken away, sent, and the badge of whom they went to", async () => {
+		const page = get();
+		const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
+		const other = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEANl9ngAAAAABJRU5ErkJggg==", "base64");
+		const given = (how, bytes, type, name) =>
+			page.evaluate(([how_, b64, type_, name_]) => {
+				const data = new DataTransfer();
+				data.items.add(new File([Uint8Array.from(atob(b64), (c) => c.charCodeAt(0))], name_, { type: type_ }));
+				const at = how_ === "paste" ? document.querySelector("#composer") : document.body;
+				at.dispatchEvent(how_ === "paste" ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }) : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+			}, [how, bytes.toString("base64"), type, name]);
+		const attached = page.locator(".composer .pictures li");
+		await page.goto(w.url);
+		await page.waitForSelector("#composer");
+		const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.getByRole("button", { name: "Add pictures" }).click()]);
+		await chooser.setFiles({ name: "a.png", mimeType: "image/png", buffer: png });
+		await until(async () => (await attached.count()) === 1, "the chosen picture");
+		await given("paste", other, "image/png", "b.png");
+		await until(async () => (await attached.count()) === 2, "the pasted picture");
+		await given("drop", Buffer.from("%PDF-1.7"), "application/pdf", "c.pdf");
+		await page.getByText("Pictures can be PNG, JPEG or WebP files.").waitFor();
+		equal(await attached.count(), 2, "pictures after a file that is none");
+		await page.getByRole("button", { name: "Remove picture 2" }).focus();
+		await page.keyboard.press("Enter");
+		await until(async () => (await attached.count()) === 1, "one taken away by the keyboard");
+		equal(await page.evaluate(() => document.activeElement?.id), "composer", "where the keyboard is then");
+		await given("drop", other, "image/png", "b.png");
+		await until(async () => (await attached.count()) === 2, "the dropped picture");
+		equal(await unnamed(page), [], "controls without a name");
+
+		/* nobody sees: nothing is taken, nothing is lost */
+		await page.getByText("No model here can see pictures.").waitFor();
+		await page.fill("#composer", "What is this?");
+		await page.press("#composer", "Enter");
+		await page.getByText("The message was not sent.").waitFor();
+		await page.getByText("no model here can see pictures").waitFor();
+		await page.getByRole("button", { name: "Edit", exact: true }).click();
+		equal(await attached.count(), 2, "pictures given back");
+		equal(await page.inputValue("#composer"), "What is this?", "the text given back");
+
+		mock.models.push({ ...mock.models[0], name: "seer:4b", starter: false, capabilities: ["completion", "vision"] });
+		mock.tell("", { type: "models" });
+		await page.getByText(/cannot see pictures: a model that can will answer/).waitFor();
+		await page.press("#composer", "Enter");
+		const answer = page.locator(".answer").last();
+		await answer.getByText("picture · answered by seer:4b").waitFor();
+		await person.finished(page);
+		const shown = page.locator(".question .pictures img");
+		equal(await shown.count(), 2, "pictures in the sent message");
+		equal(await shown.evaluateAll((all) => all.map((i) => i.alt)), ["Picture 1 of 2", "Picture 2 of 2"], "what a screen reader hears");
+		await until(() => shown.evaluateAll((all) => all.every((i) => i.complete && i.naturalWidth === 1)), "the pictures come from the server");
+		check((await shown.first().getAttribute("src")).startsWith("/team/v1/messages/"), "by the message's own address");
+		await page.reload();
+		await answer.getByText("picture · answered by seer:4b").waitFor();
+		await page.getByRole("button", { name: "Answer again" }).click();
+		await page.getByText("2/2").waitFor();
+		equal(await shown.count(), 2, "an answer made again is asked with the same pictures");
+		await person.finished(page);
+		const foreign = await w.watch.device(w.browser);
+		const reply = await (await foreign.newPage()).request.get(w.url + (await shown.first().getAttribute("src")));
+		equal(reply.status(), 401, "a picture without a session");
+		await foreign.close();
+		mock.models.pop();
+		mock.tell("", { type: "models" });
+	}, 90);
 
 	test("a damaged database is told on every page", async () => {
 		const page = get();

@@ -168,6 +168,8 @@ def wrong(case, status, text):
         return None if status == want else f"{status}, wanted {want}"
     if status in (401, 403):
         return f"{status}, should be let through"
+    if status == 404 and case["handler"] == "team_message_picture" and b"no such picture" in text:
+        return None  # let through: the message has none
     if status == 404 and case["object"] in ("conversation", "message", "response", "key", "person"):
         return "404, should be let through"
     return f"{status}" if status >= 500 else None
@@ -179,7 +181,7 @@ def test_route(world, method, path):
     for case in (c for c in CASES if (c["method"], c["path"]) == (method, path)):
         target = path.replace("{name}", "nope").replace("{digest}", "sha256:" + "0" * 64).replace("{host}", "h.example")
         target = target.replace("{prompt}", "01" + "a" * 24).replace("{trial}", "01" + "a" * 24)
-        target = target.replace("{pull}", "01" + "a" * 24)
+        target = target.replace("{pull}", "01" + "a" * 24).replace("{place}", "0")
         if "{id}" in target:
             target = target.replace("{id}", world.object_id(case))
         status, text = world.ask(case, target, body_of(case, world))

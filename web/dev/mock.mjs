@@ -221,7 +221,7 @@ export class Mock {
 		return rest;
 	}
 	shownMessage(m) {
-		const { timer: _, conversation: __, rest: ___, ...shown } = m;
+		const { timer: _, conversation: __, rest: ___, files: ____, ...shown } = m;
 		return shown;
 	}
 	touch(c, change = {}) {
@@ -237,6 +237,32 @@ export class Mock {
 		const m = { id: id(), parent: null, role: "user", content: "", thinking: "", state: "done", label: 1, created_ms: Date.now(), conversation: c.id, ...fields };
 		this.messages.set(m.id, m);
 		return m;
+	}
+	/* New ones, and those of this conversation again: [{place, type, bytes}]. */
+	takePictures(c, list = []) {
+		if (list.length > 16) throw new Failure("invalid", 400, "pictures: a message may have 16 pictures");
+		return list.map((ref, place) => {
+			const [id_, at] = ref.split("/");
+			if (!ref.startsWith("data:")) {
+				const m = this.messages.get(id_);
+				if (m?.conversation !== c.id || !m.files?.[at]) throw new Failure("not_found", 404, `pictures[${place}]: this conversation has no such picture`);
+				return { ...m.files[at], place };
+			}
+			const bytes = Buffer.from(/;base64,(.*)$/.exec(ref)?.[1] ?? "", "base64");
+			const type = { 0x89504e47: "image/png", 0xffd8ffe0: "image/jpeg", 0x52494646: "image/webp" }[bytes.length > 4 ? bytes.readUInt32BE(0) : 0];
+			if (!type) throw new Failure("invalid", 400, `pictures[${place}]: it is not a picture: PNG, JPEG and WebP are read`);
+			return { place, type, bytes };
+		});
+	}
+	/* Who answers, and instead of whom. */
+	eyes(c, parent, pictures) {
+		const sees = (m) => m?.capabilities.includes("vision");
+		let any = pictures.length > 0;
+		for (let m = this.messages.get(parent); m; m = this.messages.get(m.parent)) any ||= Boolean(m.files?.length);
+		if (!any || sees(this.models.find((m) => m.name === c.model))) return { model: c.model };
+		const other = this.models.find(sees);
+		if (!other) throw new Failure("unsupported", 400, "no model here can see pictures");
+		return { model: other.name, instead_of: c.model };
 	}
 	finish(c, m, state, extra = {}) {
 		clearInterval(m.timer);
@@ -305,9 +331,12 @@ const ROUTES = [
 		const c = this.mine(me, param);
 		const last = [...this.messages.values()].filter((m) => m.conversation === c.id).at(-1);
 		const parent = !body.parent ? (last?.id ?? null) : body.parent === "root" ? null : body.parent;
-		const q = this.newMessage(c, { content: body.content, parent });
-		const model = this.models.find((m) => m.name === c.model);
-		const a = this.newMessage(c, { role: "assistant", parent: q.id, state: "streaming", model: c.model, model_digest: model?.digest ?? "", engine_build: "llama.cpp 0.5.0 cpu", template_hash: "9c1d2f4e8b7a6053", created_ms: Date.now() + 1 });
+		const files = this.takePictures(c, body.pictures);
+		const who = this.eyes(c, parent, files);
+		const shown_ = files.map(({ place, type }) => ({ place, type, width: 1, height: 1 }));
+		const q = this.newMessage(c, { content: body.content, parent, files, ...(files.length ? { pictures: shown_ } : {}) });
+		const model = this.models.find((m) => m.name === who.model);
+		const a = this.newMessage(c, { role: "assistant", parent: q.id, state: "streaming", ...who, model_digest: model?.digest ?? "", engine_build: "llama.cpp 0.5.0 cpu", template_hash: "9c1d2f4e8b7a6053", created_ms: Date.now() + 1 });
 		this.touch(c, { generating: true, ...(c.title === "" ? { title: body.content.slice(0, 60) } : {}) });
 		this.tell(me.id, { type: "message", conversation: c.id, message: this.shownMessage(q) });
 		this.tell(me.id, { type: "message", conversation: c.id, message: this.shownMessage(a) });
@@ -320,6 +349,16 @@ const ROUTES = [
 		if (!m) throw new Failure("not_found", 404);
 		this.mine(me, m.conversation);
 		return this.shownMessage(m);
+	}],
+	["GET", /^\/messages\/(\w+)\/pictures\/(\d+)$/, function ({ me, params: [param, place], res }) {
+		const m = this.messages.get(param);
+		if (!m?.files?.[place]) throw new Failure("not_found", 404);
+		this.mine(me, m.conversation);
+		res.setHeader("Content-Type", m.files[place].type);
+		res.setHeader("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'");
+		res.setHeader("Cache-Control", "private, no-store");
+		res.end(m.files[place].bytes);
+		return STREAM;
 	}],
 	["POST", /^\/messages\/(\w+)\/stop$/, function ({ me, param }) {
 		const m = this.messages.get(param);

@@ -36,6 +36,17 @@ test("what is refused about aliases, trials and versions has its German", () => 
 		expect(german(s) ?? "", s).not.toMatch(/"|\bSie\b|\$/);
 	}
 });
+test("what is refused about pictures has its German", () => {
+	const said = (file: string, pattern: RegExp) => [...readFileSync(join(root, file), "utf8").replace(/"\s*\n\s*"/g, "").matchAll(pattern)].map((m) => (m[1] ?? "").replaceAll('\\"', '"').replaceAll("%llu", "60000").replaceAll("%d", "16").replace("%.100s", "bad").replace("%s", "JPEG").replace("%u", "0"));
+	const jail = said("src/doc/image.c", /err_set\(info, ERR_\w+,\s*"((?:[^"\\]|\\.)*)"/g);
+	const chat = said("src/chat/chat_pictures.c", /err_set\(info, ERR_\w+,\s*"((?:[^"\\]|\\.)*)"/g).filter((s) => !/^the message has|are not read here|: JPEG$/.test(s));
+	expect(jail.length).toBeGreaterThan(4);
+	expect(chat.length).toBeGreaterThan(2);
+	for (const s of [...jail.map((x) => `pictures[3]: ${x}`), ...chat, "no model here can see pictures"]) {
+		expect(german(s), s).not.toBeNull();
+		expect(german(s) ?? "", s).not.toMatch(FORMAL);
+	}
+});
 test("every reason of the list of models has its German", () => {
 	expect(whys.length).toBeGreaterThan(5);
 	for (const why of whys) expect(german(why), why).not.toBeNull();

@@ -116,7 +116,23 @@ const aliases: readonly Rule[] = [
 	["(\\w+): has a control character", "$1: enthält ein Steuerzeichen"],
 ];
 
-const rules = [...advice, ...doctor, ...aliases].map(([pattern, german]) => [new RegExp(`^${pattern}$`, "s"), german] as const);
+const pictures: readonly Rule[] = [
+	["no model here can see pictures", "kein Modell hier kann Bilder sehen"],
+	['"(.+)" does not support vision', "„$1“ kann keine Bilder sehen"],
+	["pictures\\[\\d+\\]: it is not a picture: PNG, JPEG and WebP are read", "das ist kein Bild: Gelesen werden PNG, JPEG und WebP"],
+	["pictures\\[\\d+\\]: GIF and BMP pictures are not read; PNG, JPEG and WebP are", "GIF und BMP werden nicht gelesen, PNG, JPEG und WebP schon"],
+	["pictures\\[\\d+\\]: the (PNG|JPEG|WebP) picture is damaged: .*", "das Bild ($1) ist beschädigt"],
+	["pictures\\[\\d+\\]: the picture claims (\\d+) x (\\d+) pixels; at most (\\d+) a side and (\\d+) million in all are read", "das Bild gibt $1 × $2 Bildpunkte an; gelesen werden höchstens $3 je Seite und $4 Millionen im Ganzen"],
+	["pictures\\[\\d+\\]: the picture has no pixels", "das Bild hat keine Bildpunkte"],
+	["pictures\\[\\d+\\]: the picture's file is over (\\d+) MiB", "die Datei des Bildes ist größer als $1 MiB"],
+	["pictures\\[\\d+\\]: the picture could not be decoded", "das Bild ließ sich nicht lesen"],
+	["pictures\\[\\d+\\]: an animated WebP is not read; send one picture", "bewegte WebP-Bilder werden nicht gelesen"],
+	["pictures\\[\\d+\\]: this conversation has no such picture", "dieses Bild gibt es in der Unterhaltung nicht mehr"],
+	["pictures: a message may have (\\d+) pictures", "eine Nachricht kann $1 Bilder haben"],
+	["pictures: those of a message are over (\\d+) MiB together", "die Bilder einer Nachricht sind zusammen größer als $1 MiB"],
+];
+
+const rules = [...advice, ...doctor, ...aliases, ...pictures].map(([pattern, german]) => [new RegExp(`^${pattern}$`, "s"), german] as const);
 
 /* In the person's language, as well as it is known. */
 export function serverText(text: string): string {

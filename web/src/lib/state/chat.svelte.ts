@@ -4,6 +4,7 @@
  * reach the screen at most once a frame. While a question is being sent, events of this
  * conversation wait until its reply is here: otherwise the question would stand there twice. */
 import { SvelteMap } from "svelte/reactivity";
+import { type Attached, picturesOf } from "../../core/pictures";
 import { type Live, StreamStore } from "../../core/stream";
 import { path, type Step } from "../../core/tree";
 import type { Conversation, Event as ServerEvent, Message } from "../../gen/api";
@@ -13,7 +14,14 @@ export interface Pending {
 	clientId: string;
 	parent: string | undefined;
 	content: string;
+	pictures: readonly Attached[];
 	error: ApiError | null;
+}
+
+/* A question that is not sent yet. */
+export interface Draft {
+	text: string;
+	pictures: readonly Attached[];
 }
 
 export function newClientId(): string {
@@ -105,9 +113,9 @@ export class Chat {
 	}
 
 	/* `parent` undefined: after the last message shown; "root": another first question. */
-	async send(content: string, parent?: string): Promise<boolean> {
+	async send(content: string, pictures: readonly Attached[] = [], parent?: string): Promise<boolean> {
 		const after = parent ?? this.steps[this.steps.length - 1]?.message.id;
-		this.pending = { clientId: newClientId(), parent: after, content, error: null };
+		this.pending = { clientId: newClientId(), parent: after, content, pictures, error: null };
 		return this.#post();
 	}
 
@@ -124,7 +132,12 @@ export class Chat {
 		try {
 			const r = await call("team_message_new", {
 				params: { id: this.id },
-				body: { content: p.content, client_id: p.clientId, ...(p.parent !== undefined ? { parent: p.parent } : {}) },
+				body: {
+					content: p.content,
+					client_id: p.clientId,
+					...(p.parent !== undefined ? { parent: p.parent } : {}),
+					...(p.pictures.length > 0 ? { pictures: p.pictures.map((x) => x.ref) } : {}),
+				},
 			});
 			this.pending = null;
 			this.choice.set(r.message.parent ?? "", r.message.id);
@@ -141,11 +154,11 @@ export class Chat {
 		}
 	}
 
-	/* Takes back a question that was never stored, and gives its text for another try. */
-	withdraw(): string {
-		const text = this.pending?.content ?? "";
+	/* Takes back a question that was never stored, and gives what it was for another try. */
+	withdraw(): Draft {
+		const { content: text = "", pictures = [] } = this.pending ?? {};
 		this.pending = null;
-		return text;
+		return { text, pictures };
 	}
 
 	async stop(): Promise<void> {
@@ -166,8 +179,10 @@ export class Chat {
 		return question ? this.edit(question.id, question.content) : false;
 	}
 
+	/* Its pictures go along. */
 	async edit(questionId: string, content: string): Promise<boolean> {
-		return this.send(content, this.shown.get(questionId)?.message.parent ?? "root");
+		const question = this.shown.get(questionId)?.message;
+		return this.send(content, question ? picturesOf(question) : [], question?.parent ?? "root");
 	}
 
 	branch(step: Step, by: number): void {

@@ -2,7 +2,8 @@
 import type { Conversation, Event as ServerEvent } from "../../gen/api";
 import { call } from "../client";
 import { router } from "../router.svelte";
-import { Chat } from "./chat.svelte";
+import type { Attached } from "../../core/pictures";
+import { Chat, type Draft } from "./chat.svelte";
 
 const PAGE = 60;
 
@@ -12,7 +13,7 @@ class Chats {
 	failed = $state(false);
 	open = $state.raw<Chat | null>(null);
 	unread = $state.raw<ReadonlySet<string>>(new Set()); /* finished while another one was open */
-	drafts = new Map<string, string>(); /* in memory only: a draft is as private as a message */
+	drafts = new Map<string, Draft>(); /* in memory only: a draft is as private as a message */
 	#next = $state<string | undefined>(undefined);
 	#loading = false;
 
@@ -79,14 +80,14 @@ class Chats {
 	}
 
 	/* A new conversation with its first question. */
-	async begin(content: string, model: string): Promise<void> {
+	async begin(content: string, pictures: readonly Attached[], model: string): Promise<void> {
 		const c = await call("team_conversation_new", { body: { model } });
 		this.put(c);
 		const chat = new Chat(c.id);
 		chat.state = "ready";
 		this.open = chat;
 		router.go(`/c/${c.id}`);
-		await chat.send(content);
+		await chat.send(content, pictures);
 	}
 
 	async rename(id: string, title: string): Promise<void> {

@@ -47,6 +47,14 @@ class Models {
 		return this.list.find((m) => m.name === name);
 	}
 
+	sees(name: string): boolean {
+		return this.find(name)?.capabilities?.includes("vision") ?? false;
+	}
+	/* Does any of them? */
+	get seeing(): boolean {
+		return this.list.some((m) => m.capabilities?.includes("vision"));
+	}
+
 	/* The model a new conversation begins with. */
 	get first(): string {
 		return this.find(this.standard)?.name ?? this.list[0]?.name ?? "";

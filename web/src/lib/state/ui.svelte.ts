@@ -80,7 +80,7 @@ export function explain(error: unknown, say = (text: string) => text): string {
 	if (!(error instanceof ApiError)) return t("error.internal");
 	const text = errorText(error.slug, error.message);
 	/* what the server knows more precisely than its slug, such as both token counts */
-	const exact = error.slug === "context_exceeded" || error.slug === "model_unusable" || error.slug === "conflict" || error.slug === "invalid" || error.slug === "egress_refused" || error.slug === "upstream_failed" || error.slug === "exists" || error.slug === "limit" || error.slug === "busy" ? say(error.message) : "";
+	const exact = error.slug === "context_exceeded" || error.slug === "model_unusable" || error.slug === "conflict" || error.slug === "invalid" || error.slug === "egress_refused" || error.slug === "upstream_failed" || error.slug === "exists" || error.slug === "limit" || error.slug === "busy" || error.slug === "too_large" || error.slug === "unsupported" ? say(error.message) : "";
 	return exact && exact !== text ? `${text} (${exact})` : text;
 }
 
