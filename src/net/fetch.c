@@ -535,15 +535,9 @@ bool fetch_over(struct fetch *f, CURLcode code)
 {
 	bool enough = f->cut && f->bytes == f->max_bytes && !f->fail;
 	f->over = true;
-	if (code != CURLE_OK && !enough) {
-		enum err e = explain(f, code);
-		/* What already came is good: give it to the sink if there is room. */
-		if (f->to_sink)
-			(void)flush(f);
-		fetch_fail(f, e, f->why);
-		return true;
-	}
-	return fetch_push(f);
+	if (code != CURLE_OK && !enough)
+		f->fail = explain(f, code);
+	return fetch_push(f); /* what came before a failure is good: it is not fetched again */
 }
 
 bool fetch_push(struct fetch *f)
@@ -551,6 +545,10 @@ bool fetch_push(struct fetch *f)
 	enum err e = f->to_sink ? flush(f) : OK;
 	if (e == ERR_AGAIN)
 		return false;
+	if (f->over && f->fail) {
+		fetch_fail(f, f->fail, f->why);
+		return true;
+	}
 	if (e) {
 		fetch_fail(f, ERR_CLOSED, "the writer is gone");
 		return true;

@@ -19,6 +19,7 @@ from conftest import DRIVER, EGRESS, MANIFEST, MEDIA, make_gguf, sha
 
 MiB = 1 << 20
 KINDS = ["close", "reset", "server", "egress", "writer", "all", "full"]
+RANGE = 3000001  # bytes of one request
 SLOT, HEAD = 32 * 1024, 64  # of src/models/journal.h
 
 
@@ -148,6 +149,8 @@ class Trial:
     def plan(self, kind, left):
         """The cut for the request that crosses a random number of bytes from now."""
         at = [self.rng.randrange(1, max(2, left))]
+        if kind == "close" and self.rng.randrange(2):  # shortly after an answer began, while others fill the way
+            at[0] += self.rng.randrange(1, 5000) - at[0] % RANGE
         fired = threading.Event()
 
         def act(s):
@@ -187,7 +190,7 @@ class Trial:
     def run(self):
         """The driver once, to its end. True: the model is whole."""
         self.driver = subprocess.Popen(
-            [DRIVER, self.house, EGRESS, "--allow", f"127.0.0.1:{self.registry.port}", "--retry", "10", "--range", "3000001",
+            [DRIVER, self.house, EGRESS, "--allow", f"127.0.0.1:{self.registry.port}", "--retry", "10", "--range", str(RANGE),
              "pull", f"127.0.0.1:{self.registry.port}/m"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         below = children(self.driver.pid)
         self.why = self.driver.communicate(timeout=120)[1]
