@@ -314,6 +314,7 @@ void slot_loaded(struct fleet *f, struct command *c)
 	}
 	take_loaded(f, s, c);
 	slot_touch(f, s);
+	fleet_publish(f); /* whoever is told looks at once what is loaded */
 	int64_t now = time_mono_ns();
 	for (struct request *r = s->requests, *next; r; r = next) {
 		next = r->next;
