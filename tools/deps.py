@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Builds what deps/ pins into the cache and prints the prefix; see deps/README.md.
 
-usage: tools/deps [--variant native|package] [--with llama-server] [--key] [--fetch] [--quiet]
+usage: tools/deps [--variant native|package] [--gpu none|cuda|vulkan] [--with llama-server]
+                  [--key] [--fetch]
        tools/deps --node       only the pinned Node; prints its folder
        tools/deps --python     only the Python environment of the tests; prints its python
 
@@ -77,11 +78,33 @@ def accepted(flags) -> list[str]:
     return known
 
 
+GPUS = ("none", "cuda", "vulkan")
+SHADERS = pathlib.Path("/usr/share/cmake/SPIRV-Headers") # of spirv-headers, which has no program
+
+
 def nvcc() -> str:
-    """The CUDA compiler, "" without one; TRESOR_CUDA=0 leaves it out."""
-    if os.environ.get("TRESOR_CUDA") == "0":
-        return ""
+    """The CUDA compiler, "" without one."""
     return shutil.which("nvcc") or (p if os.path.exists(p := "/usr/local/cuda/bin/nvcc") else "")
+
+
+def gpu() -> str:
+    """What the engine is built for: TRESOR_GPU; where nobody says, cuda where its compiler is."""
+    choice = os.environ.get("TRESOR_GPU") or ("cuda" if nvcc() else "none")
+    if choice not in GPUS:
+        sys.exit(f"tools/deps: TRESOR_GPU={choice} is none of {', '.join(GPUS)}")
+    if choice == "cuda" and not nvcc():
+        sys.exit("tools/deps: TRESOR_GPU=cuda, but there is no CUDA compiler (nvcc) here")
+    if choice == "vulkan" and not (shutil.which("glslc") and SHADERS.is_dir()):
+        sys.exit("tools/deps: TRESOR_GPU=vulkan, but glslc, libvulkan-dev or spirv-headers is missing "
+                 "(TRESOR_GPU=vulkan tools/bootstrap installs them)")
+    return choice
+
+
+def gpu_compiler(choice: str) -> str:
+    """What of the machine decides a build for `choice`."""
+    if choice == "cuda":
+        return output_of(nvcc(), "--version")
+    return output_of("glslc", "--version") if choice == "vulkan" else ""
 
 
 def source_override(r: dict) -> str:
@@ -98,12 +121,13 @@ class Machine:
     def __init__(self, variant: str):
         self.variant = variant
         self.amx = variant == "native" and amx_runs()
-        self.nvcc = nvcc()
+        self.gpu = gpu()
+        self.nvcc = nvcc() if self.gpu == "cuda" else ""
         self.facts = {
             "compiler": output_of(os.environ.get("CC", "cc"), "--version")
             + output_of(os.environ.get("CXX", "c++"), "--version"),
             "cpu": cpu_flags() if variant == "native" else platform.machine(),
-            "cuda": output_of(self.nvcc, "--version") if self.nvcc else "",
+            "gpu": f"{self.gpu} {gpu_compiler(self.gpu)}",
             "variant": variant + (" amx" if self.amx else ""),
         }
 
@@ -147,7 +171,7 @@ def build_part(name: str, machine: Machine, part: pathlib.Path, progress: Progre
             os.environ, WORK=str(work / "src"), OUT=str(out), VARIANT=machine.variant,
             SOURCES="\n".join(map(str, files)), SRC=source_override(r), ROOT=str(ROOT),
             TREE_SHA256=r.get("tree_sha256", ""), JOBS=str(os.cpu_count() or 1),
-            NVCC=machine.nvcc, NO_AMX="" if machine.amx else " ".join(accepted(AMX_OFF)),
+            GPU=machine.gpu, NVCC=machine.nvcc, NO_AMX="" if machine.amx else " ".join(accepted(AMX_OFF)),
             PREFIX_LIB=str(part.parent / "unused"), CCACHE_BASEDIR=str(work), CCACHE_NOHASHDIR="1")
         (work / "src").mkdir()
         code = progress.run([ROOT / "deps" / name / "build"], log, cwd=work / "src", env=env)
@@ -258,12 +282,15 @@ def python_env(progress: Progress) -> pathlib.Path:
 def main() -> int:
     cli = argparse.ArgumentParser(prog="tools/deps", description=__doc__.split("\n\n")[0])
     cli.add_argument("--variant", choices=("native", "package"), default="native")
+    cli.add_argument("--gpu", choices=GPUS, help="for this call instead of TRESOR_GPU")
     cli.add_argument("--with", dest="extra", action="append", default=[], choices=ON_DEMAND)
     cli.add_argument("--key", action="store_true", help="print the prefix, built or not")
     cli.add_argument("--fetch", action="store_true", help="only fill the download cache")
     cli.add_argument("--node", action="store_true")
     cli.add_argument("--python", action="store_true")
     args = cli.parse_args()
+    if args.gpu:
+        os.environ["TRESOR_GPU"] = args.gpu
     progress = Progress("deps: ")
     try:
         if args.node:

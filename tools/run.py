@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The two halves of ./run: `build` brings build/ up to date, `start` becomes the server.
 
-usage: ./run [--port N] [--data DIR] [--listen ADDRESS:PORT]... [--hosts NAMES] [--build-only]
-             [SERVE OPTION...]
+usage: ./run [--port N] [--data DIR] [--listen ADDRESS:PORT]... [--hosts NAMES]
+             [--gpu none|cuda|vulkan] [--build-only] [SERVE OPTION...]
 """
 import argparse
 import os
@@ -26,6 +26,8 @@ def parse(argv):
         help="the data directory; default %(default)s")
     cli.add_argument("--listen", action="append", default=[], metavar="ADDRESS:PORT",
                      help="instead of --port; any other address than loopback is served by TLS")
+    cli.add_argument("--gpu", choices=("none", "cuda", "vulkan"), help="what the engine is built for, as "
+                     "TRESOR_GPU; default cuda where its compiler is, else none")
     cli.add_argument("--build-only", action="store_true", help="build, do not start")
     cli.add_argument("--no-model", action="store_true", help="pull no model on the first start")
     cli.add_argument("--yes", action="store_true", help="pull the recommended model without asking")

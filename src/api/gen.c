@@ -174,7 +174,8 @@ static void warn_begun(struct gen *g, const struct fleet_event *e)
 		call_warn(g->c, "%u tokens of what came first were left out to fit the context",
 			e->begun.truncated_tokens);
 	if (e->gpu_missed)
-		call_warn(g->c, "this model runs on the processor: the GPU has no room for it");
+		call_warn(g->c, "this model runs on the processor: the GPU has no room for it, or "
+				"its engine build cannot use it");
 }
 
 static void on_begun(struct gen *g, const struct fleet_event *e)

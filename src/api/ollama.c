@@ -123,6 +123,8 @@ static void loaded(struct call *c, const struct fleet_loaded *l, struct jw *w)
 		details(&m, w);
 	expires(w, l->expires_ms);
 	jw_ki64(w, "size_vram", l->gpu ? (int64_t)(l->model_bytes + l->kv_bytes) : 0);
+	if (l->cards[0])
+		jw_kstr(w, "cards", str_from(l->cards));
 	jw_ki64(w, "context_length", l->n_ctx);
 	jw_ki64(w, "active", l->active);
 	jw_ki64(w, "waiting", l->waiting);
@@ -214,6 +216,18 @@ static void tuned(struct call *c, const struct model_entry *m, struct jw *w)
 	jw_kstr(w, "tuned_build", str_from(known.tuned_build));
 }
 
+/* The cards it lies on now. */
+static void on_cards(struct call *c, const struct model_entry *m, struct jw *w)
+{
+	struct fleet_loaded list[FLEET_LIST_MAX];
+	size_t n = fleet_list(c->app->fleet, list, FLEET_LIST_MAX);
+	for (size_t i = 0; i < n; i++)
+		if (list[i].cards[0] && !strcmp(list[i].digest, m->model_digest)) {
+			jw_kstr(w, "cards", str_from(list[i].cards));
+			return;
+		}
+}
+
 /* The Modelfile, and what of it is a list. */
 static void made_of(
 	struct call *c, const struct model_entry *m, const struct model_texts *t, struct jw *w)
@@ -295,6 +309,7 @@ enum err ollama_show(struct call *c)
 	show_headers_json(&m, &headers, &w);
 	show_capabilities(&m, &w);
 	time_field(&w, "modified_at", m.modified_ms);
+	on_cards(c, &m, &w);
 	jw_kstr(&w, "digest", str_from(m.digest));
 	jw_kstr(&w, "model_digest", str_from(m.model_digest));
 	jw_kstr(&w, "template_hash", str_from(m.template_hash));

@@ -7,6 +7,8 @@
 #include "cli/human.h"
 #include "cli/wrap.h"
 
+enum { PROCESSOR_MAX = 640 };
+
 static json_int_t number(const json_t *o, const char *key)
 {
 	return json_integer_value(json_object_get(o, key));
@@ -23,16 +25,19 @@ static void until_text(const json_t *m, char ret[HUMAN_MAX])
 		human_time(at, now, ret);
 }
 
-static void processor_text(const json_t *m, char ret[HUMAN_MAX])
+/* As Ollama says it; on cards with their names behind it. */
+static void processor_text(const json_t *m, char ret[PROCESSOR_MAX])
 {
 	json_int_t size = number(m, "size"), gpu = number(m, "size_vram");
 	if (gpu > size || gpu < 0)
-		snprintf(ret, HUMAN_MAX, "Unknown");
+		snprintf(ret, PROCESSOR_MAX, "Unknown");
+	else if (gpu && gpu == size && *cli_text(m, "cards"))
+		snprintf(ret, PROCESSOR_MAX, "100%% GPU (%s)", cli_text(m, "cards"));
 	else if (!gpu || gpu == size)
-		snprintf(ret, HUMAN_MAX, "100%% %s", gpu ? "GPU" : "CPU");
+		snprintf(ret, PROCESSOR_MAX, "100%% %s", gpu ? "GPU" : "CPU");
 	else {
 		long long cpu = (long long)((double)(size - gpu) / (double)size * 100 + 0.5);
-		snprintf(ret, HUMAN_MAX, "%lld%%/%lld%% CPU/GPU", cpu, 100 - cpu);
+		snprintf(ret, PROCESSOR_MAX, "%lld%%/%lld%% CPU/GPU", cpu, 100 - cpu);
 	}
 }
 
@@ -80,12 +85,15 @@ static void print_model(const json_t *m)
 		(long long)number(m, "loads"), (long long)number(m, "crashes"),
 		(long long)number(m, "load_ms"));
 	wrap_printf(stdout, "  settings                 %s\n", cli_text(m, "settings"));
+	if (*cli_text(m, "cards"))
+		wrap_printf(stdout, "  graphics cards           %s\n", cli_text(m, "cards"));
 	if (*cli_text(m, "engine"))
 		wrap_printf(stdout, "  engine build             %s\n", cli_text(m, "engine"));
 	if (*cli_text(m, "tuned"))
 		wrap_printf(stdout, "  measured                 %s\n", cli_text(m, "tuned"));
 	if (json_is_true(json_object_get(m, "gpu_missed")))
-		puts("  it runs on the processor: the GPU has no room for it");
+		puts("  it runs on the processor: the GPU has no room for it, or its engine build "
+		     "cannot use it");
 }
 
 static enum err print_all(struct client *c, struct err_info *info)
@@ -112,7 +120,8 @@ static enum err print_all(struct client *c, struct err_info *info)
 
 static enum err add_row(struct grid *g, const json_t *m)
 {
-	char size[HUMAN_MAX], processor[HUMAN_MAX], context[HUMAN_MAX], until[HUMAN_MAX], id[13];
+	char size[HUMAN_MAX], context[HUMAN_MAX], until[HUMAN_MAX], id[13];
+	char processor[PROCESSOR_MAX];
 	human_bytes((uint64_t)number(m, "size"), size);
 	processor_text(m, processor);
 	snprintf(context, sizeof context, "%lld", (long long)number(m, "context_length"));

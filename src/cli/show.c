@@ -120,6 +120,8 @@ static enum err model(const json_t *show, FILE *out)
 	TRY(pair(&g, "quantization", text_of(details, "quantization_level")));
 	if (*requires)
 		TRY(pair(&g, "requires", requires));
+	if (*text_of(show, "cards"))
+		TRY(pair(&g, "runs on", text_of(show, "cards")));
 	print_section("Model", &g, out);
 	return OK;
 }

@@ -14,6 +14,7 @@
 #include "engine/embed_role.h"
 #include "engine/engine_lock.h"
 #include "engine/llama/backend.h"
+#include "engine/llama/cards.h"
 #include "engine/llama/tune.h"
 #include "engine/llama/vision.h"
 #include "engine/scheduler.h"
@@ -527,7 +528,7 @@ static enum err open_cores(struct engine *e, struct engine_load *load)
 	if (!load->has_cores)
 		return OK;
 	AUTO_FD int fd = TAKE_FD(load->cores_fd);
-	return load->gpu ? OK : cores_new(fd, load->cores_place, &e->cores);
+	return load->n_cards ? OK : cores_new(fd, load->cores_place, &e->cores);
 }
 
 /* A model that sees: the projector is opened, then no file any more. */
@@ -543,7 +544,7 @@ static enum err open_projector(
 		return err_set(
 			info, ERR_MODEL_BAD, "a model for vectors has no use for a projector");
 	TRY(llama_vision_open(b, fd, info));
-	return load->gpu ? OK : sandbox_lock(SANDBOX_ENGINE_CPU);
+	return load->n_cards ? OK : sandbox_lock(SANDBOX_ENGINE_CPU);
 }
 
 static void send_ready(struct engine *e, const struct llama_backend *b)
@@ -570,6 +571,7 @@ static void send_ready(struct engine *e, const struct llama_backend *b)
 		.architecture = str_from(f.architecture),
 		.description = str_from(f.description),
 		.tuned = str_from(e->tuned.text),
+		.cards = str_from(f.cards),
 	};
 	struct ipc_out m;
 	ipc_out_init(&m, ENGINE_READY, 0);
@@ -598,6 +600,8 @@ static void fingerprint(const struct llama_backend *b, uint8_t ret[SHA256_LEN])
 	sha256_add(&h, "state 1", 7);
 	sha256_add(&h, f.build, strlen(f.build) + 1);
 	sha256_add(&h, flags, sizeof flags);
+	if (f.gpu)
+		sha256_add(&h, f.cards, strlen(f.cards) + 1);
 	sha256_end(&h, ret);
 }
 
@@ -646,7 +650,7 @@ static void use_known(struct engine *e, const struct engine_load *load)
 	struct tuned t;
 	llama_backend_facts(e->backend, &f);
 	e->idle_since_ms = time_mono_ms();
-	if (load->flash >= 0 || load->gpu)
+	if (load->flash >= 0 || load->n_cards)
 		return;
 	if (str_eq(str_from(load->tuned_build), str_from(f.build)) &&
 		tuned_read(str_from(load->tuned), &t)) {
@@ -687,14 +691,15 @@ static enum err start_model(struct engine *e, struct engine_load *load, FILE *fi
 		.n_batch = load->n_batch,
 		.n_ubatch = load->n_ubatch,
 		.n_gpu_layers = load->n_gpu_layers,
-		.gpu = load->gpu,
+		.n_cards = load->n_cards,
 		.flash = load->flash,
 		.n_ctx_own = load->n_ctx_own,
 		.poll = POLL,
-		.memory_bytes = memory,
+		.memory_bytes = load->n_cards ? llama_cards_free() : memory,
 		.cores = cores,
 		.guard = guard_foreign,
 	};
+	memcpy(o.card, load->card, sizeof o.card);
 	refuse_to = e->keeper;
 	watchdog_on_expiry(load_expired);
 	TRY(watchdog_start());
@@ -741,15 +746,15 @@ int engine_body(struct ipc *keeper)
 	/* Rows of a large vocabulary and states of texts come and go; kept for reuse they would add
 	 * up to more than what is in use. */
 	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
-	uint32_t cores = llama_backend_prepare();
-	uint64_t memory = engine_memory();
 	enum err err = crypto_init();
-	if (!err)
+	if (!err) /* the keeper's word: it says which drivers are needed at all */
 		err = read_load(keeper, &load);
 	if (err) {
 		log_error("engine not started", KV_ERR(err));
 		return 1;
 	}
+	uint32_t cores = llama_backend_prepare(load.card, load.n_cards);
+	uint64_t memory = engine_memory();
 	FILE *file = fdopen(load.model_fd, "rb");
 	err = file ? engine_lock(&load, memory) : err_from_errno(errno);
 	if (err) {

@@ -25,7 +25,8 @@ uint64_t engine_memory(void)
 	return str_to_u64((struct str){ at, strspn(at, "0123456789") }, &kib) ? 0 : kib * 1024;
 }
 
-static const struct sandbox_path GPU_PATHS[] = {
+/* CUDA's driver opens devices and libraries as it goes, with the first kernel as well. */
+static const struct sandbox_path CUDA_PATHS[] = {
 	{ "/dev", SANDBOX_READ | SANDBOX_WRITE },
 	{ "/proc", SANDBOX_READ },
 	{ "/sys", SANDBOX_READ },
@@ -34,6 +35,57 @@ static const struct sandbox_path GPU_PATHS[] = {
 	{ "/lib64", SANDBOX_READ | SANDBOX_EXEC },
 	{ "/etc", SANDBOX_READ },
 };
+
+/* The loader has read its lists of drivers and opened them before the lock. What is left is the
+ * device itself (render nodes; NVIDIA's own), what a driver reads of it, and parts of drivers that
+ * are loaded with the first shader. Nothing may be written but devices. */
+static const struct sandbox_path VULKAN_PATHS[] = {
+	{ "/dev/dri", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidiactl", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia0", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia1", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia2", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia3", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia4", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia5", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia6", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia7", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/nvidia-modeset", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/dev/null", SANDBOX_READ | SANDBOX_WRITE },
+	{ "/proc/self", SANDBOX_READ },
+	{ "/proc/cpuinfo", SANDBOX_READ },
+	{ "/proc/driver/nvidia", SANDBOX_READ },
+	{ "/sys/bus/pci", SANDBOX_READ },
+	{ "/sys/class/drm", SANDBOX_READ },
+	{ "/sys/dev/char", SANDBOX_READ },
+	{ "/sys/devices", SANDBOX_READ },
+	{ "/usr/lib", SANDBOX_READ | SANDBOX_EXEC },
+	{ "/lib", SANDBOX_READ | SANDBOX_EXEC },
+	{ "/lib64", SANDBOX_READ | SANDBOX_EXEC },
+	{ "/etc/ld.so.cache", SANDBOX_READ },
+	{ "/etc/drirc", SANDBOX_READ },
+	{ "/usr/share/drirc.d", SANDBOX_READ },
+	{ "/usr/share/libdrm", SANDBOX_READ },
+	{ "/usr/share/nvidia", SANDBOX_READ },
+};
+
+enum { PATHS_MAX = 1 + sizeof VULKAN_PATHS / sizeof *VULKAN_PATHS };
+_Static_assert(sizeof CUDA_PATHS < sizeof VULKAN_PATHS, "PATHS_MAX is that of the longer list");
+
+/* What the cards' driver may still open. Returns how many. */
+static size_t driver_paths(const struct engine_load *load, struct sandbox_path ret[PATHS_MAX])
+{
+	switch (load->n_cards ? card_api_of(str_from(load->card[0].id), NULL) : CARD_NONE) {
+	case CARD_CUDA:
+		memcpy(ret, CUDA_PATHS, sizeof CUDA_PATHS);
+		return sizeof CUDA_PATHS / sizeof *CUDA_PATHS;
+	case CARD_VULKAN:
+		memcpy(ret, VULKAN_PATHS, sizeof VULKAN_PATHS);
+		return sizeof VULKAN_PATHS / sizeof *VULKAN_PATHS;
+	default:
+		return 0;
+	}
+}
 
 /* When memory runs out it is an engine that goes, not the keeper or somebody's database. */
 static void offer_for_oom(void)
@@ -47,7 +99,7 @@ static void offer_for_oom(void)
 
 static enum sandbox_profile profile_of(const struct engine_load *load)
 {
-	return load->gpu                 ? SANDBOX_ENGINE_GPU
+	return load->n_cards         ? SANDBOX_ENGINE_GPU
 	       : load->has_projector ? SANDBOX_ENGINE_LOAD
 				     : SANDBOX_ENGINE_CPU;
 }
@@ -60,8 +112,8 @@ enum err engine_lock(const struct engine_load *load, uint64_t memory)
 	enum { SLACK_BYTES = 1 << 30 }; /* libraries, stacks and arenas: mapped, not used */
 	enum sandbox_profile p = profile_of(load);
 	char projector[32];
-	struct sandbox_path paths[sizeof GPU_PATHS / sizeof *GPU_PATHS + 1];
-	size_t n = 0;
+	struct sandbox_path paths[PATHS_MAX];
+	size_t n = driver_paths(load, paths);
 	struct sandbox_limits limits = { 0 };
 	struct stat st, eyes = { 0 };
 	if (fstat(load->model_fd, &st) < 0 ||
@@ -72,12 +124,10 @@ enum err engine_lock(const struct engine_load *load, uint64_t memory)
 		limits.file_bytes_mib = (unsigned)(load->disk_bytes >> 20) + 1;
 		(void)signal(SIGXFSZ, SIG_IGN);
 	}
-	if (!load->gpu && memory)
+	if (!load->n_cards && memory)
 		limits.memory_bytes = memory - memory / 16 +
 				      (uint64_t)(st.st_size + eyes.st_size) + SLACK_BYTES;
 	offer_for_oom();
-	for (size_t i = 0; load->gpu && i < sizeof GPU_PATHS / sizeof *GPU_PATHS; i++)
-		paths[n++] = GPU_PATHS[i];
 	if (load->has_projector) { /* the one file that the library opens by its name */
 		snprintf(projector, sizeof projector, "/proc/self/fd/%d", load->projector_fd);
 		paths[n++] = (struct sandbox_path){ projector, SANDBOX_READ };

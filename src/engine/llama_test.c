@@ -18,7 +18,7 @@ static struct llama_backend *backend(const char *name, uint32_t n_seq, uint32_t 
 {
 	struct llama_backend *b = NULL;
 	struct err_info info = { 0 };
-	llama_backend_prepare();
+	llama_backend_prepare(NULL, 0);
 	struct llama_backend_options o = {
 		.n_ctx = n_ctx, .n_seq = n_seq, .n_threads = 2, .flash = -1
 	};

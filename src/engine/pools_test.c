@@ -14,7 +14,7 @@ static struct llama_backend *small(const char *model)
 		.n_threads = 2, .flash = -1 };
 	struct llama_backend *b = NULL;
 	struct err_info info = { 0 };
-	llama_backend_prepare();
+	llama_backend_prepare(NULL, 0);
 	if (llama_backend_new(fdopen(open_model(model), "rb"), &o, &b, &info))
 		FAIL("%s", info.detail);
 	return b;

@@ -92,7 +92,7 @@ static int run_job(struct ipc *ch, int out, int model, const char *what)
 	struct err_info info = { 0 };
 	pthread_t watcher;
 	uint64_t type = 0;
-	uint32_t cores = llama_backend_prepare();
+	uint32_t cores = llama_backend_prepare(NULL, 0);
 	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	enum err e = lock(out, model);
 	if (e) {

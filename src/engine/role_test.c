@@ -45,7 +45,7 @@ static void bare_greedy(const char *model, const char *prompt, struct tokens *ou
 {
 	struct llama_model_params mp = llama_model_default_params();
 	FILE *f = fdopen(open_model(model), "rb");
-	llama_backend_prepare();
+	llama_backend_prepare(NULL, 0);
 	struct llama_model *m = llama_model_load_from_file_ptr(f, mp);
 	fclose(f);
 	CHECK(m);

@@ -43,7 +43,7 @@ static struct llama_backend *backend(const char *name)
 {
 	struct llama_backend *b = NULL;
 	struct err_info info = { 0 };
-	llama_backend_prepare();
+	llama_backend_prepare(NULL, 0);
 	struct llama_backend_options o = { .n_ctx = 2048, .n_seq = 1, .n_threads = 1, .flash = -1 };
 	if (llama_backend_new(fdopen(open_model(name), "rb"), &o, &b, &info))
 		FAIL("%s", info.detail);

@@ -50,7 +50,7 @@ static struct llama_backend *backend(const char *name)
 {
 	struct llama_backend *b = NULL;
 	struct err_info info = { 0 };
-	llama_backend_prepare();
+	llama_backend_prepare(NULL, 0);
 	struct llama_backend_options o = { .n_ctx = 2048, .n_seq = 1, .n_threads = 1, .flash = -1 };
 	if (llama_backend_new(fdopen(open_model(name), "rb"), &o, &b, &info))
 		FAIL("%s", info.detail);
@@ -303,7 +303,7 @@ TEST_TIMEOUT(answers_are_taken_apart_whatever_the_pieces, 120)
 		{ "So:\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Be", "",
 			NULL, 0, true },
 	};
-	llama_backend_prepare();
+	llama_backend_prepare(NULL, 0);
 	struct llama_model *m = vocab_of("smollm2");
 	struct shim_templates *t = NULL;
 	char why[SHIM_WHY] = "";
@@ -358,7 +358,7 @@ static bool may(const struct llama_vocab *v, struct shim_grammar *g, const char 
 
 TEST(a_lazy_grammar_rules_from_the_first_call_on)
 {
-	llama_backend_prepare();
+	llama_backend_prepare(NULL, 0);
 	struct llama_model *m = vocab_of("smollm2");
 	const struct llama_vocab *v = llama_model_get_vocab(m);
 	struct shim_ask ask = { "[]", TWO_TOOLS, "auto", "", false, 0, true };
@@ -398,7 +398,7 @@ TEST(thinking_can_be_switched_off_in_the_prompt)
 {
 	static const char *const end[3] = { "<|im_start|>assistant\n",
 		"<|im_start|>assistant\n<think>\n\n</think>\n\n", "<|im_start|>assistant\n" };
-	llama_backend_prepare();
+	llama_backend_prepare(NULL, 0);
 	struct llama_model *m = vocab_of("smollm2");
 	struct shim_templates *t = NULL;
 	char why[SHIM_WHY] = "";

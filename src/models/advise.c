@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "models/plan.h"
 
 static const char table_text[] =
 #include "gen/advice.inc"
@@ -138,6 +139,28 @@ static uint64_t memory_at(const struct row *r, int64_t tokens)
 	return r->size + (uint64_t)kv_bytes(r, tokens) + ((uint64_t)BUFFERS_MIB << 20);
 }
 
+/* Alone on this machine: on one card or over several, which then work one after another, so that
+ * the slowest counts. */
+static bool fits_cards(const struct machine *m, uint64_t bytes, double *ret_bandwidth)
+{
+	const struct cards *c = &m->cards;
+	uint64_t reserve = (uint64_t)RESERVE_MIB << 20;
+	struct plan_room room = { .capacity = { m->memory > reserve ? m->memory - reserve : 0 },
+		.n_cards = (unsigned)c->n,
+		.cards_in_ram = c->n && c->v[0].in_ram };
+	const struct plan_need need = { { .cards = bytes }, { .cards = bytes } };
+	struct plan p;
+	for (size_t i = 0; i < c->n; i++)
+		room.capacity[PLAN_CARD + i] = c->v[i].total;
+	plan_make(&room, NULL, 0, &need, &p);
+	for (size_t i = 0; i < c->n; i++) {
+		double b = p.bytes[PLAN_CARD + i] ? c->v[i].bandwidth : 0;
+		if (b > 0 && (*ret_bandwidth <= 0 || b < *ret_bandwidth))
+			*ret_bandwidth = b;
+	}
+	return c->n && p.verdict == PLAN_FITS;
+}
+
 static void judge(
 	const struct row *r, const struct machine *m, double cpu_bandwidth, struct advice *a)
 {
@@ -152,11 +175,12 @@ static void judge(
 		.rank = r->rank };
 	a->memory_8k = memory_at(r, 8192);
 	a->memory_32k = memory_at(r, 32768);
-	bool on_gpu = m->gpu_memory >= a->memory_8k;
+	double card_bandwidth = 0;
+	bool on_gpu = fits_cards(m, a->memory_8k, &card_bandwidth);
 	bool in_memory = m->memory >= a->memory_8k + ((uint64_t)RESERVE_MIB << 20);
 	bool on_disk = !m->disk_free || m->disk_free >= r->size;
 	a->fits = (on_gpu || in_memory) && on_disk;
-	double bandwidth = on_gpu ? m->gpu_bandwidth : cpu_bandwidth;
+	double bandwidth = on_gpu ? card_bandwidth : cpu_bandwidth;
 	a->tokens_per_s = EFFICIENCY * bandwidth / ((double)r->read + kv_bytes(r, 1024));
 	if (!on_gpu && !in_memory)
 		a->why = "needs more memory than this machine has";
@@ -220,6 +244,16 @@ enum err machine_json(const struct machine *m, struct jw *w)
 	jw_kstr(w, "cpu", str_from(m->cpu));
 	jw_ki64(w, "cores", m->cores);
 	jw_kstr(w, "gpu", str_from(m->gpu));
+	jw_key(w, "cards");
+	jw_arr(w);
+	for (size_t i = 0; i < m->cards.n; i++) {
+		jw_obj(w);
+		jw_kstr(w, "name", str_from(m->cards.v[i].name));
+		jw_ki64(w, "memory", (int64_t)m->cards.v[i].total);
+		jw_ki64(w, "memory_free", (int64_t)m->cards.v[i].free_bytes);
+		jw_end(w);
+	}
+	jw_end(w);
 	jw_ki64(w, "disk_free", (int64_t)m->disk_free);
 	jw_end(w);
 	return w->out->err;

@@ -7,24 +7,24 @@
 #pragma once
 
 #include "base/json.h"
+#include "models/cards.h"
 
 struct machine {
 	uint64_t memory, memory_free, disk_free; /* bytes; memory counts a cgroup's limit */
-	char cpu[96], gpu[96];                   /* gpu: empty for none */
+	char cpu[96], gpu[128]; /* gpu: the cards' names, cards_text(); empty for none */
 	unsigned cores;                          /* usable by us: affinity and cgroup */
-	uint64_t gpu_memory, gpu_memory_free;
+	struct cards cards;
 	double bandwidth;       /* bytes/s, measured; 0: not measured */
-	double gpu_bandwidth;   /* bytes/s, from a table by card */
 	uint64_t cgroup_memory; /* limit of our control group; 0: none */
 	int meminfo_fd;         /* /proc/meminfo, held open over the lock; 0: none */
 };
-/* Reads /proc, /sys, cgroups, and asks the NVIDIA driver in a short-lived child. Call it before
- * the sandbox and before threads start. Never fails: what is not known stays 0 or empty. */
-void machine_probe(const char *data_dir, struct machine *ret);
+/* Reads /proc, /sys, cgroups, and asks for the `cards` (bits of models/cards.h). Call it before the
+ * sandbox and before threads start. Never fails: what is not known stays 0 or empty. */
+void machine_probe(const char *data_dir, unsigned cards, struct machine *ret);
 /* Refreshes memory_free and disk_free without opening files below /proc (for a locked server). */
 void machine_refresh(const char *data_dir, struct machine *m);
 enum { MACHINE_ID_MAX = 256 };
-/* What measurements hold for: processor, cores, card. */
+/* What measurements hold for: processor, cores, cards. */
 void machine_id(const struct machine *m, char ret[MACHINE_ID_MAX]);
 /* Reads a large buffer with `threads` threads for about `ms`; bytes per second. */
 double machine_bandwidth(unsigned threads, unsigned ms);

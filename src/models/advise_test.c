@@ -16,8 +16,8 @@ static struct machine machine(uint64_t memory_gb, uint64_t gpu_gb)
 		.disk_free = 500 * GB,
 		.cores = 8,
 		.bandwidth = 50e9,
-		.gpu_memory = gpu_gb * GB,
-		.gpu_bandwidth = 1e12 };
+		.cards = { .n = gpu_gb > 0,
+			.v = { { .total = gpu_gb * GB, .bandwidth = 1e12 } } } };
 }
 
 static const struct advice *find(const struct advice *a, size_t n, const char *name)
@@ -132,7 +132,7 @@ TEST(the_answer_has_the_fields_of_the_contract)
 TEST(this_machine_is_seen)
 {
 	struct machine m;
-	machine_probe(test_dir(), &m);
+	machine_probe(test_dir(), 0, &m);
 	CHECK(m.memory > 100000000 && m.memory_free > 0 && m.memory_free <= m.memory);
 	CHECK(m.cores >= 1 && m.disk_free > 0);
 	uint64_t before = m.memory;

@@ -418,6 +418,24 @@ enum err builds_check(
 	return OK;
 }
 
+bool builds_have(struct builds *b, const char *id, const char *library)
+{
+	AUTO_FD int dir = -1;
+	char path[BUILD_PATH_MAX];
+	struct err_info unused = { 0 };
+	size_t len = strlen(library);
+	memset(&b->m, 0, sizeof b->m);
+	if (!build_id_ok(str_from(id)) || open_build(b, id, path, &dir) ||
+		read_manifest(b, id, dir, &unused))
+		return false;
+	for (size_t i = 0; i < b->m.n; i++) {
+		const char *name = b->m.file[i].name;
+		if (!strncmp(name, library, len) && (!name[len] || name[len] == '.'))
+			return true;
+	}
+	return false;
+}
+
 /* ---- all of them ---- */
 
 static bool is_listed(const struct build *list, size_t n, const char *id)

@@ -61,6 +61,10 @@ enum err builds_current(struct builds *b, char ret[LIMIT_ENGINE_ID + 1], struct 
 enum err builds_check(
 	struct builds *b, const char *id, char ret_dir[BUILD_PATH_MAX], struct err_info *info);
 
+/* Does the build's list of files have this library, with or without a number behind it? False also
+ * where it has no list that can be read; nothing is hashed. */
+bool builds_have(struct builds *b, const char *id, const char *library);
+
 struct build { /* a value */
 	char id[LIMIT_ENGINE_ID + 1], version[32], tree[65], variant[32];
 	uint32_t proto;

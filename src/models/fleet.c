@@ -72,6 +72,7 @@ static void info_keep(struct slot *s, const struct engine_info *i)
 	copy_str(s->architecture, sizeof s->architecture, i->architecture);
 	copy_str(s->description, sizeof s->description, i->description);
 	copy_str(s->tuned, sizeof s->tuned, i->tuned);
+	copy_str(s->cards, sizeof s->cards, i->cards);
 }
 
 static enum err take_answer(struct ipc_in *answer, struct command *done, struct engine_info *info)

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/limits.h"
+#include "models/cards.h"
 #include "models/plan.h"
 #include "proto/embed.h"
 #include "proto/engine.h"
@@ -30,7 +31,7 @@ enum {
 #define FLEET_KEEP_AS_IS INT64_MIN /* keep_alive_ms: what the loaded model has, or the default */
 
 struct fleet;
-struct fleet_memory { uint64_t total, free_bytes, gpu_free; }; /* of the machine; free 0: unknown */
+struct fleet_memory { uint64_t total, free_bytes; }; /* of the machine; free 0: unknown */
 struct fleet_report { /* a request was quarantined */
 	const char *model, *digest, *build; /* digest: of the request, hex SHA-256 */
 };
@@ -38,7 +39,7 @@ struct fleet_options {
 	struct keeper_link *keeper;
 	unsigned max_engines;  /* loaded at once; 0: as many as fit */
 	uint32_t n_seq, n_ctx; /* 0 = by memory */
-	bool gpu;              /* there is a card and it may be used */
+	const struct cards *cards; /* those that may be used; borrowed; NULL or empty: none */
 	const char *engine;    /* the build of those that keep none: fleet_engine_current() */
 	int64_t keep_alive_ms; /* where nobody says; -1 for ever */
 	int64_t stall_ms;      /* 0: FLEET_STALL_MS */
@@ -143,6 +144,7 @@ struct fleet_loaded { /* /api/ps */
 	uint64_t model_bytes, kv_bytes;
 	int64_t expires_ms; /* wall; -1 for ever */
 	bool gpu;
+	char cards[ENGINE_CARDS_TEXT_MAX + 1]; /* which; empty: none */
 	char build[64], template_hash[65];
 	char engine[LIMIT_ENGINE_ID + 1]; /* the id of its build */
 };
@@ -162,6 +164,7 @@ struct fleet_status {
 	bool old_engine; /* that is not the current one */
 	enum fleet_state state;
 	bool pinned, gpu, gpu_missed;
+	char cards[ENGINE_CARDS_TEXT_MAX + 1]; /* it computes on; empty: none */
 	uint32_t n_ctx, n_seq;
 	unsigned running[STATS_CLASSES], waiting[STATS_CLASSES]; /* by gen_request.priority */
 	uint64_t model_bytes, kv_bytes, resident_bytes;          /* resident: measured; 0 not yet */

@@ -73,7 +73,7 @@ struct past {
 	uint64_t loads, crashes, requests, failed, quarantined;
 	int64_t load_ms;      /* of the last load */
 	uint64_t bytes;       /* resident when it was last measured */
-	bool bytes_gpu;       /* that engine was on the card */
+	bool no_card;         /* its build cannot use the cards here: the processor, and said so */
 	unsigned deaths;      /* in a row, nothing answered between them */
 	unsigned step;        /* of fleet_steps: how safe its settings are */
 	unsigned cpu_less;    /* instruction sets left out */
@@ -91,7 +91,7 @@ struct slot {
 	uint64_t engine_id;
 	struct engine_info info; /* its strings point to the arrays below */
 	char build[64], template_hash[65], architecture[64], description[128],
-		tuned[ENGINE_TUNED_MAX + 1];
+		tuned[ENGINE_TUNED_MAX + 1], cards[ENGINE_CARDS_TEXT_MAX + 1];
 	char engine[LIMIT_ENGINE_ID + 1]; /* what the keeper says it runs */
 	struct engine_stats stats;
 	struct request *requests;               /* oldest first */
@@ -100,7 +100,7 @@ struct slot {
 	bool yield;              /* drains for a model that waits: sends nothing new */
 	bool full;               /* the engine's own queue is: wait for one to end */
 	bool on_gpu, gpu_missed; /* planned for the card; would have been, had it had room */
-	uint64_t need[PLAN_DEVICES], rss, own; /* reserved for the load; measured */
+	uint64_t need[PLAN_DEVICES], rss, own; /* planned for the load; measured */
 	int64_t wanted_ms, loading_ms, ready_ms;
 	int64_t progress_ms;     /* the engine's last sign of work */
 	uint64_t progress_tokens;

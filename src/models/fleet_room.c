@@ -89,19 +89,24 @@ static void load_pinned(struct fleet *f, int64_t now)
 
 /* ---- what is needed and what there is ---- */
 
+static bool has_cards(const struct fleet *f)
+{
+	return f->opt.cards && f->opt.cards->n;
+}
+
 static void need_of(struct fleet *f, const struct slot *s, bool gpu, struct plan_need *ret)
 {
 	struct plan_need n = { 0 };
-	enum plan_device d = gpu ? PLAN_GPU : PLAN_RAM;
-	if (f->opt.need && f->opt.need(f->opt.arg, s->model.digest, &n) && gpu) {
-		n.bytes[PLAN_GPU] = n.bytes[PLAN_RAM];
-		n.least[PLAN_GPU] = n.least[PLAN_RAM];
-		n.bytes[PLAN_RAM] = n.least[PLAN_RAM] = GPU_HOST_BYTES;
-	}
-	if (s->past->bytes && s->past->bytes_gpu == gpu) { /* measured beats estimated */
-		n.bytes[d] = s->past->bytes;
-		if (n.least[d] > n.bytes[d] || !n.least[d])
-			n.least[d] = n.bytes[d];
+	if (f->opt.need)
+		(void)f->opt.need(f->opt.arg, s->model.digest, &n);
+	if (gpu) {
+		/* not known how much: a byte, so that it lies on a card at all */
+		n.bytes = (struct plan_amount){ GPU_HOST_BYTES, n.bytes.ram ? n.bytes.ram : 1 };
+		n.least = (struct plan_amount){ GPU_HOST_BYTES, n.least.ram ? n.least.ram : 1 };
+	} else if (s->past->bytes) { /* measured beats estimated */
+		n.bytes.ram = s->past->bytes;
+		if (n.least.ram > n.bytes.ram || !n.least.ram)
+			n.least.ram = n.bytes.ram;
 	}
 	*ret = n;
 }
@@ -111,8 +116,7 @@ static void need_of(struct fleet *f, const struct slot *s, bool gpu, struct plan
 static void room_of(struct fleet *f, struct plan_room *ret)
 {
 	struct fleet_memory m = { 0 };
-	*ret = (struct plan_room){ .capacity = { UINT64_MAX, UINT64_MAX },
-		.max_engines = f->opt.max_engines };
+	*ret = (struct plan_room){ .capacity = { UINT64_MAX }, .max_engines = f->opt.max_engines };
 	if (!ret->max_engines || ret->max_engines > FLEET_ENGINES_MAX)
 		ret->max_engines = FLEET_ENGINES_MAX;
 	if (f->opt.memory)
@@ -123,18 +127,28 @@ static void room_of(struct fleet *f, struct plan_room *ret)
 		for (const struct slot *s = f->slots; s; s = s->next)
 			ret->capacity[PLAN_RAM] += s->own;
 	}
-	if (m.gpu_free)
-		ret->capacity[PLAN_GPU] = m.gpu_free;
+	if (!has_cards(f))
+		return;
+	ret->n_cards = (unsigned)f->opt.cards->n;
+	ret->cards_in_ram = f->opt.cards->v[0].in_ram;
+	for (unsigned i = 0; i < ret->n_cards; i++)
+		ret->capacity[PLAN_CARD + i] = f->opt.cards->v[i].free_bytes;
 }
 
-static uint64_t held(const struct slot *s, enum plan_device d)
+/* What it holds of each device: as planned while it loads; then what it says it took, on cards in
+ * the planned proportion, and measured memory of the machine. */
+static void held(const struct slot *s, uint64_t ret[PLAN_DEVICES])
 {
-	bool here = d == (s->on_gpu ? PLAN_GPU : PLAN_RAM);
+	uint64_t took = s->info.model_bytes + s->info.kv_bytes;
+	double planned = 0;
+	memcpy(ret, s->need, sizeof s->need);
 	if (s->state != SLOT_READY)
-		return s->need[d];
-	if (d == PLAN_RAM && s->rss)
-		return s->rss;
-	return here ? s->info.model_bytes + s->info.kv_bytes : 0;
+		return;
+	ret[PLAN_RAM] = s->rss ? s->rss : s->on_gpu ? 0 : took;
+	for (int d = PLAN_CARD; d < PLAN_DEVICES; d++)
+		planned += (double)s->need[d];
+	for (int d = PLAN_CARD; d < PLAN_DEVICES && planned > 0; d++)
+		ret[d] = s->on_gpu ? (uint64_t)((double)took * (double)s->need[d] / planned) : 0;
 }
 
 static bool at_work(const struct slot *s)
@@ -152,11 +166,11 @@ static size_t engines_of(struct fleet *f, struct plan_engine *e, struct slot **o
 			continue;
 		owners[n] = s;
 		e[n++] = (struct plan_engine){ .name = s->model.name,
-			.bytes = { held(s, PLAN_RAM), held(s, PLAN_GPU) },
 			.pinned = slot_pinned(f, s->model.digest, s->model.engine),
 			.busy = s->state == SLOT_LOADING || at_work(s),
 			.idle_ms = now - s->idle_since_ms,
 			.reload_ms = s->past->load_ms };
+		held(s, e[n - 1].bytes);
 	}
 	return n;
 }
@@ -169,7 +183,28 @@ static uint32_t part(uint32_t chosen, uint32_t last, uint32_t usual, unsigned by
 	return by == 1 ? chosen : part ? part : 1;
 }
 
-static void start_load(struct fleet *f, struct slot *s, bool gpu)
+/* The planned bytes as shares of the model, in thousandths; the largest last, where the library
+ * puts what comes behind the layers. False: it runs on the processor. */
+static bool use_cards(const struct fleet *f, const uint64_t *planned, struct engine_load *load)
+{
+	double sum = 0;
+	for (int d = PLAN_CARD; d < PLAN_DEVICES; d++)
+		sum += (double)planned[d];
+	for (unsigned i = 0; sum > 0 && i < f->opt.cards->n; i++) {
+		uint32_t share = (uint32_t)((double)planned[PLAN_CARD + i] * 1000 / sum + 0.5);
+		unsigned at = load->n_cards;
+		if (!planned[PLAN_CARD + i])
+			continue;
+		for (; at && load->card[at - 1].share > share; at--)
+			load->card[at] = load->card[at - 1];
+		load->card[at].share = share ? share : 1;
+		memcpy(load->card[at].id, f->opt.cards->v[i].id, sizeof load->card[at].id);
+		load->n_cards++;
+	}
+	return load->n_cards > 0;
+}
+
+static void start_load(struct fleet *f, struct slot *s)
 {
 	enum { CTX_USUAL = 8192, SEQ_USUAL = 8 };
 	const struct fleet_step *step = &fleet_steps[s->past->step];
@@ -182,15 +217,14 @@ static void start_load(struct fleet *f, struct slot *s, bool gpu)
 	memcpy(j->projector, s->model.projector, sizeof j->projector);
 	memcpy(j->engine, s->model.engine, sizeof j->engine);
 	j->load = (struct engine_load){ .model_fd = -1,
-		.gpu = gpu,
 		.n_ctx = part(f->opt.n_ctx, s->info.n_ctx, CTX_USUAL, step->ctx_by),
 		.n_seq = part(f->opt.n_seq, s->info.n_seq, SEQ_USUAL, step->seq_by),
 		.n_ubatch = step->n_ubatch,
 		.n_gpu_layers = -1,
 		.flash = step->flash };
 	s->state = SLOT_LOADING;
-	s->on_gpu = gpu;
-	s->gpu_missed = f->opt.gpu && !gpu;
+	s->on_gpu = use_cards(f, s->need, &j->load);
+	s->gpu_missed = has_cards(f) && !s->on_gpu;
 	s->gone_known = false;
 	s->loading_ms = time_mono_ms();
 	if (queue_put(f->jobs, j))
@@ -237,7 +271,7 @@ static bool try_load(struct fleet *f, struct slot *s, int64_t now)
 	struct plan_room room;
 	struct plan_need need;
 	struct plan p;
-	bool gpu = f->opt.gpu;
+	bool gpu = has_cards(f) && (!s->past->no_card || s->model.require_gpu);
 	size_t n = engines_of(f, e, owners);
 	room_of(f, &room);
 	need_of(f, s, gpu, &need);
@@ -259,8 +293,8 @@ static bool try_load(struct fleet *f, struct slot *s, int64_t now)
 	for (size_t i = 0; i < n; i++)
 		if (p.evict[i])
 			put_away(f, owners[i]);
-	memcpy(s->need, p.small ? need.least : need.bytes, sizeof s->need);
-	start_load(f, s, gpu);
+	memcpy(s->need, p.bytes, sizeof s->need);
+	start_load(f, s);
 	return true;
 }
 
@@ -277,18 +311,32 @@ static void take_loaded(struct fleet *f, struct slot *s, const struct command *c
 	memcpy(s->architecture, c->loaded.architecture, sizeof s->architecture);
 	memcpy(s->description, c->loaded.description, sizeof s->description);
 	memcpy(s->tuned, c->loaded.tuned, sizeof s->tuned);
+	memcpy(s->cards, c->loaded.cards, sizeof s->cards);
 	s->info.build = str_from(s->build);
 	s->info.template_hash = str_from(s->template_hash);
 	s->info.architecture = str_from(s->architecture);
 	s->info.description = str_from(s->description);
 	s->info.tuned = str_from(s->tuned);
+	s->info.cards = str_from(s->cards);
 	memcpy(f->last_build, s->build, sizeof f->last_build);
-	s->gpu_missed = f->opt.gpu && !s->info.gpu;
+	s->gpu_missed = has_cards(f) && !s->info.gpu;
 	s->on_gpu = s->info.gpu;
 	s->past->load_ms = now - s->loading_ms;
 	s->past->loads++;
 	s->state = SLOT_READY;
 	s->ready_ms = s->progress_ms = now;
+}
+
+/* The engine does not see the cards it was to use: another build than the one they were looked for
+ * with, or a card that went. Where the processor will do it is that from now on, and said. */
+static bool goes_without_card(struct slot *s, const char *why)
+{
+	if (!s->on_gpu || s->model.require_gpu)
+		return false;
+	log_warn("a model runs on the processor", KV_Z("model", s->model.name), KV_Z("why", why));
+	s->past->no_card = true;
+	s->state = SLOT_WANTED;
+	return true;
 }
 
 void slot_loaded(struct fleet *f, struct command *c)
@@ -305,6 +353,8 @@ void slot_loaded(struct fleet *f, struct command *c)
 		death_at_load(f, s, why);
 		return;
 	}
+	if (e == ERR_UNSUPPORTED && goes_without_card(s, why))
+		return;
 	if (!e)
 		e = ipc_new(c->chan_fd, &s->chan);
 	if (e) {
@@ -336,10 +386,8 @@ void slot_uses(struct fleet *f, const struct command *c)
 		return;
 	s->rss = u->resident;
 	s->own = u->own;
-	if (s->state == SLOT_READY && !s->on_gpu && u->resident > s->past->bytes) {
+	if (s->state == SLOT_READY && !s->on_gpu && u->resident > s->past->bytes)
 		s->past->bytes = u->resident;
-		s->past->bytes_gpu = false;
-	}
 }
 
 /* ---- time ---- */

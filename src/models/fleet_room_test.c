@@ -229,6 +229,96 @@ TEST(who_requires_a_gpu_is_refused_where_there_is_none)
 	world_end(&w, f);
 }
 
+/* ---- cards ---- */
+
+#define GIB (1024ull * 1024 * 1024)
+
+/* "huge" needs 5 GiB, others 1,000 bytes. */
+static const struct cards two_cards = { 2,
+	{ { .id = "vulkan:0", .name = "A", .total = 3 * GIB, .free_bytes = 3 * GIB },
+		{ .id = "vulkan:3", .name = "B", .total = 4 * GIB, .free_bytes = 4 * GIB } } };
+
+static struct fleet *world_with_cards(struct world *w, const struct cards *cards)
+{
+	struct fleet_options o = { .need = world_need, .memory = world_memory, .cards = cards };
+	struct fleet *f = world_with(w, &o);
+	w->free_bytes = 2 * GIB;
+	return f;
+}
+
+static enum err ask_for(struct fleet *f, const char *digest, bool require_gpu, struct seen *s)
+{
+	struct fleet_model m = { .require_gpu = require_gpu, .keep_alive_ms = 60000 };
+	struct gen_request g = { .input = STR("ok") };
+	uint64_t id;
+	snprintf(m.digest, sizeof m.digest, "%s", digest);
+	snprintf(m.name, sizeof m.name, "%s", digest);
+	gen_sampling_defaults(&g.sampling);
+	CHECK_OK(fleet_start(f, &m, &g, see, s, &id));
+	wait_end(s);
+	return s->failed ? s->code : OK;
+}
+
+TEST(a_small_model_gets_one_card_and_a_large_one_both_in_their_proportion)
+{
+	struct world w;
+	struct fleet *f = world_with_cards(&w, &two_cards);
+	struct seen a = SEEN, b = SEEN;
+	struct fleet_status status[4];
+	CHECK_OK(ask_for(f, "small", true, &a));
+	CHECK_EQ_INT(w.last_load.n_cards, 1);
+	CHECK_EQ_Z(w.last_load.card[0].id, "vulkan:3"); /* the one with most room */
+	CHECK_EQ_INT(w.last_load.card[0].share, 1000);
+	CHECK_OK(ask_for(f, "huge", true, &b));
+	CHECK_EQ_INT(w.last_load.n_cards, 2);
+	CHECK_EQ_Z(w.last_load.card[0].id, "vulkan:0"); /* the larger share last */
+	CHECK_EQ_Z(w.last_load.card[1].id, "vulkan:3");
+	CHECK_EQ_INT(w.last_load.card[0].share + w.last_load.card[1].share, 1000);
+	CHECK(w.last_load.card[1].share > 550 && w.last_load.card[1].share < 600); /* 4 to 3 */
+	usleep(500000); /* the snapshot is made every 200 ms */
+	CHECK_EQ_INT(fleet_status(f, status, 4), 2);
+	for (int i = 0; i < 2; i++)
+		CHECK(status[i].gpu && !status[i].gpu_missed && !strcmp(status[i].cards, "A"));
+	world_end(&w, f);
+}
+
+TEST(what_fits_no_cards_is_refused_with_figures_or_told_that_the_processor_does_it)
+{
+	struct world w;
+	struct cards small = two_cards;
+	small.v[1].free_bytes = GIB;
+	struct fleet *f = world_with_cards(&w, &small);
+	struct seen a = SEEN, b = SEEN;
+	struct fleet_status status[4];
+	w.free_bytes = 8 * GIB;
+	CHECK_EQ_INT(ask_for(f, "huge", true, &a), ERR_NOMEM);
+	CHECK_EQ_Z(a.why, "needs 5.0 GiB of the GPUs' memory, 3.0 GiB + 1.0 GiB free");
+	CHECK_EQ_INT(w.asked, 0);
+	CHECK_OK(ask_for(f, "huge", false, &b));
+	CHECK_EQ_INT(w.last_load.n_cards, 0);
+	usleep(500000); /* the snapshot is made every 200 ms */
+	CHECK_EQ_INT(fleet_status(f, status, 4), 1);
+	CHECK(!status[0].gpu && status[0].gpu_missed);
+	world_end(&w, f);
+}
+
+TEST(a_model_on_the_processor_is_not_who_answers_when_a_gpu_is_required)
+{
+	struct world w;
+	struct fleet *f = world_with_cards(&w, &two_cards);
+	struct seen a = SEEN, b = SEEN, c = SEEN;
+	w.blind = true; /* as a build without the cards' module */
+	CHECK_EQ_INT(ask_for(f, "small", true, &a), ERR_UNSUPPORTED);
+	CHECK_EQ_Z(a.why, "the cards are not seen");
+	CHECK_EQ_INT(w.asked, 1);
+	CHECK_OK(ask_for(f, "small", false, &b));
+	CHECK_EQ_INT(w.asked, 3); /* on a card, then without */
+	CHECK_EQ_INT(w.last_load.n_cards, 0);
+	CHECK_EQ_INT(ask_for(f, "small", true, &c), ERR_UNSUPPORTED);
+	CHECK_EQ_Z(c.why, "a GPU is required, but the model runs on the processor");
+	world_end(&w, f);
+}
+
 /* ---- the queue ---- */
 
 TEST(beyond_the_queue_a_request_is_refused_at_once_and_no_accepted_one_is_lost)

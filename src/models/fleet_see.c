@@ -82,6 +82,7 @@ static void publish_loaded(struct fleet *f, const struct slot *s, unsigned activ
 	memcpy(p->build, s->build, sizeof p->build);
 	memcpy(p->engine, s->engine, sizeof p->engine);
 	memcpy(p->template_hash, s->template_hash, sizeof p->template_hash);
+	memcpy(p->cards, s->cards, sizeof p->cards);
 }
 
 void fleet_publish_use(struct fleet *f, const struct request *r)
@@ -168,6 +169,7 @@ static void publish_slot(const struct slot *s, struct fleet_status *ret)
 	ret->gpu = s->info.gpu;
 	ret->gpu_missed = s->gpu_missed;
 	memcpy(ret->tuned, s->tuned, sizeof ret->tuned);
+	memcpy(ret->cards, s->cards, sizeof ret->cards);
 }
 
 /* How long the whole queue needs, by what requests took; for Retry-After. */

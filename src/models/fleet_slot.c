@@ -198,7 +198,7 @@ void slot_take_request(struct fleet *f, struct request *r)
 			    "tried again"));
 		return;
 	}
-	if (r->model.require_gpu && !f->opt.gpu) {
+	if (r->model.require_gpu && !(f->opt.cards && f->opt.cards->n)) {
 		request_fail(f, r, ERR_UNSUPPORTED,
 			STR("a GPU is required, and this machine has none that may be used"));
 		return;
@@ -216,6 +216,11 @@ void slot_take_request(struct fleet *f, struct request *r)
 		slot_stop_engine(f, s);
 		slot_free(f, s);
 		s = NULL;
+	}
+	if (s && s->state == SLOT_READY && r->model.require_gpu && !s->info.gpu) {
+		request_fail(f, r, ERR_UNSUPPORTED,
+			STR("a GPU is required, but the model runs on the processor"));
+		return;
 	}
 	if (!s)
 		s = slot_new(f, &r->model);

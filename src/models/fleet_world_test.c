@@ -206,6 +206,8 @@ static void answer_engine(struct world *w, uint64_t id, struct str digest, struc
 		answer_put(&m, ERR_ENGINE, STR("its process died while loading it"));
 	} else if (str_starts(engine, STR("gone"))) {
 		answer_put(&m, ERR_BUILD, STR("the engine build \"gone\" cannot be used"));
+	} else if (w->blind && w->last_load.n_cards) {
+		answer_put(&m, ERR_UNSUPPORTED, STR("the cards are not seen"));
 	} else if (str_starts(digest, STR("bad"))) {
 		answer_put(&m, ERR_MODEL_BAD, STR("not a usable model: because"));
 	} else {
@@ -229,6 +231,8 @@ static void answer_engine(struct world *w, uint64_t id, struct str digest, struc
 					    .tuned = STR("flash=off"),
 					    .model_bytes = 600,
 					    .kv_bytes = 400,
+					    .gpu = w->last_load.n_cards > 0,
+					    .cards = w->last_load.n_cards ? STR("A") : STR_NONE,
 					    .template_hash = STR("00") });
 	}
 	CHECK(ipc_send(w->keeper_end, &m) == OK);
@@ -324,9 +328,9 @@ void world_memory(void *arg, struct fleet_memory *ret)
 bool world_need(void *arg, const char *digest, struct plan_need *ret)
 {
 	(void)arg;
-	*ret = (struct plan_need){ .bytes = { 1000, 0 }, .least = { 800, 0 } };
+	*ret = (struct plan_need){ .bytes = { .ram = 1000 }, .least = { .ram = 800 } };
 	if (!strcmp(digest, "huge"))
-		ret->bytes[PLAN_RAM] = ret->least[PLAN_RAM] = 5ull << 30;
+		ret->bytes.ram = ret->least.ram = 5ull << 30;
 	return true;
 }
 

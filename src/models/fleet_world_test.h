@@ -30,6 +30,7 @@ struct world {
 	uint64_t last_cpu_less, free_bytes;
 	atomic_uint reports;
 	atomic_int killed_next; /* so many deaths are kills from outside */
+	bool blind; /* engines do not see the cards they are to use */
 	char build[16];
 	char tuned_stored[64], tuned_given[64];
 };

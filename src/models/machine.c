@@ -1,15 +1,11 @@
 /* What this machine is: the first half of models/advise.h. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +16,6 @@
 #include "os/threads.h"
 
 enum {
-	GPU_WAIT_MS = 5000,
 	SMALL_FILE = 256 * 1024,
 	BANDWIDTH_BYTES = 64 * 1024 * 1024,
 	THREADS_MAX = 64
@@ -115,130 +110,15 @@ void machine_refresh(const char *data_dir, struct machine *m)
 		m->disk_free = (uint64_t)v.f_bavail * v.f_frsize;
 }
 
-/* ---- the graphics card ---- */
-/* Bytes/s of cards by a piece of their name, from the vendor's data sheets; the first that fits. */
-static const struct {
-	const char *name;
-	double bandwidth;
-} cards[] = {
-	{ "B200", 8.0e12 },
-	{ "H200", 4.8e12 },
-	{ "H100 PCIe", 2.0e12 },
-	{ "H100", 3.35e12 },
-	{ "A100", 1.9e12 },
-	{ "L40S", 0.86e12 },
-	{ "L40", 0.86e12 },
-	{ "L4", 0.3e12 },
-	{ "A10", 0.6e12 },
-	{ "T4", 0.32e12 },
-	{ "V100", 0.9e12 },
-	{ "RTX 5090", 1.79e12 },
-	{ "RTX 5080", 0.96e12 },
-	{ "RTX 4090", 1.01e12 },
-	{ "RTX 4080", 0.72e12 },
-	{ "RTX 3090", 0.94e12 },
-	{ "RTX PRO 6000", 1.79e12 },
-	{ "RTX 6000 Ada", 0.96e12 },
-	{ "RTX A6000", 0.77e12 },
-};
-enum { CARD_UNKNOWN_BANDWIDTH_GB = 200 };
-
-struct gpu_report {
-	char name[96];
-	uint64_t total, free_bytes;
-};
-struct nvml_memory {
-	unsigned long long total, free, used;
-};
-
-/* In the child: asks the driver's library (NVML API, nvml.h) for the first card with most memory.
- * */
-static void ask_nvml(struct gpu_report *r)
-{
-	void *so = dlopen("libnvidia-ml.so.1", RTLD_NOW);
-	unsigned n = 0;
-	if (!so)
-		return;
-	union {
-		void *p;
-		int (*fn)(void);
-	} init = { .p = dlsym(so, "nvmlInit_v2") };
-	union {
-		void *p;
-		int (*fn)(unsigned *);
-	} count = { .p = dlsym(so, "nvmlDeviceGetCount_v2") };
-	union {
-		void *p;
-		int (*fn)(unsigned, void **);
-	} handle = { .p = dlsym(so, "nvmlDeviceGetHandleByIndex_v2") };
-	union {
-		void *p;
-		int (*fn)(void *, char *, unsigned);
-	} name = { .p = dlsym(so, "nvmlDeviceGetName") };
-	union {
-		void *p;
-		int (*fn)(void *, struct nvml_memory *);
-	} memory = { .p = dlsym(so, "nvmlDeviceGetMemoryInfo") };
-	if (!init.p || !count.p || !handle.p || !name.p || !memory.p || init.fn() || count.fn(&n))
-		return;
-	for (unsigned i = 0; i < n; i++) {
-		void *card;
-		struct nvml_memory mem;
-		char text[96] = "";
-		if (handle.fn(i, &card) || memory.fn(card, &mem) ||
-			name.fn(card, text, sizeof text) || mem.total <= r->total)
-			continue;
-		text[sizeof text - 1] = '\0';
-		memcpy(r->name, text, sizeof r->name);
-		r->total = mem.total;
-		r->free_bytes = mem.free;
-	}
-}
-
-/* A short-lived child, so that the driver's library never is in our address space. */
-static void probe_gpu(struct machine *m)
-{
-	struct gpu_report r = { 0 };
-	int fd[2];
-	if (access("/dev/nvidiactl", F_OK) || pipe2(fd, O_CLOEXEC))
-		return;
-	pid_t pid = fork();
-	if (pid == 0) {
-		ask_nvml(&r);
-		_exit(write(fd[1], &r, sizeof r) != sizeof r);
-	}
-	(void)close(fd[1]);
-	struct pollfd p = { .fd = fd[0], .events = POLLIN };
-	bool got =
-		pid > 0 && poll(&p, 1, GPU_WAIT_MS) == 1 && read(fd[0], &r, sizeof r) == sizeof r;
-	(void)close(fd[0]);
-	if (pid > 0) {
-		(void)kill(pid, SIGKILL);
-		(void)waitpid(pid, NULL, 0);
-	}
-	if (!got || !r.total)
-		return;
-	r.name[sizeof r.name - 1] = '\0';
-	memcpy(m->gpu, r.name, sizeof m->gpu);
-	m->gpu_memory = r.total;
-	m->gpu_memory_free = r.free_bytes;
-	m->gpu_bandwidth = CARD_UNKNOWN_BANDWIDTH_GB * 1e9;
-	for (size_t i = 0; i < sizeof cards / sizeof *cards; i++) {
-		if (strstr(r.name, cards[i].name)) {
-			m->gpu_bandwidth = cards[i].bandwidth;
-			break;
-		}
-	}
-}
-
-void machine_probe(const char *data_dir, struct machine *ret)
+void machine_probe(const char *data_dir, unsigned cards, struct machine *ret)
 {
 	struct machine m = { 0 };
 	if (fd_open("/proc/meminfo", O_RDONLY, 0, &m.meminfo_fd))
 		m.meminfo_fd = 0;
 	m.cgroup_memory = cgroup_memory();
 	read_cpu(&m);
-	probe_gpu(&m);
+	cards_probe(cards, &m.cards);
+	cards_text(&m.cards, m.gpu, sizeof m.gpu);
 	machine_refresh(data_dir, &m);
 	*ret = m;
 }

@@ -121,6 +121,7 @@ static const struct allowed polite[] = {
 	{ "stat", C_ONLY | J }, { "lstat", C_ONLY | J }, { "statx", C_ONLY | J },
 	{ "readlink", C_ONLY | J }, { "readlinkat", C_ONLY | J }, { "getcwd", C_ONLY | J },
 	{ "sched_setscheduler", THREADED }, { "setpriority", S | E },
+	{ "kcmp", G }, /* a driver asks whether two of its own descriptors are one */
 };
 
 /* A call that depends on its arguments. `n` conditions must all hold. */
@@ -231,7 +232,8 @@ static enum err add_tables(scmp_filter_ctx f, unsigned bit)
 		if (polite[i].profiles & bit)
 			TRY(add(f, SCMP_ACT_ERRNO(EACCES), polite[i].name, 0, NULL));
 	for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
-		if (!find(allowed, n_allowed, deadly[i], bit))
+		if (!find(allowed, n_allowed, deadly[i], bit) &&
+			!find(polite, sizeof polite / sizeof *polite, deadly[i], bit))
 			TRY(add(f, SCMP_ACT_KILL_PROCESS, deadly[i], 0, NULL));
 	for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
 		if (specials[i].profiles & bit)

@@ -120,6 +120,7 @@ static int x32_call(void) { return (int)syscall(0x40000000 | SYS_getpid); }
 #endif
 static int tty_ioctl(void) { return ioctl(0, TCGETS, &(char[256]){ 0 }); }
 static int drm_ioctl(void) { return ioctl(-1, _IOWR('d', 0, long), NULL); }
+static int compare_files(void) { return (int)syscall(SYS_kcmp, getpid(), getpid(), 0, 0, 0); }
 static int odd_ioctl(void) { return ioctl(-1, TIOCSTI, "x"); }
 static void *nothing(void *arg) { return arg; }
 static int start_thread(void)
@@ -167,6 +168,7 @@ static const struct expectation table[] = {
 	{ TRY_(tty_ioctl), { ENOTTY, ENOTTY, ENOTTY, ENOTTY, ENOTTY } },
 	{ TRY_(drm_ioctl), { ENOSYS, ENOSYS, ENOSYS, EBADF, ENOSYS } },
 	{ TRY_(odd_ioctl), { ENOSYS, ENOSYS, ENOSYS, ENOSYS, ENOSYS } },
+	{ TRY_(compare_files), { -SIGSYS, -SIGSYS, -SIGSYS, EACCES, -SIGSYS } },
 	{ TRY_(start_thread), { 0, 0, 0, 0, -SIGSYS } },
 };
 

@@ -104,7 +104,11 @@ void engine_load_put(struct ipc_out *m, struct engine_load *v)
 
 void engine_params_put(struct ipc_out *m, const struct engine_load *v)
 {
-	ipc_put_bool(m, v->gpu);
+	ipc_put_u64(m, v->n_cards);
+	for (unsigned i = 0; i < v->n_cards; i++) {
+		ipc_put_str(m, str_from(v->card[i].id));
+		ipc_put_u64(m, v->card[i].share);
+	}
 	ipc_put_u64(m, v->n_ctx);
 	ipc_put_u64(m, v->n_seq);
 	ipc_put_u64(m, v->n_threads);
@@ -128,10 +132,21 @@ static void get_line(struct ipc_in *m, char *dst, size_t size)
 		dst[0] = '\0';
 }
 
+static void cards_get(struct ipc_in *m, struct engine_load *v)
+{
+	v->n_cards = get_u32(m, CARDS_MAX);
+	for (unsigned i = 0; i < v->n_cards; i++) {
+		struct card_use *c = &v->card[i];
+		get_line(m, c->id, sizeof c->id);
+		c->share = get_u32(m, 1000);
+		ipc_want(m, card_api_of(str_from(c->id), NULL) != CARD_NONE && c->share);
+	}
+}
+
 void engine_params_get(struct ipc_in *m, struct engine_load *v)
 {
 	v->model_fd = v->cache_fd = -1;
-	v->gpu = ipc_get_bool(m);
+	cards_get(m, v);
 	v->n_ctx = get_u32(m, N_CTX_MAX);
 	v->n_seq = get_u32(m, N_SEQ_MAX);
 	v->n_threads = get_u32(m, N_THREADS_MAX);
@@ -203,6 +218,7 @@ void engine_info_put(struct ipc_out *m, const struct engine_info *v)
 	ipc_put_str(m, v->architecture);
 	ipc_put_str(m, v->description);
 	ipc_put_str(m, v->tuned);
+	ipc_put_str(m, v->cards);
 }
 
 enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
@@ -227,6 +243,9 @@ enum err engine_info_get(struct ipc_in *m, struct engine_info *v)
 	got.description = get_text(m, LIMIT_NAME);
 	got.tuned = get_text(m, ENGINE_TUNED_MAX);
 	ipc_want(m, str_is_utf8(got.tuned) && !str_has_control(got.tuned));
+	got.cards = get_text(m, ENGINE_CARDS_TEXT_MAX);
+	ipc_want(m, str_is_utf8(got.cards) && !str_has_control(got.cards));
+	ipc_want(m, got.gpu == (got.cards.len > 0));
 	TRY(ipc_end(m));
 	*v = got;
 	return OK;

@@ -15,13 +15,14 @@
 
 #include "base/crypto.h"
 #include "os/ipc.h"
+#include "proto/cards.h"
 
 /* The number of what a program and an engine.so of another build must have in common: the messages
  * here, in embed.h, tokens.h and ATTACH, their numbers, enum err (grows at its end), the wire of
  * os/ipc.h, os/cores.h, store/kvfile.h, and what engine/engine.h exports. engine.so exports it, its
  * build's manifest says it, and one with another number is refused. wire_test.c holds the bytes of
  * every message: who changes one raises this. */
-enum { ENGINE_PROTO = 1 };
+enum { ENGINE_PROTO = 2 };
 
 enum engine_msg {
 	ENGINE_LOAD = 0x200,
@@ -45,13 +46,15 @@ enum engine_msg {
 	ENGINE_TOKENED, /* proto/tokens.h */
 };
 
-enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
+enum { ENGINE_TUNED_MAX = 255, ENGINE_CARDS_TEXT_MAX = 511 }; /* bytes */
 /* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
 struct engine_load {
 	int model_fd;   /* read-only; owned by the struct's holder */
 	bool has_projector; /* a model that sees: its second file; owned as above */
 	int projector_fd;
-	bool gpu;       /* profile */
+	/* The cards it computes on, by layers in this order and these shares; 0: the processor. */
+	unsigned n_cards;
+	struct card_use card[CARDS_MAX];
 	uint32_t n_ctx; /* cells in all, shared by the sequences */
 	uint32_t n_seq; /* sequences decoded together */
 	uint32_t n_threads, n_batch, n_ubatch;
@@ -77,7 +80,9 @@ struct engine_info {    /* borrowed strings: valid while the message is */
 	uint32_t n_ctx; /* tokens of prompt and answer that one request may have */
 	uint32_t n_ctx_train, n_seq, n_vocab, n_threads;
 	uint64_t model_bytes, kv_bytes; /* measured */
-	bool has_template, gpu;
+	bool has_template;
+	bool gpu;         /* it computes on a card, on: */
+	struct str cards; /* their names as the driver says them, joined by " + " */
 	/* What the model can do: `writes` text; give vectors of `n_embd` values; `ranks`: scores
 	 * instead. One that does not write takes ENGINE_EMBED alone. */
 	bool writes, ranks;

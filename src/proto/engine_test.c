@@ -28,7 +28,8 @@ static void pass(struct ipc_out *o, struct ipc_in *i)
 TEST(load_comes_through_with_its_descriptor)
 {
 	struct engine_load l = { .model_fd = dup(2),
-		.gpu = true,
+		.n_cards = 2,
+		.card = { { "vulkan:1", 600 }, { "vulkan:0", 400 } },
 		.n_ctx = 4096,
 		.n_seq = 8,
 		.n_threads = 2,
@@ -44,9 +45,27 @@ TEST(load_comes_through_with_its_descriptor)
 	pass(&o, &i);
 	CHECK_OK(engine_load_get(&i, &got));
 	CHECK(fcntl(got.model_fd, F_GETFD) >= 0);
-	CHECK(got.gpu && got.n_ctx == 4096 && got.n_seq == 8 && got.n_threads == 2 &&
+	CHECK(got.n_cards == 2 && got.card[0].share == 600 && got.card[1].share == 400);
+	CHECK_EQ_Z(got.card[0].id, "vulkan:1");
+	CHECK(got.n_ctx == 4096 && got.n_seq == 8 && got.n_threads == 2 &&
 		got.n_batch == 512 && got.n_ubatch == 256 && got.n_gpu_layers == -1);
 	CHECK(got.disk_bytes == 0 && got.cache_fd == -1);
+}
+
+TEST(a_load_for_cards_that_are_none_is_refused)
+{
+	static const struct card_use bad[] = { { "vulkan:0", 0 }, { "vulkan:0", 1001 },
+		{ "vulkan:x", 1000 }, { "", 1000 } };
+	for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
+		struct engine_load got,
+			l = { .model_fd = dup(2), .n_cards = 1, .card = { bad[n] } };
+		struct ipc_out o;
+		AUTO_IPC_IN struct ipc_in i = { 0 };
+		ipc_out_init(&o, ENGINE_LOAD, 0);
+		engine_load_put(&o, &l);
+		pass(&o, &i);
+		CHECK_EQ_INT(engine_load_get(&i, &got), ERR_PROTOCOL);
+	}
 }
 
 TEST(load_brings_the_cache_its_limit_and_its_key)
@@ -127,6 +146,8 @@ TEST(info_comes_through)
 		.model_bytes = 6000000000,
 		.kv_bytes = 7,
 		.has_template = true,
+		.gpu = true,
+		.cards = STR("A + B"),
 		.build = STR("llama.cpp 0.5.0"),
 		.template_hash = STR("ab"),
 		.architecture = STR("llama"),
@@ -140,7 +161,8 @@ TEST(info_comes_through)
 	CHECK_OK(engine_info_get(&i, &got));
 	CHECK(got.n_ctx == 1 && got.n_ctx_train == 2 && got.n_seq == 3 && got.n_vocab == 4 &&
 		got.n_threads == 5 && got.model_bytes == 6000000000 && got.kv_bytes == 7 &&
-		got.has_template && !got.gpu);
+		got.has_template && got.gpu);
+	CHECK_EQ_STR(got.cards, v.cards);
 	CHECK_EQ_STR(got.build, v.build);
 	CHECK_EQ_STR(got.template_hash, v.template_hash);
 	CHECK_EQ_STR(got.architecture, v.architecture);

@@ -17,7 +17,7 @@ struct config {
 	char key[16];                                     /* auto, file, passphrase, tpm */
 	char key_file[CONFIG_TEXT];
 	char passphrase_file[CONFIG_TEXT]; /* read once at start; empty: asked on the terminal */
-	char gpu[8];                       /* auto, off */
+	char gpu[12];                      /* auto, off, software */
 	char name[CONFIG_TEXT];            /* of the installation, shown on the page */
 	int64_t http_threads, workers, max_connections, max_engines, context, sequences;
 	int64_t keep_alive_s, disk_cache_mib;

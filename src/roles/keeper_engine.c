@@ -26,11 +26,13 @@ static void info_keep(struct child *c, const struct engine_info *i)
 	copy_str(c->architecture, sizeof c->architecture, i->architecture);
 	copy_str(c->description, sizeof c->description, i->description);
 	copy_str(c->tuned, sizeof c->tuned, i->tuned);
+	copy_str(c->cards, sizeof c->cards, i->cards);
 	c->info.build = str_from(c->build);
 	c->info.template_hash = str_from(c->template_hash);
 	c->info.architecture = str_from(c->architecture);
 	c->info.description = str_from(c->description);
 	c->info.tuned = str_from(c->tuned);
+	c->info.cards = str_from(c->cards);
 }
 
 static void answer_engine(struct keeper *k, struct child *c)
@@ -230,9 +232,10 @@ void engine_spoke(struct keeper *k, struct child *c, struct ipc_in *m)
 	} else if (m->type == ENGINE_REFUSED && !gen_failed_get(m, &why)) {
 		char detail[ERR_DETAIL_MAX];
 		copy_str(detail, sizeof detail, why.detail);
+		bool told = why.code == ERR_BUILD || why.code == ERR_UNSUPPORTED;
 		if (server && c->ask_id)
-			answer_error(server, c->ask_id,
-				why.code == ERR_BUILD ? ERR_BUILD : ERR_MODEL_BAD, detail);
+			answer_error(
+				server, c->ask_id, told ? why.code : ERR_MODEL_BAD, detail);
 		c->ask_id = 0;
 		child_kill(k, c);
 	} else {

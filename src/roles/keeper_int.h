@@ -66,7 +66,7 @@ struct child {
 	int64_t orphan_since_ms; /* 0: a server uses it */
 	struct engine_info info; /* strings in the arrays below */
 	char build[64], template_hash[65], architecture[64], description[128],
-		tuned[ENGINE_TUNED_MAX + 1];
+		tuned[ENGINE_TUNED_MAX + 1], cards[ENGINE_CARDS_TEXT_MAX + 1];
 	struct engine_purge purged[KEEPER_PURGED_MAX]; /* to walk again when it has ended */
 	unsigned n_purged;
 };

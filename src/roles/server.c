@@ -84,7 +84,7 @@ static enum err enter_sandbox(struct server *s, struct err_info *info)
 	paths[N] = (struct sandbox_path){ "/dev/null", SANDBOX_READ };
 	TRY(path_join(s->db_path, sizeof s->db_path, s->dir, "db/tresor.db"));
 	TRY(path_join(s->snapshots, sizeof s->snapshots, s->dir, "snapshots"));
-	machine_probe(s->dir, &s->machine);
+	machine_probe(s->dir, (unsigned)s->config.cards, &s->machine);
 	enum err e = sandbox_enter(SANDBOX_SERVER, paths, N + 1, &limits);
 	return e ? say_why(info, e, "the sandbox") : OK;
 }
@@ -144,7 +144,7 @@ static enum err open_models(struct server *s, struct err_info *info)
 		.engine = s->config.engine,
 		.n_seq = (uint32_t)s->config.sequences,
 		.n_ctx = (uint32_t)s->config.context,
-		.gpu = s->config.gpu && s->machine.gpu[0] };
+		.cards = &s->machine.cards };
 	struct allow *list = mem_zalloc(1, sizeof *list);
 	if (!list)
 		return ERR_NOMEM;

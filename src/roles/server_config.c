@@ -2,6 +2,7 @@
 
 #include <limits.h>
 
+#include "models/cards.h"
 #include "roles/keeper_int.h"
 #include "roles/version.h"
 
@@ -23,6 +24,21 @@ static void public_url(const struct keeper *k, struct buf *out)
 		host = str_sub(first, 0, colon ? colon - 1 : first.len);
 	(void)buf_addf(out, "%s://%.*s:%.*s", k->tls_needed ? "https" : "http", STR_ARG(host),
 		STR_ARG(port));
+}
+
+/* The current engine build's modules say which kinds of card can be used at all. */
+static int64_t cards_of(const struct keeper *k)
+{
+	unsigned which = 0;
+	if (!strcmp(k->config.gpu, "off"))
+		return 0;
+	if (builds_have(k->builds, k->current, "libggml-cuda.so"))
+		which |= CARDS_CUDA;
+	if (builds_have(k->builds, k->current, "libggml-vulkan.so"))
+		which |= CARDS_VULKAN;
+	if (!strcmp(k->config.gpu, "software"))
+		which |= CARDS_SOFTWARE;
+	return which;
 }
 
 enum err server_config_write(const struct keeper *k, struct buf *out)
@@ -49,7 +65,7 @@ enum err server_config_write(const struct keeper *k, struct buf *out)
 	jw_ki64(&w, "context", c->context);
 	jw_ki64(&w, "sequences", c->sequences);
 	jw_ki64(&w, "keep_alive_s", c->keep_alive_s);
-	jw_kbool(&w, "gpu", !strcmp(c->gpu, "auto"));
+	jw_ki64(&w, "cards", cards_of(k));
 	jw_kbool(&w, "local_only", c->local_only);
 	jw_kbool(&w, "trial", keyring_opened_by(k->keys) == SLOT_FILE);
 	jw_ki64(&w, "tls_expires_ms", k->tls.expires_ms);
@@ -84,13 +100,13 @@ enum err server_config_read(struct str json, struct server_config *ret)
 		{ "context", &c.context },
 		{ "sequences", &c.sequences },
 		{ "keep_alive_s", &c.keep_alive_s },
+		{ "cards", &c.cards },
 		{ "tls_expires_ms", &c.tls_expires_ms },
 	};
 	const struct {
 		const char *key;
 		bool *at;
 	} flags[] = {
-		{ "gpu", &c.gpu },
 		{ "local_only", &c.local_only },
 		{ "trial", &c.trial },
 		{ "recovery", &c.recovery },

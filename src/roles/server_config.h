@@ -10,7 +10,8 @@ struct server_config { /* strings are owned by `doc` */
 	const char *engine; /* the current build's id; empty: there is none */
 	int64_t http_threads, workers, max_connections, max_engines, context, sequences,
 		keep_alive_s;
-	bool gpu, local_only, trial, recovery;
+	int64_t cards; /* which to ask for: bits of models/cards.h */
+	bool local_only, trial, recovery;
 	int64_t tls_expires_ms;
 };
 struct keeper;

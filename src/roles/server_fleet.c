@@ -17,9 +17,7 @@ static void memory_now(void *arg, struct fleet_memory *ret)
 	struct server_fleet *s = arg;
 	struct machine m = *s->machine;
 	machine_refresh(s->dir, &m);
-	*ret = (struct fleet_memory){
-		.total = m.memory, .free_bytes = m.memory_free, .gpu_free = m.gpu_memory_free
-	};
+	*ret = (struct fleet_memory){ .total = m.memory, .free_bytes = m.memory_free };
 }
 
 /* Weights, K and V of the cells an engine takes by default (engine/llama/backend.c), and buffers to
@@ -38,8 +36,8 @@ static bool model_need(void *arg, const char *digest, struct plan_need *ret)
 	if (g->context && ctx > g->context)
 		ctx = g->context;
 	uint64_t cells = ctx + (uint64_t)(s->n_seq ? s->n_seq : SEQ) * (ctx < OWN ? ctx : OWN);
-	ret->bytes[PLAN_RAM] = g->tensor_bytes + cells * cell + (uint64_t)COMPUTE_MIB * MIB;
-	ret->least[PLAN_RAM] = g->tensor_bytes + LEAST * cell + (uint64_t)LEAST_MIB * MIB;
+	ret->bytes.ram = g->tensor_bytes + cells * cell + (uint64_t)COMPUTE_MIB * MIB;
+	ret->least.ram = g->tensor_bytes + LEAST * cell + (uint64_t)LEAST_MIB * MIB;
 	return true;
 }
 

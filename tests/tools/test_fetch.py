@@ -240,8 +240,8 @@ def test_an_unreadable_ca_file_is_said(wheel, cache):
 
 def machine(**facts):
     m = deps.Machine.__new__(deps.Machine)
-    m.variant, m.amx, m.nvcc = "native", False, ""
-    m.facts = {"compiler": "cc 12", "cpu": "avx2", "cuda": "", "variant": "native", **facts}
+    m.variant, m.amx, m.gpu, m.nvcc = "native", False, "none", ""
+    m.facts = {"compiler": "cc 12", "cpu": "avx2", "gpu": "none ", "variant": "native", **facts}
     return m
 
 
@@ -250,6 +250,44 @@ def test_another_cpu_is_another_llama_but_the_same_starter():
     assert here.key("llama.cpp") != there.key("llama.cpp")
     assert here.key("sqlite3mc") == there.key("sqlite3mc")
     assert here.key("starter-smollm2") == there.key("starter-smollm2")
+
+
+def test_another_gpu_is_another_llama_but_the_same_store():
+    here, there = machine(), machine(gpu="vulkan shaderc 2023.2")
+    assert here.key("llama.cpp") != there.key("llama.cpp")
+    assert here.key("llama-server") != there.key("llama-server")
+    assert here.key("sqlite3mc") == there.key("sqlite3mc")
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """Which of nvcc and glslc are there."""
+    have = set()
+    monkeypatch.setattr(deps.shutil, "which", lambda name: f"/bin/{name}" if name in have else None)
+    monkeypatch.setattr(deps.os.path, "exists", lambda path: False)
+    monkeypatch.setattr(deps, "SHADERS", pathlib.Path("/"))
+    monkeypatch.delenv("TRESOR_GPU", raising=False)
+    return have
+
+
+def test_without_a_choice_cuda_is_built_where_its_compiler_is(programs):
+    assert deps.gpu() == "none"
+    programs.update(("nvcc", "glslc"))
+    assert deps.gpu() == "cuda"
+
+
+def test_a_choice_is_kept_or_refused_and_never_replaced(programs, monkeypatch):
+    for choice, needs in (("none", "nvcc"), ("cuda", "nvcc"), ("vulkan", "glslc")):
+        monkeypatch.setenv("TRESOR_GPU", choice)
+        programs.add(needs)
+        assert deps.gpu() == choice
+        programs.clear()
+        if choice != "none":
+            with pytest.raises(SystemExit, match=f"TRESOR_GPU={choice}.*{needs}"):
+                deps.gpu()
+    monkeypatch.setenv("TRESOR_GPU", "metal")
+    with pytest.raises(SystemExit, match="none of none, cuda, vulkan"):
+        deps.gpu()
 
 
 def test_another_compiler_rebuilds_code_only():

@@ -128,7 +128,7 @@ int main(int argc, char **argv)
 	if (argc < 8 || argc > 9 || crypto_init())
 		return 2;
 	struct llama_backend_options o = { .n_threads = 2, .n_ctx = 1024, .n_seq = 1, .flash = -1 };
-	(void)llama_backend_prepare();
+	(void)llama_backend_prepare(NULL, 0);
 	FILE *f = fopen(argv[1], "rb");
 	int projector = open(argv[2], O_RDONLY | O_CLOEXEC);
 	uint64_t size[2] = { 0, 0 }, n = 0;

@@ -160,9 +160,13 @@ static void check_memory(struct call *c, struct check *k)
 {
 	struct machine m = *c->app->machine;
 	machine_refresh(c->app->config.data_dir, &m);
-	snprintf(k->text, sizeof k->text, "%.1f of %.1f GiB are free; page size %ld bytes%s%s",
-		(double)m.memory_free / GIB, (double)m.memory / GIB, sysconf(_SC_PAGESIZE),
-		m.gpu[0] ? "; GPU: " : "", m.gpu);
+	size_t at = (size_t)snprintf(k->text, sizeof k->text,
+		"%.1f of %.1f GiB are free; page size %ld bytes", (double)m.memory_free / GIB,
+		(double)m.memory / GIB, sysconf(_SC_PAGESIZE));
+	for (size_t i = 0; i < m.cards.n && at < sizeof k->text; i++)
+		at += (size_t)snprintf(k->text + at, sizeof k->text - at,
+			"%s%s, %.1f of %.1f GiB", i ? " + " : "; GPU: ", m.cards.v[i].name,
+			(double)m.cards.v[i].free_bytes / GIB, (double)m.cards.v[i].total / GIB);
 	if (m.memory_free && m.memory_free < 512u * 1024 * 1024) {
 		k->state = CHECK_WARN;
 		cure(k, "unload a model (tresor stop), or give the machine more memory");
@@ -191,7 +195,7 @@ static void engine_text(const struct fleet_status *s, struct check *k, size_t *a
 	if (*at < sizeof k->text)
 		*at += (size_t)snprintf(k->text + *at, sizeof k->text - *at,
 			"; %.60s: %u tokens, %u at once, %s%s%s%s", s->name, s->n_ctx, s->n_seq,
-			s->gpu ? "GPU" : "CPU", s->tuned[0] ? ", " : "", s->tuned,
+			s->gpu ? s->cards : "CPU", s->tuned[0] ? ", " : "", s->tuned,
 			strcmp(s->settings, "as chosen") ? ", safer settings after crashes" : "");
 	if (s->gpu_missed) {
 		k->state = CHECK_WARN;

@@ -80,6 +80,7 @@ static void model_json(const struct fleet_status *s, struct jw *w)
 	jw_kstr(w, "state", str_from(states[s->state]));
 	jw_kbool(w, "pinned", s->pinned);
 	jw_kstr(w, "processor", s->gpu ? STR("gpu") : STR("cpu"));
+	jw_kstr(w, "cards", str_from(s->cards));
 	jw_kbool(w, "gpu_missed", s->gpu_missed);
 	jw_ki64(w, "context", s->n_ctx);
 	jw_ki64(w, "sequences", s->n_seq);

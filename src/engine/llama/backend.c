@@ -10,6 +10,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/time.h"
+#include "engine/llama/cards.h"
 #include "engine/llama/embed.h"
 #include "engine/llama/state.h"
 #include "engine/llama/template.h"
@@ -34,9 +35,12 @@ enum {
 
 /* ---- making ---- */
 
-uint32_t llama_backend_prepare(void)
+uint32_t llama_backend_prepare(const struct card_use *cards, size_t n)
 {
-	return shim_init();
+	bool shown = n && !cards_show(cards, n); /* else there are none, which is told at loading */
+	if (!shown)
+		(void)cards_show(NULL, 0);
+	return shim_init(shown);
 }
 
 static void close_pool(struct llama_backend *b, enum engine_pool i)
@@ -100,7 +104,22 @@ static enum err load_model(struct llama_backend *b, FILE *f, const struct llama_
 	struct err_info *info)
 {
 	struct llama_model_params p = llama_model_default_params();
-	p.n_gpu_layers = o->gpu ? o->n_gpu_layers : 0;
+	ggml_backend_dev_t cards[CARDS_MAX + 1];
+	float share[CARDS_MAX];
+	if (llama_cards(cards) != o->n_cards)
+		return err_set(info, ERR_UNSUPPORTED,
+			"this engine build does not see the graphics cards that the model was to "
+			"use");
+	for (unsigned i = 0; i < o->n_cards; i++)
+		share[i] = (float)o->card[i].share;
+	p.n_gpu_layers = 0;
+	if (o->n_cards) {
+		p.n_gpu_layers = o->n_gpu_layers;
+		p.devices = cards;
+		p.split_mode = LLAMA_SPLIT_MODE_LAYER;
+		p.tensor_split = share;
+		llama_cards_text(b->facts.cards);
+	}
 	if (shim_model_load(f, p, &b->model) != SHIM_OK)
 		return unusable(info, "the file cannot be read");
 	b->vocab = llama_model_get_vocab(b->model);
@@ -157,7 +176,7 @@ static void choose_sizes(struct llama_backend *b, const struct llama_backend_opt
 		(struct engine_pool_caps){ .n_cells = own * seqs, .n_ctx = own, .n_seq = seqs };
 	/* On a CPU flash attention reads half as fast again as it writes slowly: it has a pool of
 	 * its own to read in. */
-	if (!o->gpu && o->flash <= 0 && !llama_model_n_swa(b->model))
+	if (!o->n_cards && o->flash <= 0 && !llama_model_n_swa(b->model))
 		b->caps.pool[POOL_READ] = (struct engine_pool_caps){
 			.n_cells = shared, .n_ctx = shared, .n_seq = READ_SEQS
 		};
@@ -177,7 +196,7 @@ static void only_streams(struct llama_backend *b)
 static void choose_params(struct llama_backend *b, const struct llama_backend_options *o)
 {
 	uint32_t threads = o->n_threads ? o->n_threads : o->cores ? o->cores : 1;
-	bool flash = o->flash < 0 ? o->gpu : o->flash > 0;
+	bool flash = o->flash < 0 ? o->n_cards > 0 : o->flash > 0;
 	for (int i = 0; i < POOLS; i++) {
 		const struct engine_pool_caps *c = &b->caps.pool[i];
 		struct llama_context_params *p = &b->params[i];
@@ -358,7 +377,7 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	}
 	(void)pthread_mutex_init(&b->grammars_lock, NULL);
 	(void)pthread_mutex_init(&b->templates_lock, NULL);
-	b->facts.gpu = o->gpu;
+	b->facts.gpu = o->n_cards > 0;
 	enum err e = load_model(b, model, o, info);
 	(void)fclose(model); /* what is mapped stays mapped */
 	if (!e)

@@ -4,23 +4,26 @@
 #include <stdio.h>
 
 #include "engine/backend.h"
+#include "proto/engine.h"
 
 struct llama_backend;
 extern const struct engine_backend_ops LLAMA_OPS;
 
-/* Trusted parts: backends, CPU features. Once a process, before the sandbox, with one thread; it
- * has one again on return. Returns the number of physical cores. */
-uint32_t llama_backend_prepare(void);
+/* Trusted parts: backends, CPU features, the drivers of the cards that are given and of no other.
+ * Once a process, before the sandbox, with one thread; it has one again on return. Returns the
+ * number of physical cores. */
+uint32_t llama_backend_prepare(const struct card_use *cards, size_t n);
 struct llama_backend_options { /* 0: chosen */
 	uint32_t n_ctx;     /* positions of the longest request: cells of the shared pool */
 	uint32_t n_ctx_own; /* positions of a stream of the own pool */
 	uint32_t n_seq;     /* streams of the own pool */
 	uint32_t n_threads, n_batch, n_ubatch;
 	int32_t n_gpu_layers;
-	bool gpu;
+	unsigned n_cards;   /* 0: the processor; else those of llama_backend_prepare() */
+	struct card_use card[CARDS_MAX];
 	int flash;             /* -1 chosen, 0 off, 1 on; the same in both pools */
 	uint32_t poll;         /* how long idle compute threads spin, 0 to 100 */
-	uint64_t memory_bytes; /* what may be used in all; 0: no limit */
+	uint64_t memory_bytes; /* what may be used in all, of what it computes in; 0: no limit */
 	uint32_t cores;        /* used when n_threads is 0 */
 	/* Called around work whose length a foreign text decides (template, schema) with the
 	 * seconds it may take, then with 0; may be NULL. */
@@ -30,7 +33,7 @@ struct llama_backend_options { /* 0: chosen */
  * positions shared and 8 streams of 2,048, less when the model was trained for less or memory is
  * short. Flash attention: off on a CPU (many texts over one prefix are one matrix product then;
  * measured in bench/serving), on where a GPU computes. Errors: ERR_MODEL_BAD (info's detail says
- * why), ERR_NOMEM. */
+ * why), ERR_UNSUPPORTED (the library does not see the cards), ERR_NOMEM. */
 enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 	struct llama_backend **ret, struct err_info *info);
 struct llama_backend *llama_backend_free_all(struct llama_backend *b);
@@ -52,5 +55,6 @@ struct llama_backend_facts {
 	uint32_t n_embd;    /* values of its vectors */
 	char build[128], architecture[64], description[128];
 	char template_hash[65]; /* SHA-256 of the template's source, hex */
+	char cards[ENGINE_CARDS_TEXT_MAX + 1];
 };
 void llama_backend_facts(const struct llama_backend *b, struct llama_backend_facts *ret);

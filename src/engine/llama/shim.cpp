@@ -46,7 +46,7 @@ void keep_error(ggml_log_level level, const char *text, void *)
 
 /* Where backends are modules of their own they lie beside libllama. Nowhere else is looked: the
  * library's own search takes the current folder too. */
-static void load_backend_modules(void)
+static void load_backend_modules(bool cards)
 {
 	Dl_info info;
 	if (ggml_backend_reg_count() || !dladdr((void *)&llama_backend_init, &info) ||
@@ -58,27 +58,27 @@ static void load_backend_modules(void)
 		return;
 	std::string dir = path.substr(0, slash);
 	char module[4096];
-	if (!variant_less() || !variant_find(dir.c_str(), variant_less(), module, sizeof module)) {
+	if (!variant_find(dir.c_str(), variant_less(), module, sizeof module)) {
 		ggml_backend_load_all_from_path(dir.c_str());
 		return;
 	}
 	/* what is loaded last is asked last: the card first, as the library has it */
 	for (const char *card : { "cuda", "vulkan" }) {
 		std::string lib = dir + "/libggml-" + card + ".so";
-		if (!access(lib.c_str(), R_OK))
+		if (cards && !access(lib.c_str(), R_OK))
 			ggml_backend_load(lib.c_str());
 	}
 	ggml_backend_load(module);
 }
 
-uint32_t shim_init(void)
+uint32_t shim_init(bool cards)
 {
 	setenv("GGML_NO_BACKTRACE", "1", 1); /* an abort must not start a debugger */
 	llama_log_set(keep_error, nullptr);
 	common_log_set_verbosity_thold(-1);
 	common_log_pause(common_log_main()); /* ends its thread: Landlock wants one thread */
 	tzset();
-	load_backend_modules();
+	load_backend_modules(cards);
 	llama_backend_init();
 	/* Each device looks at its machine once, through files that are out of reach later. */
 	for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
@@ -87,6 +87,7 @@ uint32_t shim_init(void)
 		ggml_backend_dev_get_props(d, &props);
 	}
 	(void)llama_print_system_info();
+	last_error[0] = 0; /* "no card here" is no reason why a model cannot be read */
 	int32_t cores = common_cpu_get_num_physical_cores();
 	return cores > 0 ? (uint32_t)cores : 1;
 }

@@ -20,7 +20,7 @@ enum { SHIM_WHY = 300 };
 
 /* Once, before the sandbox: backends, CPU features, time zone; llama-common's log thread ends.
  * Returns the number of physical cores. */
-uint32_t shim_init(void);
+uint32_t shim_init(bool cards); /* false: no card's module is loaded */
 /* Version of the library and hash of its source tree. */
 void shim_build(char *ret, size_t size);
 /* The last error the library logged; empty if none since the last call. */
