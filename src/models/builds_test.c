@@ -178,7 +178,7 @@ TEST(another_protocol_is_refused_by_its_number)
 	static struct place p;
 	open_place(&p);
 	make(p.dir[1], "native", ENGINE_PROTO + 1, p.id);
-	refused(&p, "speaks protocol 2, this program 1");
+	refused(&p, "speaks protocol 3, this program 2");
 	builds_free(p.b);
 }
 

@@ -21,7 +21,7 @@
  * os/ipc.h, os/cores.h, store/kvfile.h, and what engine/engine.h exports. engine.so exports it, its
  * build's manifest says it, and one with another number is refused. wire_test.c holds the bytes of
  * every message: who changes one raises this. */
-enum { ENGINE_PROTO = 1 };
+enum { ENGINE_PROTO = 2 };
 
 enum engine_msg {
 	ENGINE_LOAD = 0x200,
@@ -45,12 +45,15 @@ enum engine_msg {
 	ENGINE_TOKENED, /* proto/tokens.h */
 };
 
-enum { ENGINE_TUNED_MAX = 255 }; /* bytes */
+enum { ENGINE_TUNED_MAX = 255 /* bytes */, ENGINE_ADAPTERS_MAX = 4 };
 /* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
 struct engine_load {
 	int model_fd;   /* read-only; owned by the struct's holder */
 	bool has_projector; /* a model that sees: its second file; owned as above */
 	int projector_fd;
+	/* LoRA files, each used with scale 1; owned as above, and from the keeper only. */
+	unsigned n_adapters;
+	int adapter_fd[ENGINE_ADAPTERS_MAX];
 	bool gpu;       /* profile */
 	uint32_t n_ctx; /* cells in all, shared by the sequences */
 	uint32_t n_seq; /* sequences decoded together */
