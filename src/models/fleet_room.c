@@ -181,6 +181,7 @@ static void start_load(struct fleet *f, struct slot *s, bool gpu)
 	memcpy(j->digest, s->model.digest, sizeof j->digest);
 	memcpy(j->projector, s->model.projector, sizeof j->projector);
 	memcpy(j->engine, s->model.engine, sizeof j->engine);
+	j->adapters = s->model.adapters;
 	j->load = (struct engine_load){ .model_fd = -1,
 		.gpu = gpu,
 		.n_ctx = part(f->opt.n_ctx, s->info.n_ctx, CTX_USUAL, step->ctx_by),
