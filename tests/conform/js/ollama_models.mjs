@@ -124,7 +124,7 @@ async function lora(width) {
 check("/api/create", "adapters", "are used", async () => made({ from: "smollm2", adapters: { "a.gguf": await lora(576) } }, async () => assert.notEqual(await said("mine"), await said("smollm2"))));
 check("/api/create", "adapters", "for another model, or that are not there, are refused", async () => {
 	const other = await lora(544);
-	await refused(() => client.create({ model: "mine", from: "smollm2", adapters: { "a.gguf": other } }), 400, /shape/);
+	await refused(() => client.create({ model: "mine", from: "smollm2", adapters: { "a.gguf": other } }), 422, /shape/);
 	await refused(() => client.create({ model: "mine", from: "smollm2", adapters: { "a.gguf": `sha256:${"0".repeat(64)}` } }), 404);
 });
 check("/api/copy", "source, destination", "give another name to the same", async () => {

@@ -295,7 +295,7 @@ def adapters(s):
     with tempfile.TemporaryDirectory() as folder:
         good = s.ollama.create_blob(lora_for_smollm2(folder + "/good"))
         bad = s.ollama.create_blob(lora_for_smollm2(folder + "/bad", width=544))
-    with refused(ollama.ResponseError, 400, "shape"):
+    with refused(ollama.ResponseError, 422, "shape"):
         s.ollama.create("x", from_="smollm2", adapters={"a.gguf": bad})
     with refused(ollama.ResponseError, 404, "not found"):
         s.ollama.create("x", from_="smollm2", adapters={"a.gguf": "sha256:" + "1" * 64})
