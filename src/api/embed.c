@@ -34,9 +34,8 @@ enum err embed_new(struct call *c, struct str model, struct embed_call **ret)
 	if (!model.len)
 		return err_set(&c->info, ERR_INVALID, "model is required");
 	TRY(gen_model(c, model, e->shown_model, &e->model));
-	memcpy(e->target.digest, e->model.model_digest, sizeof e->target.digest);
-	memcpy(e->target.engine, e->model.engine, sizeof e->target.engine);
-	TRY(str_copy(str_from(e->model.name), e->target.name, sizeof e->target.name));
+	TRY(fleet_model_of(&e->model, &e->target));
+	e->target.projector[0] = '\0'; /* of no use for vectors */
 	e->target.keep_alive_ms = c->app->keep_alive_ms;
 	e->r.person = gen_person(&c->who);
 	*ret = e;

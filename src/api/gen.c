@@ -88,10 +88,7 @@ enum err gen_new(struct call *c, struct str model, const char *what, const struc
 			g->shown_model, what);
 	if (g->model.starter)
 		call_warn(c, "test model, not for real questions");
-	memcpy(g->target.digest, g->model.model_digest, sizeof g->target.digest);
-	memcpy(g->target.projector, g->model.projector_digest, sizeof g->target.projector);
-	memcpy(g->target.engine, g->model.engine, sizeof g->target.engine);
-	TRY(str_copy(str_from(g->model.name), g->target.name, sizeof g->target.name));
+	TRY(fleet_model_of(&g->model, &g->target));
 	g->target.keep_alive_ms = c->app->keep_alive_ms;
 	TRY(read_own(g));
 	*ret = g;

@@ -235,7 +235,7 @@ static void made_of(
 	AUTO_BUF struct buf text = BUF(LIMIT_HTTP_BODY);
 	AUTO_JSON json_t *messages = NULL;
 	struct err_info why = { 0 };
-	if (show_modelfile(m->name, t, &text, &why))
+	if (show_modelfile(m->name, &m->adapters, t, &text, &why))
 		call_warn(c, "%s", why.detail[0] ? why.detail : "the Modelfile cannot be shown");
 	else
 		text_field(w, "modelfile", &text);
@@ -285,7 +285,7 @@ enum err ollama_show(struct call *c)
 	struct model_texts t = { .template_ = &tmpl, .system = &sys, .params = &params,
 		.licence = &lic, .messages = &messages };
 	struct model_entry m;
-	AUTO_HEADERS struct show_headers headers = { NULL, NULL };
+	AUTO_HEADERS struct model_headers headers = { NULL };
 	struct str name;
 	struct jw w;
 	bool verbose = false;

@@ -25,25 +25,17 @@ void show_capabilities(const struct model_entry *m, struct jw *w)
 }
 
 void show_headers_read(
-	struct call *c, const struct model_entry *m, bool verbose, struct show_headers *ret)
+	struct call *c, const struct model_entry *m, bool verbose, struct model_headers *ret)
 {
 	struct err_info why = { .code = OK };
-	*ret = (struct show_headers){ NULL, NULL };
-	enum err e = model_store_describe(
-		c->app->models, m, verbose, &ret->model, &ret->projector, &why);
+	*ret = (struct model_headers){ NULL };
+	enum err e = model_store_describe(c->app->models, m, verbose, ret, &why);
 	if (e)
 		call_warn(c, "not all of the model's file can be shown: %s",
 			why.detail[0] ? why.detail : err_text(e));
 }
 
-void show_headers_done(struct show_headers *h)
-{
-	json_decref(h->model);
-	json_decref(h->projector);
-	*h = (struct show_headers){ NULL, NULL };
-}
-
-struct str show_file_template(const struct show_headers *h)
+struct str show_file_template(const struct model_headers *h)
 {
 	const json_t *t = json_object_get(h->model, "template");
 	return (struct str){ json_string_value(t), json_string_length(t) };
@@ -89,7 +81,47 @@ static void put_info(const json_t *header, struct jw *w)
 	}
 }
 
-void show_headers_json(const struct model_entry *m, const struct show_headers *h, struct jw *w)
+/* As many numbers as its matrices have. */
+static uint64_t parameters_of(const json_t *header)
+{
+	const json_t *t, *dim;
+	uint64_t sum = 0;
+	size_t i, k;
+	json_array_foreach(json_object_get(header, "tensors"), i, t)
+	{
+		uint64_t n = 1;
+		json_array_foreach(json_object_get(t, "shape"), k, dim)
+			n *= (uint64_t)json_integer_value(dim);
+		sum += n;
+	}
+	return sum;
+}
+
+/* Not Ollama's. */
+static void adapters_json(const struct model_entry *m, const struct model_headers *h, struct jw *w)
+{
+	char digest[72];
+	if (!m->adapters.n)
+		return;
+	jw_key(w, "adapters");
+	jw_arr(w);
+	for (unsigned i = 0; i < m->adapters.n; i++) {
+		jw_obj(w);
+		snprintf(digest, sizeof digest, "sha256:%s", m->adapters.digest[i]);
+		jw_kstr(w, "digest", str_from(digest));
+		jw_key(w, "info");
+		jw_obj(w);
+		put_info(h->adapter[i], w);
+		if (h->adapter[i])
+			jw_ki64(w, "general.parameter_count",
+				(int64_t)parameters_of(h->adapter[i]));
+		jw_end(w);
+		jw_end(w);
+	}
+	jw_end(w);
+}
+
+void show_headers_json(const struct model_entry *m, const struct model_headers *h, struct jw *w)
 {
 	jw_key(w, "model_info");
 	jw_obj(w);
@@ -105,6 +137,7 @@ void show_headers_json(const struct model_entry *m, const struct show_headers *h
 		put_info(h->projector, w);
 		jw_end(w);
 	}
+	adapters_json(m, h, w);
 	if (h->model) {
 		jw_key(w, "tensors");
 		jw_json(w, json_object_get(h->model, "tensors"));

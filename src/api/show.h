@@ -7,17 +7,11 @@
 
 /* "capabilities" into an open object, in Ollama's words and order. */
 void show_capabilities(const struct model_entry *m, struct jw *w);
-/* Headers of the model's file and of its projector's. */
-struct show_headers {
-	json_t *model, *projector; /* owned; NULL: not known, not there */
-};
-/* Asks the jail; where it cannot say, the person is warned and what was stored is shown. `verbose`:
- * with the metadata's lists. */
+/* Asks the jail for the headers of the model's files; where it cannot say, they stay empty, the
+ * person is warned and what was stored is shown. `verbose`: with the metadata's lists. */
 void show_headers_read(struct call *c, const struct model_entry *m, bool verbose,
-	struct show_headers *ret);
-void show_headers_done(struct show_headers *h);
-#define AUTO_HEADERS [[gnu::cleanup(show_headers_done)]]
+	struct model_headers *ret);
 /* The chat template that is in the file; empty: none is known. */
-struct str show_file_template(const struct show_headers *h);
-/* "model_info", "projector_info" and "tensors" into an open object. */
-void show_headers_json(const struct model_entry *m, const struct show_headers *h, struct jw *w);
+struct str show_file_template(const struct model_headers *h);
+/* "model_info", "projector_info", "adapters" and "tensors" into an open object. */
+void show_headers_json(const struct model_entry *m, const struct model_headers *h, struct jw *w);

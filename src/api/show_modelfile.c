@@ -1,5 +1,7 @@
 #include "api/show_modelfile.h"
 
+#include <stdio.h>
+
 #include "base/json.h"
 #include "base/limits.h"
 #include "models/modelfile.h"
@@ -66,12 +68,25 @@ static enum err add_messages(struct modelfile *m, struct str json, struct err_in
 	return OK;
 }
 
+static enum err add_adapters(
+	struct modelfile *m, const struct model_adapters *a, struct err_info *info)
+{
+	char digest[72];
+	for (unsigned i = 0; i < a->n; i++) {
+		(void)snprintf(digest, sizeof digest, "sha256:%s", a->digest[i]);
+		TRY(modelfile_add(m, MODELFILE_ADAPTER, STR_NONE, str_from(digest), info));
+	}
+	return OK;
+}
+
 enum err show_modelfile(
-	const char *name, const struct model_texts *t, struct buf *out, struct err_info *info)
+	const char *name, const struct model_adapters *a, const struct model_texts *t,
+	struct buf *out, struct err_info *info)
 {
 	AUTO(modelfile) struct modelfile *m = NULL;
 	TRY(modelfile_new(&m));
 	TRY(modelfile_add(m, MODELFILE_FROM, STR_NONE, str_from(name), info));
+	TRY(add_adapters(m, a, info));
 	TRY(add_text(m, MODELFILE_TEMPLATE, t->template_, info));
 	TRY(add_text(m, MODELFILE_SYSTEM, t->system, info));
 	TRY(add_parameters(m, buf_str(t->params), info));

@@ -5,7 +5,9 @@
 #include "base/buf.h"
 #include "models/store.h"
 
-/* `t` holds the model's texts (manifest and NULL ones are not looked at). Errors: ERR_INVALID (a
- * text of the model is none that a Modelfile can hold), ERR_LIMIT, ERR_NOMEM. */
+/* An adapter stands there as "ADAPTER sha256:DIGEST", which `create` knows. `t` holds the model's
+ * texts (manifest and NULL ones are not looked at). Errors: ERR_INVALID (a text of the model is
+ * none that a Modelfile can hold), ERR_LIMIT, ERR_NOMEM. */
 enum err show_modelfile(
-	const char *name, const struct model_texts *t, struct buf *out, struct err_info *info);
+	const char *name, const struct model_adapters *a, const struct model_texts *t,
+	struct buf *out, struct err_info *info);

@@ -29,9 +29,7 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	struct model_entry m;
 	TRY(model_store_find(t->app.models, name.len ? name : STR("tiny"), &m, NULL));
 	*ret = (struct fleet_model){ .keep_alive_ms = 1 };
-	memcpy(ret->digest, m.model_digest, sizeof ret->digest);
-	memcpy(ret->projector, m.projector_digest, sizeof ret->projector);
-	return str_copy(str_from(m.name), ret->name, sizeof ret->name);
+	return fleet_model_of(&m, ret);
 }
 
 static void no_messages(struct ipc_in *m, void *arg)

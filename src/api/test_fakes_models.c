@@ -96,18 +96,24 @@ enum err model_store_texts(
 }
 
 enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
-	json_t **ret, json_t **ret_projector, struct err_info *info)
+	struct model_headers *ret, struct err_info *info)
 {
 	(void)s, (void)e;
-	*ret_projector = NULL;
+	*ret = (struct model_headers){ NULL };
 	if (fakes.no_headers)
 		return err_set(info, ERR_BUSY, "too many jobs");
-	*ret = json_pack("{s:{s:s,s:i,s:s,s:o},s:[{s:s,s:s,s:[ii]}],s:s}", "info",
+	ret->model = json_pack("{s:{s:s,s:i,s:s,s:o},s:[{s:s,s:s,s:[ii]}],s:s}", "info",
 		"general.architecture", "llama", "llama.context_length", 8192, "odd", "\xc3\xbc",
 		"tokenizer.ggml.tokens", lists ? json_pack("[ss]", "a", "b") : json_null(),
 		"tensors", "name", "token_embd.weight", "type", "F32", "shape", 8, 32, "template",
 		"{{ messages }}");
-	return *ret ? OK : ERR_NOMEM;
+	return ret->model ? OK : ERR_NOMEM;
+}
+
+void model_headers_done(struct model_headers *h)
+{
+	json_decref(h->model);
+	*h = (struct model_headers){ NULL };
 }
 
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1])

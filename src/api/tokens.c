@@ -139,11 +139,8 @@ static enum err find_model(struct ask *a, const json_t *body)
 	if (!name.len && a->ollama)
 		return err_set(&c->info, ERR_INVALID, "model is required");
 	TRY(gen_model(c, name, a->shown_model, &m));
-	memcpy(a->target.digest, m.model_digest, sizeof a->target.digest);
-	memcpy(a->target.projector, m.projector_digest, sizeof a->target.projector);
-	memcpy(a->target.engine, m.engine, sizeof a->target.engine);
+	TRY(fleet_model_of(&m, &a->target));
 	a->target.keep_alive_ms = c->app->keep_alive_ms;
-	TRY(str_copy(str_from(m.name), a->target.name, sizeof a->target.name));
 	return options_keep_alive(
 		c, json_object_get(body, "keep_alive"), &a->target.keep_alive_ms);
 }

@@ -14,32 +14,36 @@
 
 enum { FILES_MAX = 24 };
 
-struct creation {
-	const char *name, *quantize; /* quantize may be NULL */
+struct files {
 	struct { /* a file, and what it is called in the request */
 		char path[PATH_MAX], name[NAME_MAX + 16];
 	} file[FILES_MAX];
-	size_t n_files;
+	size_t n;
+};
+struct creation {
+	const char *name, *quantize; /* quantize may be NULL */
+	struct files model, adapter;
+	struct str adapter_digest; /* of one that the server has; or empty */
 	struct modelfile *text; /* borrowed; NULL: only files */
 };
 
 /* `name` NULL: as the path ends. */
 static enum err add_named(
-	struct creation *m, const char *path, const char *name, struct err_info *info)
+	struct files *m, const char *path, const char *name, struct err_info *info)
 {
 	const char *slash = strrchr(path, '/');
 	name = name ? name : slash ? slash + 1 : path;
-	if (m->n_files == FILES_MAX)
+	if (m->n == FILES_MAX)
 		return err_set(info, ERR_LIMIT, "a model of more than %d files", FILES_MAX);
 	bool taken = false; /* two folders may each have a model.gguf */
-	for (size_t i = 0; i < m->n_files; i++)
+	for (size_t i = 0; i < m->n; i++)
 		taken |= !strcmp(m->file[i].name, name);
-	int n = snprintf(m->file[m->n_files].name, sizeof m->file[0].name, "%s%s",
+	int n = snprintf(m->file[m->n].name, sizeof m->file[0].name, "%s%s",
 		taken ? "second-" : "", name);
 	if (n >= (int)sizeof m->file[0].name ||
-		str_copy(str_from(path), m->file[m->n_files].path, PATH_MAX))
+		str_copy(str_from(path), m->file[m->n].path, PATH_MAX))
 		return err_set(info, ERR_LIMIT, "the path is too long");
-	m->n_files++;
+	m->n++;
 	return OK;
 }
 
@@ -50,7 +54,7 @@ static bool is_file(const char *path)
 }
 
 /* One file; of a model in parts ("x-00001-of-00003.gguf") all of them. */
-static enum err add_file(struct creation *m, const char *path, struct err_info *info)
+static enum err add_file(struct files *m, const char *path, struct err_info *info)
 {
 	enum { TAIL = 20 }; /* "-00001-of-00003.gguf" */
 	char part[PATH_MAX];
@@ -77,7 +81,7 @@ static enum err add_file(struct creation *m, const char *path, struct err_info *
 
 /* What of a folder of Hugging Face's a model is made of; "1_Pooling" and its like have one file. */
 static enum err add_known(
-	struct creation *m, const char *folder, const char *entry, bool gguf, struct err_info *info)
+	struct files *m, const char *folder, const char *entry, bool gguf, struct err_info *info)
 {
 	static const char *const known[] = { "config.json", "tokenizer.json",
 		"tokenizer_config.json", "vocab.txt", "modules.json" };
@@ -93,7 +97,7 @@ static enum err add_known(
 	return (wanted || pooling) && is_file(path) ? add_named(m, path, name, info) : OK;
 }
 
-static enum err add_folder(struct creation *m, const char *folder, struct err_info *info)
+static enum err add_folder(struct files *m, const char *folder, struct err_info *info)
 {
 	struct dirent **list;
 	bool tensors = false, gguf = false;
@@ -115,6 +119,22 @@ static enum err add_folder(struct creation *m, const char *folder, struct err_in
 	}
 	free(list);
 	return e;
+}
+
+/* A LoRA as PEFT writes it. */
+static enum err add_peft(struct files *m, const char *folder, struct err_info *info)
+{
+	static const char *const names[] = { "adapter_config.json", "adapter_model.safetensors" };
+	char path[PATH_MAX];
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		if (path_join(path, sizeof path, folder, names[i]))
+			return err_set(info, ERR_LIMIT, "the path is too long");
+		if (!is_file(path))
+			return err_set(info, ERR_NOT_FOUND, "the folder %s has no %s", folder,
+				names[i]);
+		TRY(add_named(m, path, names[i], info));
+	}
+	return OK;
 }
 
 /* ---- what the Modelfile says ---- */
@@ -196,14 +216,14 @@ static void tell_what_has_no_effect(const struct modelfile *m)
 
 /* ---- the request ---- */
 
-static enum err put_files(
-	struct client *c, const struct creation *m, struct jw *w, struct err_info *info)
+static enum err put_files(struct client *c, const char *key, const struct files *m, struct jw *w,
+	struct err_info *info)
 {
-	if (!m->n_files)
+	if (!m->n)
 		return OK;
-	jw_key(w, "files");
+	jw_key(w, key);
 	jw_obj(w);
-	for (size_t i = 0; i < m->n_files; i++) {
+	for (size_t i = 0; i < m->n; i++) {
 		char digest[80], hex[65];
 		TRY(upload_model_file(c, m->file[i].path, hex, info));
 		snprintf(digest, sizeof digest, "sha256:%s", hex);
@@ -216,7 +236,7 @@ static enum err put_files(
 /* FROM what is no file: a model that is there. */
 static void put_from(const struct creation *m, struct jw *w)
 {
-	struct str from = m->text && !m->n_files ? value_of(m->text, MODELFILE_FROM) : STR_NONE;
+	struct str from = m->text && !m->model.n ? value_of(m->text, MODELFILE_FROM) : STR_NONE;
 	if (from.len)
 		jw_kstr(w, "from", from);
 }
@@ -231,7 +251,14 @@ static enum err send(struct client *c, const struct creation *m, struct err_info
 	if (m->quantize)
 		jw_kstr(&w, "quantize", str_from(m->quantize));
 	put_from(m, &w);
-	TRY(put_files(c, m, &w, info));
+	TRY(put_files(c, "files", &m->model, &w, info));
+	TRY(put_files(c, "adapters", &m->adapter, &w, info));
+	if (m->adapter_digest.len) {
+		jw_key(&w, "adapters");
+		jw_obj(&w);
+		jw_kstr(&w, "adapter.gguf", m->adapter_digest);
+		jw_end(&w);
+	}
 	if (m->text) {
 		put_texts(m->text, &w);
 		put_licences(m->text, &w);
@@ -251,8 +278,8 @@ enum err create_from_gguf(
 	if (!m)
 		return ERR_NOMEM;
 	m->name = name;
-	TRY(!stat(path, &st) && S_ISDIR(st.st_mode) ? add_folder(m, path, info)
-						    : add_file(m, path, info));
+	TRY(!stat(path, &st) && S_ISDIR(st.st_mode) ? add_folder(&m->model, path, info)
+						    : add_file(&m->model, path, info));
 	return send(c, m, info);
 }
 
@@ -287,7 +314,7 @@ static enum err path_of(const char *modelfile, struct str value, char ret[PATH_M
 }
 
 /* A FROM is a file when there is one of that name, else a model's name. */
-static enum err take_from(struct creation *m, const char *modelfile, const struct modelfile_cmd *c,
+static enum err take_from(struct files *m, const char *modelfile, const struct modelfile_cmd *c,
 	struct err_info *info)
 {
 	char path[PATH_MAX];
@@ -306,6 +333,34 @@ static enum err take_from(struct creation *m, const char *modelfile, const struc
 		return err_set(info, ERR_UNSUPPORTED, "line %u: %s is not a GGUF file", c->line,
 			path);
 	return add_file(m, path, info);
+}
+
+/* A file or a folder, or "sha256:..", as `show --modelfile` names what the server has. */
+static enum err take_adapter(struct creation *m, const char *modelfile,
+	const struct modelfile_cmd *c, struct err_info *info)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	struct err_info why = { 0 };
+	bool gguf = false;
+	if (m->adapter.n || m->adapter_digest.len)
+		return err_set(info, ERR_UNSUPPORTED,
+			"line %u: only one adapter is currently supported", c->line);
+	TRY(path_of(modelfile, c->value, path));
+	enum err e = OK;
+	if (str_starts(c->value, STR("sha256:")) && stat(path, &st))
+		m->adapter_digest = c->value;
+	else if (!stat(path, &st) && S_ISDIR(st.st_mode))
+		e = add_peft(&m->adapter, path, &why);
+	else
+		e = is_gguf(path, &gguf, &why);
+	if (!e && gguf)
+		e = add_named(&m->adapter, path, NULL, &why);
+	else if (!e && !m->adapter.n && !m->adapter_digest.len)
+		e = err_set(&why, ERR_UNSUPPORTED, "%s is not a GGUF file", path);
+	return e ? err_set(info, e, "line %u: %s", c->line,
+			   why.detail[0] ? why.detail : err_text(e))
+		 : OK;
 }
 
 static enum err read_modelfile(
@@ -327,10 +382,9 @@ static enum err read_modelfile(
 	for (size_t i = 0; i < modelfile_count(m->text); i++) {
 		const struct modelfile_cmd *c = modelfile_get(m->text, i);
 		if (c->kind == MODELFILE_ADAPTER)
-			return err_set(info, ERR_UNSUPPORTED,
-				"line %u: adapters are not supported yet", c->line);
+			TRY(take_adapter(m, path, c, info));
 		if (c->kind == MODELFILE_FROM)
-			TRY(take_from(m, path, c, info));
+			TRY(take_from(&m->model, path, c, info));
 	}
 	return OK;
 }
@@ -348,16 +402,16 @@ static enum err create(struct client *c, const struct args *a, struct err_info *
 	m->quantize = args_get(a, "--quantize");
 	file = file ? file : "Modelfile";
 	if (!stat(file, &st) && S_ISDIR(st.st_mode)) {
-		TRY(add_folder(m, file, info));
+		TRY(add_folder(&m->model, file, info));
 	} else {
 		TRY(is_gguf(file, &gguf, info));
-		TRY(gguf ? add_file(m, file, info) : read_modelfile(m, file, &text, info));
+		TRY(gguf ? add_file(&m->model, file, info) : read_modelfile(m, file, &text, info));
 	}
 	if (projector) {
 		TRY(is_gguf(projector, &gguf, info));
 		if (!gguf)
 			return err_set(info, ERR_UNSUPPORTED, "%s is not a GGUF file", projector);
-		TRY(add_file(m, projector, info));
+		TRY(add_file(&m->model, projector, info));
 	}
 	return send(c, m, info);
 }

@@ -158,6 +158,29 @@ static enum err projector(const json_t *show, FILE *out)
 	return OK;
 }
 
+/* Not Ollama's. */
+static enum err adapters(const json_t *show, FILE *out)
+{
+	const json_t *list = json_object_get(show, "adapters");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		AUTO_GRID struct grid g;
+		const json_t *a = json_array_get(list, i), *info = json_object_get(a, "info");
+		char count[HUMAN_MAX];
+		json_int_t n =
+			json_integer_value(json_object_get(info, "general.parameter_count"));
+		grid_init(&g, 3, false);
+		human_number(n > 0 ? (uint64_t)n : 0, count);
+		if (*text_of(info, "general.name"))
+			TRY(pair(&g, "name", text_of(info, "general.name")));
+		TRY(pair(&g, "architecture", text_of(info, "general.architecture")));
+		TRY(pair(&g, "parameters", count));
+		TRY(pair_value(&g, "alpha", json_object_get(info, "adapter.lora.alpha")));
+		TRY(pair(&g, "digest", text_of(a, "digest")));
+		print_section("Adapter", &g, out);
+	}
+	return OK;
+}
+
 static enum err parameters(const json_t *show, FILE *out)
 {
 	AUTO_GRID struct grid g;
@@ -306,6 +329,7 @@ enum err show_info(const json_t *show, bool verbose, FILE *out)
 	TRY(model(show, out));
 	TRY(capabilities(show, out));
 	TRY(projector(show, out));
+	TRY(adapters(show, out));
 	TRY(parameters(show, out));
 	if (verbose) {
 		TRY(metadata(show, out));

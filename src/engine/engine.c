@@ -680,9 +680,22 @@ static enum err start_writing(
 	return beside_new(&o, &e->beside);
 }
 
-/* From the open file to a model that answers. `info` says why not. */
-static enum err start_model(struct engine *e, struct engine_load *load, FILE *file, uint32_t cores,
-	uint64_t memory, struct llama_backend **ret, struct err_info *info)
+struct files {
+	FILE *model, *adapter[ENGINE_ADAPTERS_MAX];
+};
+
+/* While no byte of them was read: what follows needs no right to open anything. */
+static enum err open_files(const struct engine_load *load, struct files *ret)
+{
+	bool ok = (ret->model = fdopen(load->model_fd, "rb"));
+	for (unsigned i = 0; ok && i < load->n_adapters; i++)
+		ok = (ret->adapter[i] = fdopen(load->adapter_fd[i], "rb"));
+	return ok ? OK : err_from_errno(errno);
+}
+
+/* From the open files to a model that answers. `info` says why not. */
+static enum err start_model(struct engine *e, struct engine_load *load, const struct files *files,
+	uint32_t cores, uint64_t memory, struct llama_backend **ret, struct err_info *info)
 {
 	struct llama_backend_options o = {
 		.n_ctx = load->n_ctx,
@@ -698,13 +711,15 @@ static enum err start_model(struct engine *e, struct engine_load *load, FILE *fi
 		.memory_bytes = load->n_cards ? llama_cards_free() : memory,
 		.cores = cores,
 		.guard = guard_foreign,
+		.n_adapters = load->n_adapters,
 	};
 	memcpy(o.card, load->card, sizeof o.card);
+	memcpy(o.adapter, files->adapter, sizeof o.adapter);
 	refuse_to = e->keeper;
 	watchdog_on_expiry(load_expired);
 	TRY(watchdog_start());
 	struct llama_backend *b = NULL;
-	TRY(llama_backend_new(file, &o, &b, info));
+	TRY(llama_backend_new(files->model, &o, &b, info));
 	struct llama_backend_facts f;
 	llama_backend_facts(b, &f);
 	e->backend = b;
@@ -755,14 +770,16 @@ int engine_body(struct ipc *keeper)
 	}
 	uint32_t cores = llama_backend_prepare(load.card, load.n_cards);
 	uint64_t memory = engine_memory();
-	FILE *file = fdopen(load.model_fd, "rb");
-	err = file ? engine_lock(&load, memory) : err_from_errno(errno);
+	struct files files = { NULL };
+	err = open_files(&load, &files);
+	if (!err)
+		err = engine_lock(&load, memory);
 	if (err) {
 		log_error("engine not locked", KV_ERR(err));
 		refuse(keeper, err, "the engine's sandbox could not be entered");
 		return 1;
 	}
-	err = start_model(&e, &load, file, cores, memory, &b, &info);
+	err = start_model(&e, &load, &files, cores, memory, &b, &info);
 	if (err) {
 		refuse(keeper, err, info.detail[0] ? info.detail : err_text(err));
 		return 1;

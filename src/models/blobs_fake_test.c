@@ -11,6 +11,7 @@
 
 #include "base/hex.h"
 #include "models/convert.h"
+#include "models/convert_adapter.h"
 #include "models/make.h"
 #include "models/merge.h"
 #include "models/reader_job.h"
@@ -153,7 +154,8 @@ static enum err read_part(void *arg, const char *digest, uint64_t from, uint64_t
 
 static int run_job(struct ipc *ch, const struct make_wish *w, const int *fd)
 {
-	static const make_fn jobs[] = { [MAKE_CONVERT] = convert_run, [MAKE_MERGE] = merge_run };
+	static const make_fn jobs[] = { [MAKE_CONVERT] = convert_run, [MAKE_MERGE] = merge_run,
+		[MAKE_ADAPTER] = convert_adapter_run };
 	char piece[4096];
 	size_t n = 0;
 	if (w->kind != MAKE_QUANTIZE)

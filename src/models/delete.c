@@ -44,11 +44,27 @@ static void let_end(struct fleet *f, const struct model_entry *m)
 	fleet_unload(f, m->model_digest);
 }
 
+/* What its engine may still need while others are answered; with adapters also what it read. */
+static size_t files_of(const struct model_entry *m, char ret[][65])
+{
+	const struct model_adapters *a = &m->adapters;
+	size_t n = 0;
+	memcpy(ret[n++], m->model_digest, sizeof ret[0]);
+	if (m->projector_digest[0])
+		memcpy(ret[n++], m->projector_digest, sizeof ret[0]);
+	if (a->n)
+		memcpy(ret[n++], a->weights, sizeof ret[0]);
+	for (unsigned i = 0; i < a->n; i++)
+		memcpy(ret[n++], a->digest[i], sizeof ret[0]);
+	return n;
+}
+
 enum err model_delete(struct model_store *s, struct fleet *f, struct str name, bool force,
 	struct fleet_user *ret_user, size_t *ret_n, struct err_info *info)
 {
 	struct model_entry m, other;
-	char weights[2][65];
+	char files[3 + ENGINE_ADAPTERS_MAX][65];
+	size_t n = 0, pinned = 0;
 	*ret_n = 0;
 	enum err e = model_store_find(s, name, &m, NULL);
 	if (e || m.alias[0])
@@ -58,11 +74,9 @@ enum err model_delete(struct model_store *s, struct fleet *f, struct str name, b
 		if (*ret_n)
 			return err_set(info, ERR_CONFLICT, "model \"%s\" is in use", m.name);
 	}
-	memcpy(weights[0], m.model_digest, sizeof weights[0]);
-	memcpy(weights[1], m.projector_digest, sizeof weights[1]);
-	size_t n = weights[1][0] ? 2 : 1, pinned = 0;
+	n = files_of(&m, files);
 	while (!e && pinned < n) {
-		e = model_store_pin(s, weights[pinned]);
+		e = model_store_pin(s, files[pinned]);
 		pinned += !e;
 	}
 	if (!e)
@@ -70,8 +84,8 @@ enum err model_delete(struct model_store *s, struct fleet *f, struct str name, b
 	if (!e && model_store_find_digest(s, m.model_digest, &other) == ERR_NOT_FOUND)
 		let_end(f, &m);
 	while (pinned)
-		model_store_unpin(s, weights[--pinned]);
+		model_store_unpin(s, files[--pinned]);
 	if (!e)
-		(void)store_drop_unneeded(s, weights, n); /* what stays, the next sweep finds */
+		(void)store_drop_unneeded(s, files, n); /* what stays, the next sweep finds */
 	return e;
 }

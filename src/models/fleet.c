@@ -98,6 +98,7 @@ static enum err load_engine(struct fleet *f, struct job *j, struct command *done
 	ipc_put_str(&ask, str_from(j->engine));
 	ipc_put_u64(&ask, j->cpu_less);
 	engine_params_put(&ask, &j->load);
+	adapters_put(&ask, &j->adapters);
 	TRY(keeper_call(f->opt.keeper, &ask, FLEET_LOAD_TIMEOUT_MS, &answer, &done->why));
 	TRY(take_answer(&answer, done, &info));
 	if (f->opt.tuned_put && info.tuned.len && !str_eq(info.tuned, str_from(j->load.tuned)))

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/limits.h"
+#include "models/adapter.h"
 #include "models/cards.h"
 #include "models/plan.h"
 #include "proto/embed.h"
@@ -63,10 +64,14 @@ DEFINE_AUTO(fleet)
 struct fleet_model { /* copied */
 	char digest[65], name[256];
 	char projector[65];    /* of a model that sees; empty: none */
+	struct model_adapters adapters; /* those of which `digest` tells */
 	char engine[LIMIT_ENGINE_ID + 1]; /* the build it keeps; empty: the current one */
 	int64_t keep_alive_ms; /* -1 for ever; after the last request; or FLEET_KEEP_AS_IS */
 	bool require_gpu;      /* refuse rather than run on the processor */
 };
+struct model_entry; /* models/store.h */
+/* Of this version of a model; keep_alive_ms stays. Errors: ERR_LIMIT. */
+enum err fleet_model_of(const struct model_entry *e, struct fleet_model *ret);
 struct fleet_event {
 	enum {
 		FLEET_QUEUED,

@@ -139,6 +139,7 @@ struct job { /* for a loader thread */
 	enum job_kind kind;
 	char digest[65], projector[65], engine[LIMIT_ENGINE_ID + 1];
 	uint64_t engine_id, cpu_less;
+	struct model_adapters adapters;
 	struct engine_load load;
 };
 

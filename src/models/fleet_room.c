@@ -216,6 +216,7 @@ static void start_load(struct fleet *f, struct slot *s)
 	memcpy(j->digest, s->model.digest, sizeof j->digest);
 	memcpy(j->projector, s->model.projector, sizeof j->projector);
 	memcpy(j->engine, s->model.engine, sizeof j->engine);
+	j->adapters = s->model.adapters;
 	j->load = (struct engine_load){ .model_fd = -1,
 		.n_ctx = part(f->opt.n_ctx, s->info.n_ctx, CTX_USUAL, step->ctx_by),
 		.n_seq = part(f->opt.n_seq, s->info.n_seq, SEQ_USUAL, step->seq_by),

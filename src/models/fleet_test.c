@@ -140,6 +140,29 @@ TEST(loading_what_is_loaded_ends_at_once)
 	world_end(&w, f);
 }
 
+TEST(a_model_with_adapters_runs_beside_the_one_without)
+{
+	struct world w;
+	struct fleet *f = world_new(&w, 2);
+	struct seen a = SEEN, b = SEEN;
+	struct fleet_loaded list[4];
+	struct fleet_model m = { .name = "m", .keep_alive_ms = 60000,
+		.adapters = { .n = 1 } };
+	memset(m.adapters.weights, 'a', 64);
+	memset(m.adapters.digest[0], 'b', 64);
+	adapters_identity(&m.adapters, m.digest);
+	ask(f, m.adapters.weights, "ok", &a);
+	wait_end(&a);
+	CHECK_EQ_INT(w.last_adapters.n, 0);
+	CHECK(fleet_load(f, &m, see, &b) == OK);
+	wait_end(&b);
+	CHECK_EQ_INT(w.last_adapters.n, 1);
+	CHECK_EQ_Z(w.last_adapters.weights, m.adapters.weights);
+	CHECK_EQ_Z(w.last_adapters.digest[0], m.adapters.digest[0]);
+	CHECK_EQ_INT(fleet_list(f, list, 4), 2);
+	world_end(&w, f);
+}
+
 TEST(a_purge_reaches_every_engine_after_the_cancels_and_the_disk)
 {
 	struct world w;

@@ -259,6 +259,7 @@ static void on_ask_engine(struct world *w, struct ipc_in *m)
 	CHECK(!str_copy(projector, w->last_projector, sizeof w->last_projector));
 	w->last_cpu_less = ipc_get_u64(m);
 	engine_params_get(m, &w->last_load);
+	adapters_get(m, &w->last_adapters);
 	CHECK(ipc_end(m) == OK);
 	w->asked++;
 	if (!str_eq(digest, STR("slow"))) {

@@ -27,6 +27,7 @@ struct world {
 	struct fleet *fleet;
 	struct engine_load last_load; /* asked for last */
 	char last_projector[65], asked_engine[LIMIT_ENGINE_ID + 1];
+	struct model_adapters last_adapters;
 	uint64_t last_cpu_less, free_bytes;
 	atomic_uint reports;
 	atomic_int killed_next; /* so many deaths are kills from outside */

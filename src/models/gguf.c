@@ -36,7 +36,8 @@ struct header {
 	uint64_t alignment, file_type, split_count, token_count, key_length, embedding_rows;
 	bool have_file_type, taking; /* taking: the second walk */
 	bool of_tokens;              /* the value being read is the list of tokens */
-	char type[32];               /* general.type */
+	char type[32], adapter_type[32]; /* general.type, adapter.type */
+	bool bad_alpha, late; /* of an adapter: works from certain tokens on */
 	uint64_t *names;             /* hashes, for duplicates */
 	size_t n_names, cap_names;
 	struct place *place; /* of each tensor */
@@ -305,6 +306,7 @@ static enum err take_string(struct header *h, const char *key, bool *ret_taken)
 		{ "general.size_label", h->s.size_label, sizeof h->s.size_label },
 		{ "general.license", h->s.licence, sizeof h->s.licence },
 		{ "general.type", h->type, sizeof h->type },
+		{ "adapter.type", h->adapter_type, sizeof h->adapter_type },
 		{ "tokenizer.ggml.model", h->s.tokenizer, sizeof h->s.tokenizer },
 		{ "tokenizer.ggml.pre", h->s.pre_tokenizer, sizeof h->s.pre_tokenizer },
 	};
@@ -379,6 +381,10 @@ static enum err take_general(struct header *h, const char *key, const struct val
 	} else if (!strcmp(key, "tokenizer.ggml.fim_mid_token_id") ||
 		   !strcmp(key, "tokenizer.ggml.middle_token_id")) {
 		h->s.fills = true;
+	} else if (!strcmp(key, "adapter.lora.alpha")) {
+		h->bad_alpha = v->kind != G_F32 || !isfinite(v->f);
+	} else if (!strcmp(key, "adapter.alora.invocation_tokens")) {
+		h->late = true;
 	} else if (!strcmp(key, "split.count") && v->number) {
 		h->split_count = v->u;
 	} else if (!strcmp(key, "tokenizer.ggml.tokens")) {
@@ -559,9 +565,26 @@ static void set_quantization(struct header *h)
 		text ? text : gguf_type_name(best));
 }
 
+static enum err check_adapter(struct header *h)
+{
+	if (strcmp(h->adapter_type, "lora") != 0)
+		return gguf_bad(&h->in,
+			"it is an adapter of the kind \"%s\"; only LoRA is supported",
+			h->adapter_type);
+	if (h->bad_alpha)
+		return gguf_bad(&h->in, "the adapter's alpha is not a finite number");
+	if (h->late)
+		return gguf_bad(&h->in, "an adapter that works only behind certain tokens (aLoRA) "
+					"is not supported");
+	return OK;
+}
+
 static enum err check_sense(struct header *h)
 {
 	struct gguf_summary *s = &h->s;
+	s->adapter = !strcmp(h->type, "adapter");
+	if (s->adapter) /* what its tensors must be, its model says (models/adapter.h) */
+		return check_adapter(h);
 	s->projector = !strcmp(s->architecture, "clip") &&
 		       (!h->type[0] || !strcmp(h->type, "mmproj"));
 	if (s->projector) /* what it must hold beside its tensors the library knows */

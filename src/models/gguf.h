@@ -43,7 +43,9 @@ struct gguf_summary { /* a value; texts are cut to fit and valid UTF-8 */
 	bool embedding_model;            /* has a pooling type: not for chat */
 	bool thinks; /* by the words of its template, see gguf_template_thinks() */
 	bool fills;  /* it has a token for what stands between two texts */
-	bool projector; /* the eyes of another model (mmproj), not a model; fewer fields are set */
+	/* Not a model but what belongs to one; fewer fields are set: the eyes of another model
+	 * (mmproj), or a LoRA adapter (models/adapter.h). */
+	bool projector, adapter;
 };
 
 /* Reads the header of a file of `size` bytes. Errors: ERR_MODEL_BAD (why[] says what is wrong with

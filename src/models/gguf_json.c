@@ -72,6 +72,7 @@ enum err gguf_summary_json(const struct gguf_summary *s, struct buf *out)
 	jw_kstr(&w, "template_sha256", str_from(s->has_template ? hex : ""));
 	jw_kbool(&w, "embedding_model", s->embedding_model);
 	jw_kbool(&w, "projector", s->projector);
+	jw_kbool(&w, "adapter", s->adapter);
 	jw_kbool(&w, "thinks", s->thinks);
 	jw_kbool(&w, "fills", s->fills);
 	jw_key(&w, "tensor_types");
@@ -127,6 +128,7 @@ enum err gguf_summary_read(struct str json, struct gguf_summary *ret)
 		TRY(hex_decode(t, s.template_sha256, sizeof s.template_sha256));
 	TRY(json_want_bool(o, "embedding_model", true, &s.embedding_model, NULL));
 	TRY(json_want_bool(o, "projector", false, &s.projector, NULL));
+	TRY(json_want_bool(o, "adapter", false, &s.adapter, NULL));
 	TRY(json_want_bool(o, "thinks", false, &s.thinks, NULL));
 	TRY(json_want_bool(o, "fills", false, &s.fills, NULL));
 	TRY(json_want_obj(o, "tensor_types", true, &types, NULL));

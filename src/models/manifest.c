@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "proto/engine.h"
+
 #define DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 #define DOCKER_CONFIG "application/vnd.docker.container.image.v1+json"
 #define OLLAMA "application/vnd.ollama.image."
@@ -67,7 +69,11 @@ static enum err check_layer(
 	if (l->kind == LAYER_MODEL && seen[l->kind] > 1)
 		return err_set(info, ERR_UNSUPPORTED, "models in several files are not supported");
 	if (l->kind == LAYER_ADAPTER)
-		return err_set(info, ERR_UNSUPPORTED, "models with adapters are not supported yet");
+		return seen[l->kind] <= ENGINE_ADAPTERS_MAX
+			       ? OK
+			       : err_set(info, ERR_UNSUPPORTED,
+					 "models with more than %d adapters are not supported",
+					 ENGINE_ADAPTERS_MAX);
 	if (layer_is_text(l->kind) && l->size > LAYER_TEXT_MAX)
 		return err_set(info, ERR_TOO_LARGE, "a text part of the model is too large");
 	if (l->kind == LAYER_OTHER && l->size > LAYER_TEXT_MAX)

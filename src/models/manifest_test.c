@@ -30,6 +30,18 @@ TEST(a_manifest_of_ollama_is_read)
 	CHECK(!manifest_find(&m, LAYER_SYSTEM));
 }
 
+#define LORA LAYER(OL "adapter", "2", "5")
+TEST(adapters_are_layers_like_others)
+{
+	struct manifest m;
+	CHECK_OK(manifest_read(STR(HEAD "\"layers\":[" LAYER(OL "model", "1", "5") "," LORA "]}"),
+		&m, NULL));
+	CHECK_EQ_INT(manifest_find(&m, LAYER_ADAPTER)->size, 5);
+	CHECK_OK(manifest_read(STR(HEAD "\"layers\":[" LORA "," LORA "," LORA "," LORA
+					"," LAYER(OL "model", "1", "5") "]}"),
+		&m, NULL));
+}
+
 TEST(what_cannot_be_run_is_refused)
 {
 	static const struct {
@@ -45,8 +57,8 @@ TEST(what_cannot_be_run_is_refused)
 		{ HEAD "\"layers\":[" LAYER(OL "model", "1", "5") "," LAYER(
 			  OL "model", "2", "5") "]}",
 			ERR_UNSUPPORTED },
-		{ HEAD "\"layers\":[" LAYER(OL "model", "1", "5") "," LAYER(
-			  OL "adapter", "2", "5") "]}",
+		{ HEAD "\"layers\":[" LAYER(OL "model", "1", "5") "," LORA "," LORA "," LORA
+			"," LORA "," LORA "]}",
 			ERR_UNSUPPORTED },
 		{ HEAD "\"layers\":[" LAYER(OL "model", "1", "5") "," LAYER(
 			  "x/y", "2", "900000000") "]}",

@@ -184,7 +184,7 @@ static enum err put_starter(
 					     .starter = true } };
 	memcpy(parts.model_digest, l->digest, sizeof parts.model_digest);
 	pull_tell(p, "verifying sha256 digest", "", 0, 0, true);
-	TRY(store_check(o->store, l->digest, false, &parts.meta.gguf, info));
+	TRY(store_check(o->store, l->digest, LAYER_MODEL, &parts.meta.gguf, info));
 	struct model_kept kept;
 	TRY(store_put_parts(o->store, &p->as, &parts, on_put_status, p, &kept, info));
 	pull_kept(p, &kept);

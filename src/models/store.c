@@ -594,13 +594,13 @@ static void repair(struct model_store *s)
 		pthread_mutex_lock(&s->lock);
 		bool end = i >= s->n_items;
 		if (!end && !s->item[i].has_meta) {
-			memcpy(model, s->item[i].entry.model_digest, sizeof model);
+			memcpy(model, s->item[i].entry.adapters.weights, sizeof model);
 			name = s->item[i].name;
 		}
 		pthread_mutex_unlock(&s->lock);
 		if (end)
 			return;
-		if (!model[0] || store_check(s, model, false, &meta.gguf, NULL))
+		if (!model[0] || store_check(s, model, LAYER_MODEL, &meta.gguf, NULL))
 			continue;
 		meta.starter = name.source == NAME_STARTER;
 		if (model_meta_json(&meta, &text) || store_manifest_path(s, &name, path) ||

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "models/adapter.h"
 #include "models/alias.h"
 #include "models/gguf.h"
 #include "models/name.h"
@@ -40,7 +41,10 @@ struct model_can {
 struct model_entry {                     /* a value: no pointer inside */
 	char name[LIMIT_MODEL_NAME + 1]; /* "gemma3:4b", as name_format() */
 	char digest[65];                 /* of the manifest */
-	char model_digest[65];           /* of the GGUF blob: what an engine loads */
+	/* What an engine loads: the GGUF blob's digest, or that of weights and adapters together
+	 * (adapters_identity()). adapters_weights() is the blob in either case. */
+	char model_digest[65];
+	struct model_adapters adapters;
 	uint64_t size;                   /* all layers, bytes */
 	int64_t modified_ms;
 	struct gguf_summary gguf;
@@ -80,11 +84,17 @@ struct model_texts {
 };
 enum err model_store_texts(
 	struct model_store *s, const struct model_entry *e, struct model_texts *t);
-/* What is in the header of its file, and of its projector's (*ret_projector NULL: it has none):
- * gguf_describe()'s object, read in the jail. `lists`: with the metadata's lists, which takes long.
- * The caller owns both. Errors: the jail's and the keeper's. */
+/* What is in the headers of its files: gguf_describe()'s objects, read in the jail. `lists`: with
+ * the metadata's lists, which takes long. The caller owns them. Errors: the jail's and the
+ * keeper's. */
+struct model_headers {
+	json_t *model, *projector; /* projector NULL: it has none */
+	json_t *adapter[ENGINE_ADAPTERS_MAX]; /* as many as in the entry */
+};
+void model_headers_done(struct model_headers *h);
+#define AUTO_HEADERS [[gnu::cleanup(model_headers_done)]]
 enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
-	json_t **ret, json_t **ret_projector, struct err_info *info);
+	struct model_headers *ret, struct err_info *info);
 struct model_origin { /* a value */
 	char source[LIMIT_MODEL_NAME + 1]; /* the name it was pulled by; empty: made here */
 	char person[ID_LEN + 1];           /* who let it in; empty: the operator */
@@ -145,7 +155,8 @@ struct create_watch {
 };
 /* Ollama's create: a new name for files that were uploaded, or for a model that exists, with its
  * own system text, params and licence. Files are one GGUF, the parts of one, or a folder of
- * safetensors (models/convert.h), and a projector; "quantize" makes it smaller. `request` is the
+ * safetensors (models/convert.h), and a projector; "quantize" makes it smaller; "adapters" are
+ * one GGUF or one folder of PEFT's (models/convert_adapter.h). `request` is the
  * parsed body of POST /api/create; `watch` may be NULL. Errors: ERR_NOT_FOUND, ERR_INVALID,
  * ERR_MODEL_BAD, ERR_UNSUPPORTED, ERR_CANCELLED, ERR_NOSPACE, the keeper's. */
 enum err model_store_create(struct model_store *s, const json_t *request,

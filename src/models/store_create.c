@@ -139,20 +139,32 @@ enum err store_put_parts(struct model_store *s, const struct model_name *n,
 	return e;
 }
 
-/* ---- of a manifest ---- */
-
 /* ---- create ---- */
 
-enum err store_check(struct model_store *s, const char *digest, bool projector,
+enum err store_check(struct model_store *s, const char *digest, enum layer_kind kind,
 	struct gguf_summary *ret, struct err_info *info)
 {
 	TRY(s->ops->check(s->ops_arg, digest, ret, info));
-	if (ret->projector == projector)
+	if (ret->projector == (kind == LAYER_PROJECTOR) && ret->adapter == (kind == LAYER_ADAPTER))
 		return OK;
-	return err_set(info, ERR_MODEL_BAD,
-		projector ? "the file is not a projector (mmproj)"
-			  : "the file is a projector (mmproj), not a model: name the model's file "
-			    "beside it");
+	return err_set(info, ERR_MODEL_BAD, "%s",
+		kind == LAYER_PROJECTOR ? "the file is not a projector (mmproj)"
+		: kind == LAYER_ADAPTER ? "the file is not an adapter (LoRA)"
+		: ret->adapter          ? "the file is an adapter (LoRA), not a model: name the "
+					  "model first, and this file as its ADAPTER"
+					: "the file is a projector (mmproj), not a model: name the "
+					  "model's file beside it");
+}
+
+enum err store_check_adapter(struct model_store *s, const char *weights, const char *digest,
+	struct gguf_summary *ret, struct err_info *info)
+{
+	AUTO_JSON json_t *model = NULL;
+	AUTO_JSON json_t *adapter = NULL;
+	TRY(store_check(s, digest, LAYER_ADAPTER, ret, info));
+	TRY(s->ops->describe(s->ops_arg, weights, false, &model, info));
+	TRY(s->ops->describe(s->ops_arg, digest, false, &adapter, info));
+	return adapter_fits(model, adapter, info);
 }
 
 struct base { /* what the new model starts from; the JSON and texts live as long as it */
@@ -182,9 +194,9 @@ static enum err base_from(
 	TRY(model_store_texts(s, &b->entry, &t));
 	TRY(manifest_read(buf_str(&b->manifest), &m, info));
 	for (size_t i = 0; i < m.n; i++)
-		if (m.layer[i].kind == LAYER_PROJECTOR)
+		if (m.layer[i].kind == LAYER_PROJECTOR || m.layer[i].kind == LAYER_ADAPTER)
 			b->source.keep[b->source.n_keep++] = m.layer[i];
-	memcpy(b->source.model, b->entry.model_digest, sizeof b->source.model);
+	memcpy(b->source.model, b->entry.adapters.weights, sizeof b->source.model);
 	b->source.gguf = b->entry.gguf;
 	if (b->text[2].len)
 		TRY(model_params_read(buf_str(&b->text[2]), &b->params, info));
@@ -254,7 +266,7 @@ static enum err take_changes(const json_t *request, struct base *b, struct err_i
 
 static enum err refuse_unknown(const json_t *request, struct err_info *info)
 {
-	static const char *const missing[] = { "adapters", "renderer", "parser", "remote_host",
+	static const char *const missing[] = { "renderer", "parser", "remote_host",
 		"draft_quantize", "experimental" };
 	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
 		const json_t *v = json_object_get(request, missing[i]);
@@ -272,10 +284,11 @@ static enum err take_source(struct model_store *s, const json_t *request, struct
 	const struct create_watch *w, struct err_info *info)
 {
 	struct str from = STR_NONE, quantize = STR_NONE;
-	json_t *files = NULL;
+	json_t *files = NULL, *adapters = NULL;
 	unsigned type;
 	TRY(json_want_str(request, "from", false, &from, info));
 	TRY(json_want_obj(request, "files", false, &files, info));
+	TRY(json_want_obj(request, "adapters", false, &adapters, info));
 	TRY(json_want_str(request, "quantize", false, &quantize, info));
 	if (quantize.len) /* before anything is read that takes its time */
 		TRY(make_type_find(quantize, &type, info));
@@ -285,7 +298,10 @@ static enum err take_source(struct model_store *s, const json_t *request, struct
 		TRY(store_source_files(s, files, w, &b->source, info));
 	else
 		return err_set(info, ERR_INVALID, "neither \"from\" nor \"files\" was specified");
-	return quantize.len ? store_source_quantize(s, quantize, w, &b->source, info) : OK;
+	if (quantize.len)
+		TRY(store_source_quantize(s, quantize, w, &b->source, info));
+	return json_object_size(adapters) ? store_source_adapter(s, adapters, w, &b->source, info)
+					  : OK;
 }
 
 static enum err put_new(struct model_store *s, const struct model_name *n, struct base *b,

@@ -98,7 +98,9 @@ static enum err read_meta(struct model_store *s, const char *digest, struct mode
 
 static enum err take_layers(const struct manifest *m, struct store_item *i)
 {
-	i->digest = mem_zalloc(m->n ? m->n : 1, sizeof *i->digest);
+	struct model_adapters *a = &i->entry.adapters;
+	const struct layer *weights = manifest_find(m, LAYER_MODEL);
+	i->digest = mem_zalloc(m->n + 1, sizeof *i->digest);
 	if (!i->digest)
 		return ERR_NOMEM;
 	for (size_t l = 0; l < m->n; l++)
@@ -108,7 +110,15 @@ static enum err take_layers(const struct manifest *m, struct store_item *i)
 	const struct layer *eyes = manifest_find(m, LAYER_PROJECTOR);
 	if (eyes)
 		memcpy(i->entry.projector_digest, eyes->digest, sizeof eyes->digest);
-	memcpy(i->entry.model_digest, manifest_find(m, LAYER_MODEL)->digest, 65);
+	memcpy(a->weights, weights->digest, sizeof a->weights);
+	memcpy(i->entry.model_digest, weights->digest, sizeof i->entry.model_digest);
+	for (size_t l = 0; l < m->n; l++)
+		if (m->layer[l].kind == LAYER_ADAPTER)
+			memcpy(a->digest[a->n++], m->layer[l].digest, sizeof a->digest[0]);
+	if (a->n) { /* what was read with it lies under a name of its own, and goes with it */
+		adapters_identity(a, i->entry.model_digest);
+		memcpy(i->digest[i->n_digests++], i->entry.model_digest, sizeof i->digest[0]);
+	}
 	return OK;
 }
 
@@ -305,14 +315,27 @@ enum err model_store_texts(
 
 /* ---- headers ---- */
 
-enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
-	json_t **ret, json_t **ret_projector, struct err_info *info)
+void model_headers_done(struct model_headers *h)
 {
-	AUTO_JSON json_t *model = NULL, *projector = NULL;
-	TRY(s->ops->describe(s->ops_arg, e->model_digest, lists, &model, info));
+	json_decref(h->model);
+	json_decref(h->projector);
+	for (unsigned i = 0; i < ENGINE_ADAPTERS_MAX; i++)
+		json_decref(h->adapter[i]);
+	*h = (struct model_headers){ NULL };
+}
+
+enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
+	struct model_headers *ret, struct err_info *info)
+{
+	AUTO_HEADERS struct model_headers h = { NULL };
+	const struct model_adapters *a = &e->adapters;
+	const char *weights = adapters_weights(a, e->model_digest);
+	TRY(s->ops->describe(s->ops_arg, weights, lists, &h.model, info));
 	if (e->projector_digest[0])
-		TRY(s->ops->describe(s->ops_arg, e->projector_digest, lists, &projector, info));
-	*ret = json_incref(model);
-	*ret_projector = json_incref(projector);
+		TRY(s->ops->describe(s->ops_arg, e->projector_digest, lists, &h.projector, info));
+	for (unsigned i = 0; i < a->n; i++)
+		TRY(s->ops->describe(s->ops_arg, a->digest[i], false, &h.adapter[i], info));
+	*ret = h;
+	h = (struct model_headers){ NULL };
 	return OK;
 }

@@ -14,7 +14,7 @@ enum { STORE_PATH_MAX = 4096, STORE_MODELS_MAX = 10000 };
 struct store_item {
 	struct model_name name;      /* as the file is called */
 	struct model_entry entry;
-	char (*digest)[65];          /* every layer's; owned */
+	char (*digest)[65]; /* every layer's, and model_digest where that is none; owned */
 	size_t n_digests;
 	bool has_meta;
 };
@@ -55,20 +55,23 @@ enum err store_drop_unneeded(struct model_store *s, char (*digest)[65], size_t n
  * unpins. *ret_new: it was not there before. */
 enum err store_text_layer(struct model_store *s, enum layer_kind kind, struct str text,
 			  struct layer *ret, bool *ret_new, struct err_info *info);
-/* The jail's word on a blob that is to be a model, or its projector. Errors: ERR_MODEL_BAD (also:
- * it is the other of the two), those of ops->check(). */
-enum err store_check(struct model_store *s, const char *digest, bool projector,
+/* The jail's word on a blob that is to be a model, its projector or an adapter (`kind` says which).
+ * Errors: ERR_MODEL_BAD (also: it is another of them), those of ops->check(). */
+enum err store_check(struct model_store *s, const char *digest, enum layer_kind kind,
 	struct gguf_summary *ret, struct err_info *info);
-/* The meta (models/meta.h) of what a manifest names: checks the model and its projector in the
- * jail, reads the small texts, by kind. *licence: its name, or the model's own word; or empty.
- * Errors: ERR_MODEL_BAD, ERR_INVALID, those of ops->check(). */
+/* The same of an adapter, and that it fits the model in the blob `weights`. */
+enum err store_check_adapter(struct model_store *s, const char *weights, const char *digest,
+	struct gguf_summary *ret, struct err_info *info);
+/* The meta (models/meta.h) of what a manifest names: checks the model, its projector and adapters
+ * in the jail, reads the small texts, by kind. *licence: its name, or the model's own word; or
+ * empty. Errors: ERR_MODEL_BAD, ERR_INVALID, those of ops->check(). */
 enum err store_meta_make(struct model_store *s, const struct manifest *m,
 	const struct buf text[LAYER_KINDS], bool starter, struct buf *out, char ret_licence[128],
 	struct err_info *info);
 /* Manifest and meta of `n` from these parts: writes config and text layers as blobs, then puts. */
 struct store_parts {
 	char model_digest[65];
-	const struct layer *keep;    /* layers taken over as they are (projector ..) */
+	const struct layer *keep;    /* layers taken over as they are (projector, adapters) */
 	size_t n_keep;
 	struct model_meta meta;
 };
@@ -83,15 +86,18 @@ struct source_part {
 struct source {
 	char model[65]; /* of the GGUF */
 	struct gguf_summary gguf;
-	struct layer keep[MANIFEST_LAYERS_MAX]; /* its projector */
+	struct layer keep[MANIFEST_LAYERS_MAX]; /* its projector and adapters */
 	size_t n_keep;
 	struct source_part part[MAKE_PARTS_MAX]; /* files of the request, pinned */
 	char digest[MAKE_PARTS_MAX][65];
 	size_t n_parts;
-	char made[65]; /* the model, when it was made here; pinned */
+	char made[65], adapter[65]; /* model and adapter, where they were made here; pinned */
 };
 /* `files` is {name: digest}. *src is zeroed before, and done also after an error. */
 enum err store_source_files(struct model_store *s, const json_t *files,
+	const struct create_watch *w, struct source *src, struct err_info *info);
+/* `adapters` is {name: digest}, of an adapter for what *src has by now. */
+enum err store_source_adapter(struct model_store *s, const json_t *adapters,
 	const struct create_watch *w, struct source *src, struct err_info *info);
 enum err store_source_quantize(struct model_store *s, struct str type,
 	const struct create_watch *w, struct source *src, struct err_info *info);

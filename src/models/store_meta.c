@@ -30,14 +30,18 @@ enum err store_meta_make(struct model_store *s, const struct manifest *m,
 	AUTO_JSON json_t *params = NULL;
 	AUTO_JSON json_t *messages = NULL;
 	const struct layer *eyes = manifest_find(m, LAYER_PROJECTOR);
+	const char *weights = manifest_find(m, LAYER_MODEL)->digest;
 	struct gguf_summary unused;
 	for (size_t k = 0; k < LAYER_KINDS; k++)
 		if (layer_is_text((enum layer_kind)k) && !str_is_utf8(buf_str(&text[k])))
 			return err_set(info, ERR_MODEL_BAD,
 				"not a usable model: a text part of it is not UTF-8");
-	TRY(store_check(s, manifest_find(m, LAYER_MODEL)->digest, false, &meta.gguf, info));
+	TRY(store_check(s, weights, LAYER_MODEL, &meta.gguf, info));
 	if (eyes)
-		TRY(store_check(s, eyes->digest, true, &unused, info));
+		TRY(store_check(s, eyes->digest, LAYER_PROJECTOR, &unused, info));
+	for (size_t i = 0; i < m->n; i++)
+		if (m->layer[i].kind == LAYER_ADAPTER)
+			TRY(store_check_adapter(s, weights, m->layer[i].digest, &unused, info));
 	if (text[LAYER_PARAMS].len)
 		TRY(model_params_read(buf_str(&text[LAYER_PARAMS]), &params, info));
 	TRY(read_messages(&text[LAYER_MESSAGES], &messages));

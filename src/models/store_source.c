@@ -25,11 +25,15 @@ static enum err add_part(struct source *src, const char *name, const json_t *dig
 	return model_blob_exists(s, str_from(src->digest[src->n_parts - 1]));
 }
 
-static bool any_ends(const struct source *src, const char *end)
+static bool has_tensors(const json_t *files)
 {
-	for (size_t i = 0; i < src->n_parts; i++)
-		if (str_ends(str_from(src->part[i].name), str_from(end)))
+	const char *name;
+	json_t *digest;
+	json_object_foreach((json_t *)(uintptr_t)files, name, digest)
+	{
+		if (str_ends(str_from(name), STR(".safetensors")))
 			return true;
+	}
 	return false;
 }
 
@@ -63,7 +67,7 @@ static enum err use_made(struct model_store *s, struct source *src, const char *
 	}
 	if (w && w->status)
 		w->status("verifying conversion", w->arg);
-	return store_check(s, digest, false, &src->gguf, info);
+	return store_check(s, digest, LAYER_MODEL, &src->gguf, info);
 }
 
 struct sum {
@@ -127,6 +131,8 @@ static enum err take_gguf(
 {
 	struct gguf_summary g;
 	TRY(s->ops->check(s->ops_arg, digest, &g, info));
+	if (g.adapter)
+		return store_check(s, digest, LAYER_MODEL, &g, info); /* which says why not */
 	if (g.projector ? src->n_keep > 0 : src->model[0] != '\0')
 		return err_set(info, ERR_UNSUPPORTED,
 			"a model is made from one GGUF file, and its projector (mmproj) beside it");
@@ -170,9 +176,74 @@ enum err store_source_files(struct model_store *s, const json_t *files,
 	json_t *digest;
 	json_object_foreach((json_t *)(uintptr_t)files, name, digest)
 		TRY(add_part(src, name, digest, s, info));
-	if (any_ends(src, ".safetensors"))
+	if (has_tensors(files))
 		return convert(s, src, w, info);
 	return take_ggufs(s, src, w, info);
+}
+
+/* ---- adapters ---- */
+
+/* The model comes first among the parts: its header says how its matrices lie. */
+static enum err convert_adapter(struct model_store *s, struct source *src, size_t from,
+	const struct create_watch *w, struct err_info *info)
+{
+	AUTO_BUF struct buf names = BUF(MAKE_WHAT_MAX);
+	char part[MAKE_PARTS_MAX + 1][65];
+	struct make_wish wish = { .kind = MAKE_ADAPTER,
+		.part = part,
+		.n = src->n_parts - from + 1,
+		.line = "converting adapter" };
+	if (wish.n > MAKE_PARTS_MAX)
+		return err_set(info, ERR_LIMIT, "an adapter of too many files");
+	memcpy(part[0], src->model, sizeof part[0]);
+	TRY(buf_add(&names, STR("model")));
+	for (size_t i = from; i < src->n_parts; i++) {
+		memcpy(part[i - from + 1], src->digest[i], sizeof part[0]);
+		if (buf_addf(&names, "\n%s", src->part[i].name))
+			return err_set(info, ERR_LIMIT, "the files' names are too long");
+	}
+	wish.what = buf_str(&names);
+	TRY(uploaded_bytes(s, src, &wish.room));
+	return store_make(s, &wish, w, src->adapter, info);
+}
+
+static bool has_layer(const struct source *src, const char *digest)
+{
+	for (size_t i = 0; i < src->n_keep; i++)
+		if (!strcmp(src->keep[i].digest, digest))
+			return true;
+	return false;
+}
+
+enum err store_source_adapter(struct model_store *s, const json_t *adapters,
+	const struct create_watch *w, struct source *src, struct err_info *info)
+{
+	const char *name;
+	json_t *digest;
+	size_t from = src->n_parts, n = 0;
+	struct layer l = { .kind = LAYER_ADAPTER };
+	struct gguf_summary g;
+	bool tensors = has_tensors(adapters);
+	if (!tensors && json_object_size(adapters) > 1) /* Ollama's words */
+		return err_set(info, ERR_INVALID, "only one adapter is currently supported");
+	json_object_foreach((json_t *)(uintptr_t)adapters, name, digest)
+		TRY(add_part(src, name, digest, s, info));
+	if (tensors)
+		TRY(convert_adapter(s, src, from, w, info));
+	memcpy(l.digest, src->adapter[0] ? src->adapter : src->digest[from], sizeof l.digest);
+	if (w && w->status)
+		w->status("parsing GGUF", w->arg);
+	if (has_layer(src, l.digest)) /* the model has it already */
+		return OK;
+	for (size_t i = 0; i < src->n_keep; i++)
+		n += src->keep[i].kind == LAYER_ADAPTER;
+	if (n == ENGINE_ADAPTERS_MAX || src->n_keep == MANIFEST_LAYERS_MAX)
+		return err_set(info, ERR_LIMIT, "a model of more than %d adapters",
+			ENGINE_ADAPTERS_MAX);
+	TRY(store_check_adapter(s, src->model, l.digest, &g, info));
+	l.size = g.file_bytes;
+	src->keep[src->n_keep++] = l;
+	return OK;
 }
 
 /* ---- smaller ---- */
@@ -207,10 +278,14 @@ void store_source_done(struct model_store *s, struct source *src, enum err e)
 		model_store_unpin(s, src->digest[i]);
 	if (src->made[0])
 		model_store_unpin(s, src->made);
+	if (src->adapter[0])
+		model_store_unpin(s, src->adapter);
 	/* What the new model does not name goes: all of it, or the files of which it was made.
 	 * Files that may still be of use for another try stay. */
 	if (src->made[0])
 		(void)store_drop_unneeded(s, &src->made, 1);
+	if (src->adapter[0])
+		(void)store_drop_unneeded(s, &src->adapter, 1);
 	if (!e || e == ERR_MODEL_BAD)
 		(void)store_drop_unneeded(s, src->digest, src->n_parts);
 }

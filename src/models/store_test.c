@@ -114,6 +114,82 @@ TEST(a_created_model_is_there_also_after_a_restart)
 	rig_close(&r);
 }
 
+/* For the ffn_up of gguf_make_model(): 32 columns, 3 rows. */
+static void put_adapter(struct rig *r, unsigned rank, unsigned rows, char digest[65])
+{
+	struct gguf_make m;
+	AUTO_BUF struct buf file = BUF(1 << 20);
+	gguf_make_init(&m);
+	gguf_make_str(&m, "general.architecture", STR("llama"));
+	gguf_make_str(&m, "general.type", STR("adapter"));
+	gguf_make_str(&m, "adapter.type", STR("lora"));
+	gguf_make_tensor(&m, "blk.0.ffn_up.weight.lora_a", 32, rank);
+	gguf_make_tensor(&m, "blk.0.ffn_up.weight.lora_b", rank, rows);
+	gguf_make_file(&m, m.at, &file);
+	test_blobs_put(&r->blobs, buf_str(&file), digest);
+	gguf_make_done(&m);
+}
+#define WITH_ADAPTER                                                                               \
+	"{\"model\":\"l:1\",\"from\":\"a:1\",\"adapters\":{\"x.gguf\":\"sha256:%s\"}}"
+
+TEST(a_model_with_an_adapter_is_another_one_with_the_same_weights)
+{
+	struct rig r;
+	struct model_entry a, l, m;
+	char digest[65], adapter[65], second[65];
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	put_adapter(&r, 2, 3, adapter);
+	put_adapter(&r, 4, 3, second);
+	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
+	CHECK_OK(create(&r, WITH_ADAPTER, adapter, NULL));
+	reopen(&r);
+	CHECK_OK(model_store_find(r.s, STR("a:1"), &a, NULL));
+	CHECK_OK(model_store_find(r.s, STR("l:1"), &l, NULL));
+	CHECK_EQ_Z(a.model_digest, digest);
+	CHECK(strcmp(l.model_digest, digest) != 0 && l.size > a.size);
+	CHECK_EQ_INT(l.adapters.n, 1);
+	CHECK_EQ_Z(l.adapters.digest[0], adapter);
+	CHECK_EQ_Z(adapters_weights(&l.adapters, l.model_digest), digest);
+	CHECK_OK(model_store_find_digest(r.s, l.model_digest, &m)); /* the fleet asks so */
+	CHECK_EQ_Z(m.name, "l:1");
+	CHECK_OK(create(&r, "{\"model\":\"l:2\",\"from\":\"l:1\"}", "", NULL));
+	CHECK_OK(model_store_find(r.s, STR("l:2"), &m, NULL));
+	CHECK_EQ_Z(m.model_digest, l.model_digest);
+	CHECK_OK(create(&r, "{\"model\":\"l:3\",\"from\":\"l:1\",\"adapters\":{\"y\":\"%s\"}}",
+		second, NULL));
+	CHECK_OK(model_store_find(r.s, STR("l:3"), &m, NULL));
+	CHECK_EQ_INT(m.adapters.n, 2);
+	CHECK_EQ_Z(m.adapters.digest[1], second);
+	CHECK_OK(model_store_delete(r.s, STR("a:1"), false, NULL));
+	CHECK(test_blobs_has(&r.blobs, digest));
+	CHECK_OK(model_store_delete(r.s, STR("l:3"), false, NULL));
+	CHECK(test_blobs_has(&r.blobs, adapter) && !test_blobs_has(&r.blobs, second));
+	CHECK_OK(model_store_delete(r.s, STR("l:1"), false, NULL));
+	CHECK_OK(model_store_delete(r.s, STR("l:2"), false, NULL));
+	CHECK(!test_blobs_has(&r.blobs, adapter) && !test_blobs_has(&r.blobs, digest));
+	rig_close(&r);
+}
+
+TEST(an_adapter_of_another_shape_makes_no_model_and_stays_nowhere)
+{
+	struct rig r;
+	struct model_entry m;
+	struct err_info info = { 0 };
+	char digest[65], adapter[65];
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	put_adapter(&r, 2, 4, adapter);
+	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
+	CHECK_ERR(create(&r, WITH_ADAPTER, adapter, &info), ERR_MODEL_BAD);
+	CHECK(strstr(info.detail, "shape") != NULL);
+	CHECK(!test_blobs_has(&r.blobs, adapter));
+	CHECK_ERR(model_store_find(r.s, STR("l:1"), &m, NULL), ERR_NOT_FOUND);
+	CHECK_ERR(create(&r, WITH_ADAPTER, digest, &info), ERR_MODEL_BAD); /* a model is none */
+	CHECK(test_blobs_has(&r.blobs, digest));
+	rig_close(&r);
+}
+
 /* As Ollama judges: by what its template has a place for (server/images.go, Capabilities). */
 TEST(what_a_model_can_follows_its_template)
 {
@@ -153,15 +229,14 @@ TEST(the_headers_of_a_model_are_told)
 	struct rig r;
 	struct model_entry e;
 	char digest[65];
-	json_t *projector = NULL;
-	AUTO_JSON json_t *model = NULL;
+	AUTO_HEADERS struct model_headers h = { NULL };
 	rig_open(&r);
 	put_gguf(&r, 1, digest);
 	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
 	CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
-	CHECK_OK(model_store_describe(r.s, &e, false, &model, &projector, NULL));
-	CHECK(projector == NULL);
-	CHECK_EQ_INT(json_array_size(json_object_get(model, "tensors")), 3);
+	CHECK_OK(model_store_describe(r.s, &e, false, &h, NULL));
+	CHECK(!h.projector && !h.adapter[0]);
+	CHECK_EQ_INT(json_array_size(json_object_get(h.model, "tensors")), 3);
 	rig_close(&r);
 }
 

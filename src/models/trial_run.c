@@ -108,10 +108,8 @@ static enum err side_init(struct trial_run *r, unsigned k, const struct model_en
 {
 	struct side *s = &r->side[k];
 	s->model = (struct fleet_model){ .keep_alive_ms = FLEET_KEEP_AS_IS };
-	memcpy(s->model.digest, m->model_digest, sizeof s->model.digest);
-	memcpy(s->model.projector, m->projector_digest, sizeof s->model.projector);
+	TRY(fleet_model_of(m, &s->model));
 	memcpy(s->model.engine, r->row.engine[k], sizeof s->model.engine);
-	TRY(str_copy(str_from(m->name), s->model.name, sizeof s->model.name));
 	TRY(model_own_read(r->t->store, m, &s->own));
 	s->before = BUF(LIMIT_MANIFEST);
 	model_own_messages(&s->own, true, add_before, s);

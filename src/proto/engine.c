@@ -87,6 +87,10 @@ void engine_load_put(struct ipc_out *m, struct engine_load *v)
 	if (v->has_projector)
 		ipc_put_fd(m, v->projector_fd);
 	v->has_projector = false;
+	ipc_put_u64(m, v->n_adapters);
+	for (unsigned i = 0; i < v->n_adapters; i++)
+		ipc_put_fd(m, v->adapter_fd[i]);
+	v->n_adapters = 0;
 	ipc_put_bool(m, v->has_cores);
 	if (v->has_cores) {
 		ipc_put_fd(m, v->cores_fd);
@@ -172,12 +176,20 @@ static void cache_get(struct ipc_in *m, struct engine_load *v)
 		memcpy(v->cache_key, key.ptr, key.len);
 }
 
+static void adapters_get(struct ipc_in *m, struct engine_load *v)
+{
+	v->n_adapters = get_u32(m, ENGINE_ADAPTERS_MAX);
+	for (unsigned i = 0; i < v->n_adapters; i++)
+		v->adapter_fd[i] = ipc_get_fd(m);
+}
+
 enum err engine_load_get(struct ipc_in *m, struct engine_load *v)
 {
 	struct engine_load got = { .model_fd = -1 };
 	AUTO_FD int model = ipc_get_fd(m);
 	bool eyes = ipc_get_bool(m);
 	AUTO_FD int projector = eyes ? ipc_get_fd(m) : -1;
+	adapters_get(m, &got);
 	bool shares = ipc_get_bool(m);
 	AUTO_FD int cores = shares ? ipc_get_fd(m) : -1;
 	got.cores_place = shares ? get_u32(m, UINT32_MAX) : 0;
@@ -193,7 +205,11 @@ enum err engine_load_get(struct ipc_in *m, struct engine_load *v)
 		got.projector_fd = TAKE_FD(projector);
 		got.cache_fd = TAKE_FD(cache);
 		*v = got;
+		got.n_adapters = 0;
 	}
+	for (unsigned i = 0; i < got.n_adapters; i++)
+		if (got.adapter_fd[i] >= 0)
+			(void)close(got.adapter_fd[i]);
 	wipe(got.cache_key, sizeof got.cache_key);
 	return e;
 }

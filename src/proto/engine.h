@@ -46,12 +46,19 @@ enum engine_msg {
 	ENGINE_TOKENED, /* proto/tokens.h */
 };
 
-enum { ENGINE_TUNED_MAX = 255, ENGINE_CARDS_TEXT_MAX = 511 }; /* bytes */
+enum {
+	ENGINE_TUNED_MAX = 255,       /* bytes */
+	ENGINE_CARDS_TEXT_MAX = 511,  /* bytes */
+	ENGINE_ADAPTERS_MAX = 4,
+};
 /* Load parameters: the only ones that need a reload. 0 = the engine chooses. */
 struct engine_load {
 	int model_fd;   /* read-only; owned by the struct's holder */
 	bool has_projector; /* a model that sees: its second file; owned as above */
 	int projector_fd;
+	/* LoRA files, each used with scale 1; owned as above, and from the keeper only. */
+	unsigned n_adapters;
+	int adapter_fd[ENGINE_ADAPTERS_MAX];
 	/* The cards it computes on, by layers in this order and these shares; 0: the processor. */
 	unsigned n_cards;
 	struct card_use card[CARDS_MAX];

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/test.h"
@@ -107,6 +109,47 @@ TEST(load_brings_eyes_and_a_place_among_the_engines)
 	(void)close(got.model_fd);
 	(void)close(got.projector_fd);
 	(void)close(got.cores_fd);
+}
+
+TEST(load_brings_the_adapters_in_their_order)
+{
+	struct engine_load l = { .model_fd = dup(2),
+		.cache_fd = -1,
+		.n_adapters = ENGINE_ADAPTERS_MAX },
+			   got;
+	struct stat want[ENGINE_ADAPTERS_MAX], st;
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	for (unsigned k = 0; k < ENGINE_ADAPTERS_MAX; k++) {
+		l.adapter_fd[k] = memfd_create("adapter", MFD_CLOEXEC);
+		CHECK(fstat(l.adapter_fd[k], &want[k]) == 0);
+	}
+	ipc_out_init(&o, ENGINE_LOAD, 0);
+	engine_load_put(&o, &l);
+	CHECK(!l.n_adapters);
+	pass(&o, &i);
+	CHECK_OK(engine_load_get(&i, &got));
+	CHECK_EQ_INT(got.n_adapters, ENGINE_ADAPTERS_MAX);
+	for (unsigned k = 0; k < ENGINE_ADAPTERS_MAX; k++) {
+		CHECK(fstat(got.adapter_fd[k], &st) == 0 && st.st_ino == want[k].st_ino);
+		(void)close(got.adapter_fd[k]);
+	}
+	(void)close(got.model_fd);
+}
+
+TEST(a_bad_load_closes_the_adapters)
+{
+	struct engine_load l = { .model_fd = dup(2), .n_ctx = UINT32_MAX, .n_adapters = 1,
+		.adapter_fd = { dup(2) } },
+			   got = { .model_fd = -7 };
+	struct ipc_out o;
+	AUTO_IPC_IN struct ipc_in i = { 0 };
+	ipc_out_init(&o, ENGINE_LOAD, 0);
+	engine_load_put(&o, &l);
+	pass(&o, &i);
+	int taken = i.fds[1];
+	CHECK_ERR(engine_load_get(&i, &got), ERR_PROTOCOL);
+	CHECK(fcntl(taken, F_GETFD) < 0);
 }
 
 TEST(a_number_stands_for_an_id_and_is_never_none)

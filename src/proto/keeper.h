@@ -29,13 +29,14 @@ enum keeper_msg {
 	                    * u64 n, n fds of the job, fd channel to the server */
 	JAIL_HASHED, /* jail -> keeper, of JAIL_HASH alone: str digest, u64 size */
 	/* requests of the server */
-	ASK_ENGINE,       /* str model digest (64 hex), str its projector's or empty, str build
-	                    * (empty: the current one), u64 cpu_less (0: the best instruction set
-	                    * this machine has, 1: the next less, ..), engine_load fields without
-	                    * fd -> u64 engine id, str build, fd channel, engine_info. The answer
-	                    * comes when the model is loaded, or refused with the reason;
-	                    * ERR_BUILD: the build is missing, damaged, or of another
-	                    * ENGINE_PROTO */
+	ASK_ENGINE,       /* str model digest (64 hex; with adapters the one models/adapter.h makes
+	                    * of all), str its projector's or empty, str build (empty: the
+	                    * current one), u64 cpu_less (0: the best instruction set this
+	                    * machine has, 1: the next less, ..), engine_load fields without fd,
+	                    * adapters_put() -> u64 engine id, str build, fd channel,
+	                    * engine_info. The answer comes when the model is loaded, or
+	                    * refused with the reason; ERR_BUILD: the build is missing,
+	                    * damaged, or of another ENGINE_PROTO */
 	ASK_ENGINE_STOP,  /* u64 engine id -> nothing */
 	ASK_STAGE,        /* str digest, u64 size -> fd writer control channel, fd data sink.
 	                    * models/writer.h says what travels on both */

@@ -13,6 +13,7 @@ enum make_msg { MAKE_PROGRESS = 0x360, MAKE_DONE, MAKE_REFUSED };
 enum make_kind {       /* what a job makes a model file of, and what `what` says to it */
 	MAKE_CONVERT,  /* a folder of safetensors: the files' names, a line each */
 	MAKE_MERGE,    /* the parts of a GGUF: nothing */
+	MAKE_ADAPTER,  /* a model's GGUF, then a LoRA's folder of PEFT: as MAKE_CONVERT */
 	MAKE_QUANTIZE, /* a GGUF: the number of the file type (llama.h, enum llama_ftype) */
 	MAKE_KINDS
 };

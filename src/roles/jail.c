@@ -9,6 +9,7 @@
 #include "engine/quantize_job.h"
 #include "models/builds.h"
 #include "models/convert.h"
+#include "models/convert_adapter.h"
 #include "models/gguf_job.h"
 #include "models/hash_job.h"
 #include "models/merge.h"
@@ -47,6 +48,7 @@ static bool fds_fit(uint64_t kind, uint64_t n)
 		return n == 2;
 	case JAIL_CONVERT:
 	case JAIL_MERGE:
+	case JAIL_ADAPTER:
 		return n >= 2 && n <= JAIL_FDS_MAX;
 	default:
 		return false;
@@ -133,6 +135,9 @@ static int run(const struct job *j, struct ipc *keeper, image_fn image)
 	case JAIL_CONVERT:
 		return make_job_main(
 			j->channel, j->fd, j->nfds, str_from(j->what), convert_run);
+	case JAIL_ADAPTER:
+		return make_job_main(
+			j->channel, j->fd, j->nfds, str_from(j->what), convert_adapter_run);
 	case JAIL_MERGE:
 		return make_job_main(j->channel, j->fd, j->nfds, STR(""), merge_run);
 	default:

@@ -9,6 +9,7 @@
  * JAIL_HASH    fds: file (read)                        models/hash_job.h
  * JAIL_CONVERT fds: new file, then the parts (read)    models/convert.h
  * JAIL_MERGE   fds: new file, then the parts (read)    models/merge.h
+ * JAIL_ADAPTER fds: the same, a model first             models/convert_adapter.h
  * JAIL_QUANTIZE fds: new file, model (read)           engine/quantize_job.h, locked as an engine
  * The last descriptor of the message is the channel to the server. */
 #pragma once
@@ -27,6 +28,7 @@ enum jail_kind {
 	JAIL_CONVERT,
 	JAIL_MERGE,
 	JAIL_QUANTIZE,
+	JAIL_ADAPTER,
 };
 enum { JAIL_MEMORY_BYTES = 256 * 1024 * 1024, JAIL_CPU_SECONDS = 3600 };
 enum { JAIL_IMAGE_MEMORY_BYTES = 512 * 1024 * 1024, JAIL_IMAGE_CPU_SECONDS = 20 };

@@ -2,6 +2,7 @@
 #include "roles/keeper_int.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,14 +31,21 @@ static enum err ask_engine(struct keeper *k, struct child *server, struct ipc_in
 {
 	struct err_info why = { 0 };
 	struct engine_wish w = { .cpu_less = 0 };
+	char known[65];
 	struct str d = ipc_get_str(m), projector = ipc_get_str(m), engine = ipc_get_str(m);
 	w.cpu_less = ipc_get_u64(m);
 	engine_params_get(m, &w.load);
+	adapters_get(m, &w.adapters);
 	TRY(ipc_end(m));
 	if (str_copy(d, w.digest, sizeof w.digest) ||
 		str_copy(projector, w.projector, sizeof w.projector) ||
 		str_copy(engine, w.engine, sizeof w.engine))
 		return ERR_PROTOCOL;
+	if (w.adapters.n) { /* what it reads lies in a file of this name */
+		adapters_identity(&w.adapters, known);
+		if (strcmp(known, w.digest) != 0)
+			return ERR_PROTOCOL;
+	}
 	enum err e = engine_start(k, m->id, &w, &why);
 	if (e)
 		answer_error(server, m->id, e, why.detail);

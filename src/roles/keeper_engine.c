@@ -172,6 +172,45 @@ static void give_place(struct keeper *k, struct child *c, struct engine_load *lo
 
 /* ---- starting ---- */
 
+static void close_files(struct engine_load *load)
+{
+	if (load->model_fd >= 0)
+		close(load->model_fd);
+	if (load->has_projector)
+		close(load->projector_fd);
+	while (load->n_adapters)
+		close(load->adapter_fd[--load->n_adapters]);
+}
+
+static enum err open_all(struct keeper *k, const struct engine_wish *w, struct engine_load *load)
+{
+	const struct model_adapters *a = &w->adapters;
+	struct str weights = str_from(adapters_weights(a, w->digest));
+	uint64_t size;
+	load->model_fd = -1;
+	TRY(blobdir_get(k->blobs, weights, &load->model_fd, &size));
+	if (w->projector[0]) {
+		TRY(blobdir_get(k->blobs, str_from(w->projector), &load->projector_fd, &size));
+		load->has_projector = true;
+	}
+	for (unsigned i = 0; i < a->n; i++) {
+		TRY(blobdir_get(k->blobs, str_from(a->digest[i]), &load->adapter_fd[i], &size));
+		load->n_adapters++;
+	}
+	return OK;
+}
+
+static enum err open_files(struct keeper *k, const struct engine_wish *w,
+	struct engine_load *load, struct err_info *info)
+{
+	enum err e = open_all(k, w, load);
+	if (e) {
+		close_files(load);
+		return err_set(info, e, "the model's file cannot be opened");
+	}
+	return OK;
+}
+
 enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wish *w,
 	struct err_info *info)
 {
@@ -188,22 +227,16 @@ enum err engine_start(struct keeper *k, uint64_t ask_id, const struct engine_wis
 				return adopted;
 			c->ask_id = 0; /* it has just died: load anew */
 		}
-	AUTO_FD int model_fd = -1;
-	AUTO_FD int projector_fd = -1;
-	uint64_t size;
-	enum err e = blobdir_get(k->blobs, str_from(w->digest), &model_fd, &size);
-	if (!e && w->projector[0])
-		e = blobdir_get(k->blobs, str_from(w->projector), &projector_fd, &size);
-	if (e)
-		return err_set(info, e, "the model's file cannot be opened");
+	struct engine_load load = w->load;
+	TRY(open_files(k, w, &load, info));
 	struct child *c;
-	TRY(spawn_engine(k, w, build, &c, info));
+	enum err e = spawn_engine(k, w, build, &c, info);
+	if (e) {
+		close_files(&load);
+		return e;
+	}
 	(void)str_copy(str_from(w->digest), c->digest, sizeof c->digest);
 	(void)str_copy(str_from(w->projector), c->projector, sizeof c->projector);
-	struct engine_load load = w->load;
-	load.model_fd = TAKE_FD(model_fd);
-	load.has_projector = projector_fd >= 0;
-	load.projector_fd = TAKE_FD(projector_fd);
 	cache_open(k, w->digest, &load);
 	give_place(k, c, &load);
 	AUTO_IPC_OUT struct ipc_out m;

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include "models/adapter.h"
 #include "models/blobdir.h"
 #include "models/builds.h"
 #include "os/cores.h"
@@ -154,6 +155,7 @@ void engines_current(struct keeper *k);
 struct engine_wish { /* ASK_ENGINE */
 	char digest[65], projector[65], engine[LIMIT_ENGINE_ID + 1];
 	uint64_t cpu_less;
+	struct model_adapters adapters;
 	struct engine_load load; /* without its descriptor */
 };
 enum err engine_start(

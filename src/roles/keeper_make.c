@@ -185,6 +185,7 @@ enum err ask_make(struct keeper *k, struct child *server, struct ipc_in *m)
 {
 	static const uint64_t jobs[MAKE_KINDS] = { [MAKE_CONVERT] = JAIL_CONVERT,
 		[MAKE_MERGE] = JAIL_MERGE,
+		[MAKE_ADAPTER] = JAIL_ADAPTER,
 		[MAKE_QUANTIZE] = JAIL_QUANTIZE };
 	struct str part[MAKE_PARTS_MAX];
 	uint64_t kind = ipc_get_u64(m);

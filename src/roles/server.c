@@ -103,9 +103,7 @@ static enum err find_model(void *arg, struct str name, struct fleet_model *ret)
 	}
 	TRY(model_store_find(s->app.models, name, &m, NULL));
 	*ret = (struct fleet_model){ .keep_alive_ms = s->app.keep_alive_ms };
-	memcpy(ret->digest, m.model_digest, sizeof ret->digest);
-	memcpy(ret->projector, m.projector_digest, sizeof ret->projector);
-	memcpy(ret->engine, m.engine, sizeof ret->engine);
+	TRY(fleet_model_of(&m, ret));
 	/* a conversation that begins with the default keeps what this returns: the alias, then */
 	return str_copy(str_from(standard && m.alias[0] ? m.alias : m.name), ret->name,
 		sizeof ret->name);

@@ -113,11 +113,10 @@ static void load_pin(struct str name, struct str engine, void *arg)
 	struct model_entry e;
 	enum err err = model_store_find(s->app->models, name, &e, NULL);
 	if (!err) {
-		memcpy(m.digest, e.model_digest, sizeof m.digest);
-		memcpy(m.projector, e.projector_digest, sizeof m.projector);
+		err = fleet_model_of(&e, &m);
 		(void)str_copy(engine, m.engine, sizeof m.engine);
-		(void)str_copy(str_from(e.name), m.name, sizeof m.name);
-		err = fleet_pin(s->app->fleet, &m, true);
+		if (!err)
+			err = fleet_pin(s->app->fleet, &m, true);
 	}
 	if (err)
 		log_warn("a pinned model is not loaded", KV_STR("model", name), KV_ERR(err));

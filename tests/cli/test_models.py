@@ -133,8 +133,29 @@ def test_create_takes_files_from_beside_the_modelfile(desk):
         zip(("m.gguf", "p.gguf"), digests))}]
 
 
+def test_create_sends_an_adapter_of_a_file_a_folder_or_the_server(desk):
+    folder = os.path.join(desk.home, "adapted")
+    os.makedirs(folder + "/peft")
+    files = {"a.gguf": b"GGUF" + b"a" * 50, "peft/adapter_config.json": b"{}", "peft/adapter_model.safetensors": b"t",
+             "peft/README.md": b"not of use"}
+    for name, data in files.items():
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(data)
+    digest = {os.path.basename(n): "sha256:" + hashlib.sha256(d).hexdigest() for n, d in files.items()}
+    for text, want in (("a.gguf", {"a.gguf": digest["a.gguf"]}),
+                       ("./peft", {n: digest[n] for n in ("adapter_config.json", "adapter_model.safetensors")}),
+                       (digest["a.gguf"], {"adapter.gguf": digest["a.gguf"]})):
+        path = modelfile(desk, f"FROM small\nADAPTER {text}\n", "adapted/Modelfile")
+        assert desk.run("create", "mine", "-f", path)[0] == 0
+        assert desk.fake.bodies("/api/create")[-1] == {"model": "mine", "from": "small", "adapters": want}
+    code, _, err = desk.run("create", "mine", "-f", modelfile(
+        desk, "FROM small\nADAPTER a.gguf\nADAPTER a.gguf\n", "adapted/Modelfile"))
+    assert code == 1 and "line 3: only one adapter" in err
+
+
 @pytest.mark.parametrize("text, why", [
-    ("FROM small\nTEMPERATURE 1\n", "line 2, column 1"), ("SYSTEM x\n", "FROM"), ("FROM small\nADAPTER a\n", "line 2: adapters"),
+    ("FROM small\nTEMPERATURE 1\n", "line 2, column 1"), ("SYSTEM x\n", "FROM"), ("FROM small\nADAPTER a\n", "line 2: cannot read"),
+    ("FROM small\nADAPTER .\n", "line 2: the folder"), ("FROM small\nADAPTER Modelfile\n", "line 2: "),
     ("FROM .\n", "line 1: "), ("FROM Modelfile\n", "is not a GGUF file"),
     ("FROM small\nPARAMETER temperature hot\n", "line 2, column 23"), ("FROM small\nSYSTEM \"\"\"x\n", "line 2")])
 def test_create_says_where_a_modelfile_is_wrong(desk, text, why):

@@ -201,6 +201,23 @@ def tresor(folder, names=MODELS):
         yield Site(i.port, i.secret, i)
 
 
+def lora_for_smollm2(path, strength=0.5, width=576):
+    """A LoRA of rank 1 for one matrix of SmolLM2 135M, as a GGUF file."""
+    def text(s):
+        return struct.pack("<Q", len(s)) + s.encode()
+
+    pairs = b"".join(text(k) + struct.pack("<I", 8) + text(v) for k, v in (
+        ("general.architecture", "llama"), ("general.type", "adapter"), ("adapter.type", "lora")))
+    pairs += text("adapter.lora.alpha") + struct.pack("<If", 6, 1)
+    a, b = struct.pack("<f", 1) * width, struct.pack("<f", strength) * 192
+    infos = text("blk.0.attn_v.weight.lora_a") + struct.pack("<IQQIQ", 2, width, 1, 0, 0)
+    infos += text("blk.0.attn_v.weight.lora_b") + struct.pack("<IQQIQ", 2, 1, 192, 0, len(a))
+    head = b"GGUF" + struct.pack("<IQQ", 3, 2, 4) + pairs + infos
+    with open(path, "wb") as f:
+        f.write(head + b"\0" * (-len(head) % 32) + a + b)
+    return path
+
+
 class Site:
     """Where the clients go: the program itself, or a proxy before it."""
 

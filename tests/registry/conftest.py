@@ -59,10 +59,11 @@ class Registry:
         return {"digest": "sha256:" + sha(data), "size": len(data)}
 
     def put_model(self, name, tag, model, **texts):
-        """Pushes a model as Ollama would; texts: template=, system=, params=, license=."""
+        """Pushes a model as Ollama would; texts: template=, system=, params=, license=; adapter= is bytes."""
         layers = [dict(self.put_blob(name, model), mediaType=MEDIA + "model")]
         for kind, text in texts.items():
-            layers.append(dict(self.put_blob(name, text.encode()), mediaType=MEDIA + kind))
+            layers.append(dict(self.put_blob(name, text if kind == "adapter" else text.encode()),
+                               mediaType=MEDIA + kind))
         config = dict(self.put_blob(name, json.dumps({"model_format": "gguf"}).encode()),
                       mediaType="application/vnd.docker.container.image.v1+json")
         manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers})
@@ -207,6 +208,18 @@ def make_gguf(filler=0, architecture="llama", template="{{ messages[0].content }
         block = hashlib.sha256(block).digest()
         body += block * 32
     return head + bytes(body[:at])
+
+
+def make_adapter(rows, rank=2, width=32):
+    """A LoRA for the ffn_up of make_gguf()."""
+    pairs = b"".join(gguf_string(k) + struct.pack("<I", 8) + gguf_string(v) for k, v in (
+        ("general.architecture", "llama"), ("general.type", "adapter"), ("adapter.type", "lora")))
+    a, b = bytes(4 * width * rank), bytes(4 * rank * rows)
+    pad = -len(a) % 32
+    infos = gguf_string("blk.0.ffn_up.weight.lora_a") + struct.pack("<IQQIQ", 2, width, rank, 0, 0)
+    infos += gguf_string("blk.0.ffn_up.weight.lora_b") + struct.pack("<IQQIQ", 2, rank, rows, 0, len(a) + pad)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 2, 3) + pairs + infos
+    return head + b"\0" * (-len(head) % 32) + a + b"\0" * pad + b
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,8 @@ static enum err run_writer(struct mini *k, struct str digest, uint64_t size, int
 	return OK;
 }
 
-static enum err run_check(struct mini *k, struct str digest, struct ipc_out *answer)
+static enum err run_check(
+	struct mini *k, struct str digest, bool describe, struct ipc_out *answer)
 {
 	int model, ch[2];
 	uint64_t size;
@@ -120,7 +121,7 @@ static enum err run_check(struct mini *k, struct str digest, struct ipc_out *ans
 		const int keep[] = { 2, model, ch[1] };
 		need(ipc_new(ch[1], &c), "check");
 		lock_jail(keep, 3);
-		_exit(gguf_job_main(c, model));
+		_exit(describe ? gguf_describe_main(c, model, false) : gguf_job_main(c, model));
 	}
 	(void)close(model);
 	(void)close(ch[1]);
@@ -178,6 +179,8 @@ static enum err answer_one(
 	bool two = q->type == ASK_READ;
 	uint64_t size = q->type == ASK_STAGE || two ? ipc_get_u64(q) : 0;
 	uint64_t to = two ? ipc_get_u64(q) : 0;
+	if (q->type == ASK_DESCRIBE) /* without lists, as what is tested here asks */
+		(void)ipc_get_bool(q);
 	TRY(ipc_end(q));
 	switch (q->type) {
 	case ASK_STAGE:
@@ -189,7 +192,9 @@ static enum err answer_one(
 	case ASK_DELETE:
 		return blobdir_delete(k->blobs, what);
 	case ASK_GGUF:
-		return run_check(k, what, body);
+		return run_check(k, what, false, body);
+	case ASK_DESCRIBE:
+		return run_check(k, what, true, body);
 	case ASK_READ:
 		return run_reader(k, what, size, to, body);
 	case ASK_BLOBS:

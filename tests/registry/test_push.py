@@ -3,7 +3,7 @@ import base64, http.server, json, os, pathlib, re, socket, threading, urllib.par
 
 import pytest
 
-from conftest import House, make_gguf, sha
+from conftest import House, make_adapter, make_gguf, sha
 from test_egress import Server
 from test_product import Product, product  # noqa: F401 (fixture)
 
@@ -139,6 +139,34 @@ def test_a_real_registry_gets_it_whole(registry, filled, tmp_path):
     name = f"127.0.0.1:{registry.port}/firma/m:v1"
     mine, theirs = (json.loads(h("show", name).out) for h in (house, other))
     assert mine["manifest"] == theirs["manifest"] and theirs["system"] == TEXTS["system"]
+
+
+def test_an_adapter_goes_along(registry, filled, tmp_path):
+    house, _ = give(filled, registry.port)
+    here = f"127.0.0.1:{registry.port}/firma/m:v1"
+    rows = 5 * MiB // 128
+    paths = {}
+    for n in (0, 1):  # one that fits, one that does not
+        paths[n] = tmp_path / f"{n}.gguf"
+        paths[n].write_bytes(make_adapter(rows + n))
+        assert house("upload", sha(paths[n].read_bytes()), paths[n]).code == 0
+    wanted = {"model": here, "from": here, "adapters": {"a.gguf": "sha256:" + sha(paths[1].read_bytes())}}
+    assert house("create", json.dumps(wanted)).code == 1 and "shape" in house.err
+    wanted["adapters"]["a.gguf"] = "sha256:" + sha(paths[0].read_bytes())
+    assert house("create", json.dumps(wanted)).code == 0, house.err
+    assert push(house, registry.port).code == 0, house.err
+    other = House(tmp_path / "other")
+    assert other.pull(registry.port, "firma/m:v1").code == 0, other.err
+    assert "sha256-" + sha(paths[0].read_bytes()) in other.blobs()
+    mine, theirs = (json.loads(h("show", here).out) for h in (house, other))
+    assert mine["manifest"] == theirs["manifest"]
+
+
+def test_an_adapter_of_another_model_ends_the_pull(registry, tmp_path):
+    registry.put_model("library/bent", "latest", make_gguf(MiB), adapter=make_adapter(7))
+    other = House(tmp_path / "other")
+    assert other.pull(registry.port, "library/bent").code == 1
+    assert "shape" in other.out + other.err and other.blobs() == [] and other.names() == []
 
 
 def test_in_parts_to_a_real_registry(registry, filled):

@@ -167,10 +167,7 @@ static enum err target_of(
 	struct call *c, const struct model_entry *e, struct fleet_model *ret)
 {
 	*ret = (struct fleet_model){ .keep_alive_ms = c->app->keep_alive_ms };
-	memcpy(ret->digest, e->model_digest, sizeof ret->digest);
-	memcpy(ret->projector, e->projector_digest, sizeof ret->projector);
-	memcpy(ret->engine, e->engine, sizeof ret->engine);
-	return str_copy(str_from(e->name), ret->name, sizeof ret->name);
+	return fleet_model_of(e, ret);
 }
 
 static void on_loaded(const struct fleet_event *e, void *arg)

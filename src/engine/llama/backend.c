@@ -134,6 +134,25 @@ static enum err load_model(struct llama_backend *b, FILE *f, const struct llama_
 	return OK;
 }
 
+static enum err load_adapters(
+	struct llama_backend *b, const struct llama_backend_options *o, struct err_info *info)
+{
+	for (unsigned i = 0; i < o->n_adapters; i++) {
+		if (shim_adapter_load(o->adapter[i], b->model, &b->adapter[i]) != SHIM_OK)
+			return unusable(info, "its adapter cannot be read");
+		b->n_adapters++;
+	}
+	return OK;
+}
+
+/* What is mapped stays mapped. */
+static void close_files(FILE *model, const struct llama_backend_options *o)
+{
+	(void)fclose(model);
+	for (unsigned i = 0; i < o->n_adapters; i++)
+		(void)fclose(o->adapter[i]);
+}
+
 /* Bytes of K and V a cell takes, by the model's shape; only a guess to stay inside memory. */
 static uint64_t cell_bytes(const struct llama_model *m)
 {
@@ -261,7 +280,7 @@ static enum err open_pool(struct llama_backend *b, enum engine_pool i)
 	/* a card has memory of its own, and would wait for each operation that is looked at */
 	if (!b->facts.gpu && shim_cells_new(&p, &b->cells[i]) != SHIM_OK)
 		return ERR_NOMEM;
-	if (shim_context_new(b->model, p, &b->ctx[i]) != SHIM_OK) {
+	if (llama_context_new(b, p, &b->ctx[i]) != SHIM_OK) {
 		shim_cells_free(b->cells[i]);
 		b->cells[i] = NULL;
 		return ERR_NOMEM;
@@ -372,14 +391,16 @@ enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,
 {
 	struct llama_backend *b = mem_zalloc(1, sizeof *b);
 	if (!b) {
-		(void)fclose(model);
+		close_files(model, o);
 		return ERR_NOMEM;
 	}
 	(void)pthread_mutex_init(&b->grammars_lock, NULL);
 	(void)pthread_mutex_init(&b->templates_lock, NULL);
 	b->facts.gpu = o->n_cards > 0;
 	enum err e = load_model(b, model, o, info);
-	(void)fclose(model); /* what is mapped stays mapped */
+	if (!e)
+		e = load_adapters(b, o, info);
+	close_files(model, o);
 	if (!e)
 		e = make_context(b, o, info);
 	if (e) {

@@ -25,6 +25,9 @@ struct llama_backend_options { /* 0: chosen */
 	uint32_t poll;         /* how long idle compute threads spin, 0 to 100 */
 	uint64_t memory_bytes; /* what may be used in all, of what it computes in; 0: no limit */
 	uint32_t cores;        /* used when n_threads is 0 */
+	/* Open LoRA files (taken), each added to the model with scale 1. */
+	FILE *adapter[ENGINE_ADAPTERS_MAX];
+	unsigned n_adapters;
 	/* Called around work whose length a foreign text decides (template, schema) with the
 	 * seconds it may take, then with 0; may be NULL. */
 	void (*guard)(unsigned seconds);

@@ -16,6 +16,8 @@ struct llama_template {
 };
 struct llama_backend {
 	struct llama_model *model;
+	struct llama_adapter_lora *adapter[ENGINE_ADAPTERS_MAX]; /* the model's own */
+	unsigned n_adapters;
 	struct llama_context *ctx[POOLS]; /* NULL: closed */
 	struct llama_context_params params[POOLS];
 	struct shim_cells *cells[POOLS]; /* of ctx */
@@ -50,6 +52,13 @@ static inline void llama_guard(struct llama_backend *b, unsigned seconds)
 {
 	if (b->guard)
 		b->guard(seconds);
+}
+
+/* Every context is made here: the model's adapters belong to each. */
+static inline enum shim_result llama_context_new(
+	struct llama_backend *b, struct llama_context_params p, struct llama_context **ret)
+{
+	return shim_context_new(b->model, p, b->adapter, b->n_adapters, ret);
 }
 
 /* What the library says may quote any bytes and be cut anywhere: one line of valid text. */

@@ -157,7 +157,7 @@ static void choose(
 static enum err open_context(
 	struct llama_embed *e, const struct llama_context_params *p, struct err_info *info)
 {
-	if (shim_context_new(e->b->model, *p, &e->ctx) != SHIM_OK)
+	if (llama_context_new(e->b, *p, &e->ctx) != SHIM_OK)
 		return err_set(info, ERR_MODEL_BAD,
 			"not a usable model: no context for vectors can be made with it");
 	/* What the context made of our wishes counts. A batch over these is where it aborts. */

@@ -117,13 +117,27 @@ shim_result shim_model_load(FILE *file, llama_model_params p, llama_model **ret)
 	});
 }
 
-shim_result shim_context_new(llama_model *m, llama_context_params p, llama_context **ret)
+shim_result shim_adapter_load(FILE *file, llama_model *m, llama_adapter_lora **ret)
 {
 	return guarded(nullptr, SHIM_FAILED, [&] {
-		llama_context *c = llama_init_from_model(m, p);
-		if (!c)
+		*ret = llama_adapter_lora_init_from_file_ptr(m, file);
+		return *ret ? SHIM_OK : SHIM_INVALID;
+	});
+}
+
+shim_result shim_context_new(llama_model *m, llama_context_params p, llama_adapter_lora **adapters,
+	size_t n_adapters, llama_context **ret)
+{
+	return guarded(nullptr, SHIM_FAILED, [&] {
+		std::vector<float> scales(n_adapters, 1.0f);
+		std::unique_ptr<llama_context, decltype(&llama_free)> made(
+			llama_init_from_model(m, p), llama_free);
+		if (!made)
 			return SHIM_INVALID;
-		*ret = c;
+		if (n_adapters && llama_set_adapters_lora(made.get(), adapters, n_adapters,
+					  scales.data()))
+			return SHIM_FAILED;
+		*ret = made.release();
 		return SHIM_OK;
 	});
 }
@@ -139,7 +153,8 @@ static void add_once(std::vector<ggml_backend_buffer_t> &v, ggml_backend_buffer_
 		v.push_back(b);
 }
 
-/* Asked before each operation; wants to see none. */
+/* Asked before each operation; wants to see none. An adapter's buffer is called as the one of the
+ * weights that it belongs to, but no file lies behind it. */
 static bool note_cells(ggml_tensor *t, bool ask, void *arg)
 {
 	auto *c = static_cast<shim_cells *>(arg);
@@ -153,7 +168,9 @@ static bool note_cells(ggml_tensor *t, bool ask, void *arg)
 			continue;
 		if (!strncmp(root->name, "cache_", 6))
 			add_once(c->buffers, root->buffer);
-		else if (!strcmp(ggml_backend_buffer_name(root->buffer), "CPU_Mapped"))
+		else if (ggml_backend_buffer_get_usage(root->buffer) ==
+				 GGML_BACKEND_BUFFER_USAGE_WEIGHTS &&
+			!strcmp(ggml_backend_buffer_name(root->buffer), "CPU_Mapped"))
 			add_once(c->mapped, root->buffer);
 	}
 	return false;

@@ -27,8 +27,13 @@ void shim_build(char *ret, size_t size);
 void shim_last_error(char *ret, size_t size);
 
 enum shim_result shim_model_load(FILE *file, struct llama_model_params p, struct llama_model **ret);
-enum shim_result shim_context_new(
-	struct llama_model *m, struct llama_context_params p, struct llama_context **ret);
+/* Reads a LoRA file for the model, which owns it from then on. Before its first context: what a
+ * graph may hold is counted there. Leaves the file open. */
+enum shim_result shim_adapter_load(
+	FILE *file, struct llama_model *m, struct llama_adapter_lora **ret);
+/* With all of these adapters, at scale 1. */
+enum shim_result shim_context_new(struct llama_model *m, struct llama_context_params p,
+	struct llama_adapter_lora **adapters, size_t n_adapters, struct llama_context **ret);
 /* Which memory a context's cells and the mapped weights take: learned from the first batch it
  * computes. The library fills the cells with zeros, so all of them are resident before anything
  * lies in them; of weights that it lays out anew for this CPU the file's pages stay beside the

@@ -137,7 +137,7 @@ static enum err try_setting(struct tuner *t, bool flash, struct measured *r)
 	struct llama_context_params p = t->b->params[POOL_SHARED];
 	p.flash_attn_type = flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
 	*r = (struct measured){ 0 };
-	if (shim_context_new(t->b->model, p, &t->ctx) != SHIM_OK)
+	if (llama_context_new(t->b, p, &t->ctx) != SHIM_OK)
 		return ERR_NOMEM;
 	if (t->b->pool)
 		llama_attach_threadpool(t->ctx, t->b->pool, t->b->pool);

@@ -1,4 +1,5 @@
 /* Ollama's client: the models themselves. */
+import { createHash } from "node:crypto";
 import { HI, KEY, KEY_READ, URL, all, assert, checks, differs, http, refused, refusedOr, unsupported } from "./lib.mjs";
 import { connect } from "./ollama.mjs";
 
@@ -107,8 +108,25 @@ check("/api/create", "stream", "tells its steps and ends with success", async ()
 check("/api/create", "from", "of a model that is not there is refused", () => refused(() => client.create({ model: "mine", from: "nope" }), 404, /nope/));
 check("/api/create", "quantize", "is refused for weights that are small already, as Ollama does", () =>
 	refused(() => client.create({ model: "mine", from: "smollm2", quantize: "q8_0" }), 400, /quantization is only supported/));
-check("/api/create", "adapters", "are refused by name, or used", () =>
-	refusedOr(() => client.create({ model: "mine", from: "smollm2", adapters: { "a.gguf": `sha256:${"0".repeat(64)}` } }), /adapter|blob|digest|not found/, "LoRA adapters are not used yet", () => client.delete({ model: "mine" }).then(() => undefined)));
+/* A LoRA of rank 1 for one matrix of SmolLM2 135M, as a GGUF file on the server; its digest. */
+async function lora(width) {
+	const u32 = (n) => Buffer.from(Uint32Array.of(n).buffer), u64 = (n) => Buffer.from(BigUint64Array.of(BigInt(n)).buffer);
+	const text = (s) => Buffer.concat([u64(s.length), Buffer.from(s)]), floats = (n, v) => Buffer.from(new Float32Array(n).fill(v).buffer);
+	const pairs = [["general.architecture", "llama"], ["general.type", "adapter"], ["adapter.type", "lora"]].flatMap(([k, v]) => [text(k), u32(8), text(v)]);
+	const tensor = (half, a, b, at) => [text(`blk.0.attn_v.weight.lora_${half}`), u32(2), u64(a), u64(b), u32(0), u64(at)];
+	const head = Buffer.concat([Buffer.from("GGUF"), u32(3), u64(2), u64(4), ...pairs, text("adapter.lora.alpha"), u32(6), floats(1, 1), ...tensor("a", width, 1, 0), ...tensor("b", 1, 192, 4 * width)]);
+	const file = Buffer.concat([head, Buffer.alloc((32 - (head.length % 32)) % 32), floats(width, 1), floats(192, 0.5)]);
+	const digest = `sha256:${createHash("sha256").update(file).digest("hex")}`;
+	const r = await fetch(`${URL}/api/blobs/${digest}`, { method: "POST", body: file, headers: { authorization: `Bearer ${KEY}` } });
+	assert.ok(r.status === 200 || r.status === 201, `${r.status}`);
+	return digest;
+}
+check("/api/create", "adapters", "are used", async () => made({ from: "smollm2", adapters: { "a.gguf": await lora(576) } }, async () => assert.notEqual(await said("mine"), await said("smollm2"))));
+check("/api/create", "adapters", "for another model, or that are not there, are refused", async () => {
+	const other = await lora(544);
+	await refused(() => client.create({ model: "mine", from: "smollm2", adapters: { "a.gguf": other } }), 422, /shape/);
+	await refused(() => client.create({ model: "mine", from: "smollm2", adapters: { "a.gguf": `sha256:${"0".repeat(64)}` } }), 404);
+});
 check("/api/copy", "source, destination", "give another name to the same", async () => {
 	await client.copy({ source: "smollm2", destination: "mine:v1" });
 	const list = (await client.list()).models;

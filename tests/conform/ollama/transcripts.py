@@ -105,6 +105,8 @@ REQUESTS = (  # feature, what, method, path, body
     ("/api/create", "from a model, whole", "POST", "/api/create", {"model": "mine", "from": "smollm2", **ONE}),
     ("/api/create", "of nothing", "POST", "/api/create", {"model": "mine2", **ONE}),
     ("/api/create", "from a model that is not there", "POST", "/api/create", {"model": "mine2", "from": "nope", **ONE}),
+    ("/api/create", "with two adapters", "POST", "/api/create", {"model": "mine2", "from": "smollm2", "adapters": {
+        "a.gguf": "sha256:" + "1" * 64, "b.gguf": "sha256:" + "2" * 64}, **ONE}),
     ("/api/create", "of a name that is none", "POST", "/api/create", {"model": "a b", "from": "smollm2", **ONE}),
     ("/api/copy", "a model", "POST", "/api/copy", {"source": "mine", "destination": "again"}),
     ("/api/copy", "one that is not there", "POST", "/api/copy", {"source": "nope", "destination": "again"}),

@@ -1,11 +1,12 @@
 """Ollama's API about models: list, show, ps, pull, create, copy, delete, push, blobs, and what is not there."""
 import hashlib
 import os
+import tempfile
 
 import httpx
 import ollama
 
-from harness import MODELS, SMOL, check, refused, unsupported
+from harness import MODELS, SMOL, check, lora_for_smollm2, refused, unsupported
 
 DETAILS = {"parent_model", "format", "family", "families", "parameter_size", "quantization_level"}
 
@@ -289,8 +290,26 @@ def not_made(field, value):
     return run
 
 
-for _field, _value in (("adapters", {"a.gguf": "sha256:" + "1" * 64}), ("renderer", "qwen3-coder"),
-                       ("parser", "qwen3"), ("remote_host", "https://example.org")):
+@lib("/api/create", "adapters", "are used; one for another model, and one that is not there, are refused")
+def adapters(s):
+    with tempfile.TemporaryDirectory() as folder:
+        good = s.ollama.create_blob(lora_for_smollm2(folder + "/good"))
+        bad = s.ollama.create_blob(lora_for_smollm2(folder + "/bad", width=544))
+    with refused(ollama.ResponseError, 422, "shape"):
+        s.ollama.create("x", from_="smollm2", adapters={"a.gguf": bad})
+    with refused(ollama.ResponseError, 404, "not found"):
+        s.ollama.create("x", from_="smollm2", adapters={"a.gguf": "sha256:" + "1" * 64})
+    assert s.ollama.create("bent", from_="smollm2", adapters={"a.gguf": good}).status == "success"
+    try:
+        cold = {"temperature": 0, "num_predict": 12}
+        plain, bent = (s.ollama.generate(m, "The capital of France is", raw=True, options=cold).response
+                       for m in ("smollm2", "bent"))
+        assert bent and bent != plain
+    finally:
+        s.ollama.delete("bent")
+
+
+for _field, _value in (("renderer", "qwen3-coder"), ("parser", "qwen3"), ("remote_host", "https://example.org")):
     raw("/api/create", _field, "is done, or refused by name")(not_made(_field, _value))
 
 
