@@ -115,8 +115,8 @@ static void swap_template(char *p, size_t n, uint64_t arg)
 TEST_TIMEOUT(a_template_that_never_ends_ends_only_its_engine, 120)
 {
 	static const char *const endless[] = {
-		"{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) "
-		"%}{% set x = 1 %}{% endfor %}{% endfor %}{% endfor %}",
+		("{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) "
+		 "%}{% set x = 1 %}{% endfor %}{% endfor %}{% endfor %}"),
 		"{% for a in range(2000000000) %}x{% endfor %}",
 		"{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(1) }}",
 	};
