@@ -285,7 +285,7 @@ enum err ollama_show(struct call *c)
 	struct model_texts t = { .template_ = &tmpl, .system = &sys, .params = &params,
 		.licence = &lic, .messages = &messages };
 	struct model_entry m;
-	AUTO_HEADERS struct model_headers headers = { NULL };
+	AUTO_HEADERS struct model_headers headers = { .model = NULL };
 	struct str name;
 	struct jw w;
 	bool verbose = false;

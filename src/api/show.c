@@ -28,7 +28,7 @@ void show_headers_read(
 	struct call *c, const struct model_entry *m, bool verbose, struct model_headers *ret)
 {
 	struct err_info why = { .code = OK };
-	*ret = (struct model_headers){ NULL };
+	*ret = (struct model_headers){ .model = NULL };
 	enum err e = model_store_describe(c->app->models, m, verbose, ret, &why);
 	if (e)
 		call_warn(c, "not all of the model's file can be shown: %s",

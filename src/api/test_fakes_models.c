@@ -99,7 +99,7 @@ enum err model_store_describe(struct model_store *s, const struct model_entry *e
 	struct model_headers *ret, struct err_info *info)
 {
 	(void)s, (void)e;
-	*ret = (struct model_headers){ NULL };
+	*ret = (struct model_headers){ .model = NULL };
 	if (fakes.no_headers)
 		return err_set(info, ERR_BUSY, "too many jobs");
 	ret->model = json_pack("{s:{s:s,s:i,s:s,s:o},s:[{s:s,s:s,s:[ii]}],s:s}", "info",
@@ -113,7 +113,7 @@ enum err model_store_describe(struct model_store *s, const struct model_entry *e
 void model_headers_done(struct model_headers *h)
 {
 	json_decref(h->model);
-	*h = (struct model_headers){ NULL };
+	*h = (struct model_headers){ .model = NULL };
 }
 
 enum err model_store_default(struct model_store *s, char ret[LIMIT_MODEL_NAME + 1])

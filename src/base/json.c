@@ -3,19 +3,25 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/fault.h"
 #include "base/random.h"
 
 enum { WRITE_DEPTH = 32, DUMP_DEPTH = 512 };
 
-/* jansson does not always say that memory was the reason; this thread's last allocation knows. */
-static _Thread_local bool alloc_failed;
+/* Does this thread read a text? jansson's lexer takes no notice of a buffer that cannot grow: with
+ * the closing quote lost it goes on behind the buffer's end, and writes there. So a process that
+ * has no memory for a text ends. */
+static _Thread_local bool reading;
 
 static void *json_alloc(size_t n)
 {
-	void *p = mem_alloc(n);
-	alloc_failed |= !p;
+	if (!reading)
+		return mem_alloc(n);
+	void *p = malloc(n ? n : 1);
+	if (!p)
+		DIE("no memory to read JSON");
 	return p;
 }
 
@@ -66,13 +72,12 @@ enum err json_read(struct str text, size_t max_bytes, unsigned max_depth, json_t
 		return err_set(info, ERR_BAD_JSON, "the text has a zero byte");
 	if (too_deep(text, max_depth))
 		return err_set(info, ERR_LIMIT, "JSON is nested deeper than %u levels", max_depth);
-	alloc_failed = false;
+	if (fault_hit(FAULT_ALLOC))
+		return err_set(info, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	reading = true;
 	json_t *v = json_loadb(text.ptr ? text.ptr : "", text.len,
 			       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	if (alloc_failed) { /* even with a value: jansson's lexer drops bytes of a string then */
-		json_decref(v);
-		return err_set(info, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-	}
+	reading = false;
 	if (v) {
 		*ret = v;
 		return OK;

@@ -770,7 +770,7 @@ int engine_body(struct ipc *keeper)
 	}
 	uint32_t cores = llama_backend_prepare(load.card, load.n_cards);
 	uint64_t memory = engine_memory();
-	struct files files = { NULL };
+	struct files files = { .model = NULL };
 	err = open_files(&load, &files);
 	if (!err)
 		err = engine_lock(&load, memory);

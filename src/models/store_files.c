@@ -321,13 +321,13 @@ void model_headers_done(struct model_headers *h)
 	json_decref(h->projector);
 	for (unsigned i = 0; i < ENGINE_ADAPTERS_MAX; i++)
 		json_decref(h->adapter[i]);
-	*h = (struct model_headers){ NULL };
+	*h = (struct model_headers){ .model = NULL };
 }
 
 enum err model_store_describe(struct model_store *s, const struct model_entry *e, bool lists,
 	struct model_headers *ret, struct err_info *info)
 {
-	AUTO_HEADERS struct model_headers h = { NULL };
+	AUTO_HEADERS struct model_headers h = { .model = NULL };
 	const struct model_adapters *a = &e->adapters;
 	const char *weights = adapters_weights(a, e->model_digest);
 	TRY(s->ops->describe(s->ops_arg, weights, lists, &h.model, info));
@@ -336,6 +336,6 @@ enum err model_store_describe(struct model_store *s, const struct model_entry *e
 	for (unsigned i = 0; i < a->n; i++)
 		TRY(s->ops->describe(s->ops_arg, a->digest[i], false, &h.adapter[i], info));
 	*ret = h;
-	h = (struct model_headers){ NULL };
+	h = (struct model_headers){ .model = NULL };
 	return OK;
 }

@@ -229,7 +229,7 @@ TEST(the_headers_of_a_model_are_told)
 	struct rig r;
 	struct model_entry e;
 	char digest[65];
-	AUTO_HEADERS struct model_headers h = { NULL };
+	AUTO_HEADERS struct model_headers h = { .model = NULL };
 	rig_open(&r);
 	put_gguf(&r, 1, digest);
 	CHECK_OK(create(&r, FROM_FILE, digest, NULL));
