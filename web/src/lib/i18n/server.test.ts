@@ -47,6 +47,21 @@ test("what is refused about pictures has its German", () => {
 		expect(german(s) ?? "", s).not.toMatch(FORMAL);
 	}
 });
+test("why a model did not come or go has its German", () => {
+	const literals = (file: string, pattern: RegExp) => [...readFileSync(join(root, "src", file), "utf8").replace(/"\s*\n\s*"/g, "").matchAll(pattern)].map((m) => (m[1] ?? "").replaceAll('\\"', '"').replace("does not %s ", "does not give ").replace('" %s (', '" to everybody (').replace(/%(?:\.\*|\.\d+)?s/g, "example").replace(/%[udz]+/g, "443"));
+	const SET = /err_set\(\s*[^,"]+,\s*[^,"]+,\s*"((?:[^"\\]|\\.)*)"/g;
+	const all = [
+		...literals("net/fetch.c", /\bwhy = "((?:[^"\\]|\\.)*)"/g).map((why) => `example: ${why}`),
+		...literals("net/fetch.c", /(?:stop\(f, \w+,|fetch_fail\(f, \w+,|snprintf\(f->why, sizeof f->why,)\s*"((?:[^"\\]|\\.)*)"/g),
+		...["net/allow.c", "models/pull.c", "models/pull_blob.c", "models/pull_http.c", "models/pull_run.c"].flatMap((f) => literals(f, SET)),
+		...literals("models/advise.c", /a->why = "((?:[^"\\]|\\.)*)"/g),
+	].filter((s) => s !== "example" && s !== "example: example" && s !== "%s");
+	expect(all.length).toBeGreaterThan(35);
+	for (const s of all) {
+		expect(german(s), s).not.toBeNull();
+		expect(german(s) ?? "", s).not.toMatch(/\bSie\b|\$\d/);
+	}
+});
 test("every reason of the list of models has its German", () => {
 	expect(whys.length).toBeGreaterThan(5);
 	for (const why of whys) expect(german(why), why).not.toBeNull();

@@ -21,6 +21,55 @@ const advice: readonly Rule[] = [
 	["fast and good with tools; German a little stiff", "schnell und gut mit Werkzeugen; Deutsch etwas steif"],
 	["widely used; German officially supported", "weit verbreitet; Deutsch wird offiziell unterstützt"],
 	["strong in logic and mathematics; made for English", "stark in Logik und Mathematik; für Englisch gemacht"],
+	["needs more memory than this machine has", "braucht mehr Speicher, als dieser Rechner hat"],
+	["needs more room on the disk", "braucht mehr Platz auf der Platte"],
+	["fits, but answers slowly on this machine", "passt, antwortet auf diesem Rechner aber langsam"],
+];
+
+/* Why a model did not come or go. */
+const network: readonly Rule[] = [
+	["(\\S+): the name could not be resolved", "$1: Der Name lässt sich nicht auflösen"],
+	["(\\S+): no connection could be made", "$1: Es kam keine Verbindung zustande"],
+	["(\\S+): no encrypted connection could be made", "$1: Es kam keine verschlüsselte Verbindung zustande"],
+	["(\\S+): the connection was cut", "$1: Die Verbindung brach ab"],
+	["(\\S+): it took too long", "$1: Es dauerte zu lange"],
+	["(\\S+): nothing came for (\\d+) seconds", "$1: Seit $2 Sekunden kam nichts mehr"],
+	["(\\S+): the server's certificate is not trusted \\(a company's own CA is set by TRESOR_CA_FILE\\)", "$1: Dem Zertifikat des Servers wird nicht vertraut (eine eigene CA der Firma steht in TRESOR_CA_FILE)"],
+	["(\\S+): the file of trusted certificates cannot be read", "$1: Die Datei der vertrauten Zertifikate ist nicht lesbar"],
+	["(\\S+): the name leads to an address of an internal network that is not on the list", "$1: Der Name führt zu einer Adresse im internen Netz, die nicht auf der Liste steht"],
+	["(\\S+), port (\\d+), is not on the list of allowed addresses", "$1, Port $2, steht nicht auf der Liste der erlaubten Adressen"],
+	["(\\S+), port (\\d+), is not allowed without encryption", "$1, Port $2, ist ohne Verschlüsselung nicht erlaubt"],
+	["models may not be sent to (\\S+), port (\\d+) \\(an administrator can allow it: (.+)\\)", "An $1, Port $2, dürfen keine Modelle gehen (die Administration kann es erlauben: $3)"],
+	["the server sent another part than it was asked for", "der Server hat einen anderen Teil geschickt als verlangt"],
+	["the server does not send parts of a file", "der Server schickt keine Teile einer Datei"],
+	["the server's headers are too large", "die Kopfzeilen des Servers sind zu groß"],
+	["the error page is too large", "die Fehlerseite ist zu groß"],
+	["the server sent more than it was asked for", "der Server hat mehr geschickt als verlangt"],
+	["the writer is gone", "der Prozess, der das Modell schreibt, ist zu Ende"],
+	["the process that (reads|writes) the model ended", "der Prozess für die Datei des Modells ist zu Ende"],
+	["the process that writes the model does not answer", "der Prozess, der das Modell schreibt, antwortet nicht"],
+	["there is no log-in for (\\S+)", "für $1 ist keine Anmeldung hinterlegt"],
+	["digest mismatch: expected (\\S+), got (\\S+)", "Prüfsumme falsch: erwartet $1, bekommen $2"],
+	["(\\S+) redirects too often", "$1 leitet zu oft weiter"],
+	["(\\S+) redirects to an address without encryption", "$1 leitet zu einer Adresse ohne Verschlüsselung weiter"],
+	["the registry redirects to nowhere", "das Verzeichnis leitet ins Leere weiter"],
+	["an empty answer came", "es kam eine leere Antwort"],
+	["(\\S+) does not send all of the model", "$1 schickt das Modell nicht ganz"],
+	['(\\S+) has no model "(.+)"', "$1 hat kein Modell „$2“"],
+	['(\\S+) does not give "(.+)" (?:to everybody|by the log-in that is stored for it) \\(status (\\d+); an administrator can store a log-in: (.+)\\)', "$1 gibt „$2“ so nicht heraus (Status $3; die Administration kann eine Anmeldung hinterlegen: $4)"],
+	['(\\S+) does not take "(.+)" (?:from everybody|by the log-in that is stored for it) \\(status (\\d+); an administrator can store a log-in: (.+)\\)', "$1 nimmt „$2“ so nicht an (Status $3; die Administration kann eine Anmeldung hinterlegen: $4)"],
+	['"(.+)" is an alias: push the model by its name', "„$1“ ist ein Alias: das Modell unter seinem Namen verschicken"],
+	["(\\S+) answered with status (\\d+)", "$1 hat mit Status $2 geantwortet"],
+	["the registry asks for a kind of log-in we do not know", "das Verzeichnis verlangt eine unbekannte Art der Anmeldung"],
+	["the registry's token is not usable", "das Token des Verzeichnisses ist unbrauchbar"],
+	["the registry's answer is too large", "die Antwort des Verzeichnisses ist zu groß"],
+	["not a usable model: a text part of it is not UTF-8", "kein brauchbares Modell: Ein Text darin ist kein UTF-8"],
+	['the starter model "(.+)" is not installed here', "das Startmodell „$1“ ist hier nicht installiert"],
+	['there is no starter model "(.+)"', "ein Startmodell „$1“ gibt es nicht"],
+	['"(.+)" is not a name in a registry', "„$1“ ist kein Name in einem Verzeichnis"],
+	["files are read by the command line: tresor pull file:PATH", "Dateien liest die Befehlszeile: tresor pull file:PFAD"],
+	["a version cannot be pulled by its digest yet: pull the name", "eine Version lässt sich nicht nach ihrer Prüfsumme holen: den Namen holen"],
+	["the name it should have here is not valid", "der Name, den es hier haben soll, ist ungültig"],
 ];
 
 const doctor: readonly Rule[] = [
@@ -132,7 +181,7 @@ const pictures: readonly Rule[] = [
 	["pictures: those of a message are over (\\d+) MiB together", "die Bilder einer Nachricht sind zusammen größer als $1 MiB"],
 ];
 
-const rules = [...advice, ...doctor, ...aliases, ...pictures].map(([pattern, german]) => [new RegExp(`^${pattern}$`, "s"), german] as const);
+const rules = [...advice, ...network, ...doctor, ...aliases, ...pictures].map(([pattern, german]) => [new RegExp(`^${pattern}$`, "s"), german] as const);
 
 /* In the person's language, as well as it is known. */
 export function serverText(text: string): string {
