@@ -14,7 +14,8 @@ enum { JSON_DEPTH_DEFAULT = 64 };
 #define AUTO_JSON [[gnu::cleanup(auto_json_decref)]]
 
 /* Parses one whole document. The caller owns *ret (json_decref).
- * Errors: ERR_BAD_JSON (detail says line and why), ERR_LIMIT (too deep or too long), ERR_NOMEM. */
+ * Errors: ERR_BAD_JSON (detail says line and why), ERR_LIMIT (too deep or too long). The process
+ * ends when memory runs out meanwhile (json.c says why); ERR_NOMEM comes of injection alone. */
 enum err json_read(struct str text, size_t max_bytes, unsigned max_depth, json_t **ret,
 		   struct err_info *info);
 

@@ -113,16 +113,23 @@ static enum err add(struct client *c, const struct args *a, struct err_info *inf
 	return say(a, "allowed", host, port);
 }
 
-static enum err remove_source(struct client *c, const struct args *a, struct err_info *info)
+/* `part`: of what is known about the address, "" all of it. */
+static enum err take_away(struct client *c, const struct args *a, const char *part,
+	const char *what, struct err_info *info)
 {
 	AUTO_BUF struct buf path = BUF(BODY_MAX), out = BUF(BODY_MAX);
 	const char *z;
 	struct str host;
 	uint64_t port;
 	TRY(host_and_port(a->operand[0], &host, &port, info));
-	TRY(source_path(host, "", port, &path, &z));
+	TRY(source_path(host, part, port, &path, &z));
 	TRY(client_call(c, "DELETE", z, STR_NONE, &out, info));
-	return say(a, "removed", host, port);
+	return say(a, what, host, port);
+}
+
+static enum err remove_source(struct client *c, const struct args *a, struct err_info *info)
+{
+	return take_away(c, a, "", "removed", info);
 }
 
 static enum err read_password(struct buf *out, bool from_stdin, struct err_info *info)
@@ -164,14 +171,7 @@ static enum err login(struct client *c, const struct args *a, struct err_info *i
 
 static enum err logout(struct client *c, const struct args *a, struct err_info *info)
 {
-	AUTO_BUF struct buf path = BUF(BODY_MAX), out = BUF(BODY_MAX);
-	const char *z;
-	struct str host;
-	uint64_t port;
-	TRY(host_and_port(a->operand[0], &host, &port, info));
-	TRY(source_path(host, "/login", port, &path, &z));
-	TRY(client_call(c, "DELETE", z, STR_NONE, &out, info));
-	return say(a, "removed the log-in for", host, port);
+	return take_away(c, a, "/login", "removed the log-in for", info);
 }
 
 int cmd_sources(const struct args *a)

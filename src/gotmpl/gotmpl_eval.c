@@ -151,7 +151,7 @@ static enum err find_var(struct gstate *s, struct str name, struct gvar **ret)
 
 static enum err set_var(struct gstate *s, struct str name, const struct gval *v)
 {
-	struct gvar *var;
+	struct gvar *var = NULL;
 	TRY(find_var(s, name, &var));
 	var->val = *v;
 	return OK;
@@ -220,7 +220,7 @@ static enum err eval_number(struct gstate *s, const struct garg *a, struct gval 
 static enum err eval_arg(struct gstate *s, const struct gval *dot, const struct garg *a,
 			 bool has_args, struct gval *ret)
 {
-	struct gvar *var;
+	struct gvar *var = NULL;
 	s->at = a->pos;
 	TRY(gotmpl_spend(s, 1));
 	*ret = (struct gval){ .kind = VAL_NONE };

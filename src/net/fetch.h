@@ -27,8 +27,9 @@ struct fetch_env {           /* what all transfers share; outlives them */
  * FAILED was sent already. Errors: ERR_EGRESS, ERR_INVALID, ERR_NOMEM. */
 enum err fetch_start(const struct fetch_env *env, uint64_t id, struct egress_fetch *f,
 		     struct fetch **ret);
-/* libcurl says it is over. Sends the last events; true when the object may be freed (else the
- * sink still has to take bytes: call fetch_push()). */
+/* libcurl says it is over. What came, also before a failure, goes to the sink first; then the last
+ * events are sent. True when the object may be freed (else the sink still has to take bytes: call
+ * fetch_push()). */
 bool fetch_over(struct fetch *f, CURLcode code);
 /* The sink may have room again. True when everything is done and the object may be freed. */
 bool fetch_push(struct fetch *f);
