@@ -53,6 +53,13 @@ export function check(ok, what) {
 export function equal(is, want, what = "value") {
 	if (JSON.stringify(is) !== JSON.stringify(want)) throw new Error(`${what}: is ${JSON.stringify(is)}, wanted ${JSON.stringify(want)}`);
 }
+/* What was seen of an answer in its middle is how its end begins. Letters only: an unfinished mark
+ * ("**The", "1") stands there as it is until the rest of it has come, and is gone afterwards. */
+export function sameBeginning(end, middle, letters = 20) {
+	const plain = (t) => t.replace(/[^\p{L}]/gu, "");
+	const begin = plain(middle).slice(0, letters);
+	if (!plain(end).startsWith(begin)) throw new Error(`the answer began ${JSON.stringify(middle.slice(0, 60))}, and ended as ${JSON.stringify(end.slice(0, 60))}`);
+}
 export async function until(ask, what, seconds = 20) {
 	const end = Date.now() + seconds * 1000;
 	for (;;) {
