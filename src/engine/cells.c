@@ -6,6 +6,7 @@
 
 enum {
 	SPARE = 2,         /* sequence ids of the shared pool for states on their way */
+	STREAMS_MANY = 4,  /* of so many one can be kept empty */
 };
 
 /* ---- making ---- */
@@ -407,6 +408,22 @@ static bool give_up(struct cells *c, struct slot *leaf)
 bool cells_give_up_leaf(struct cells *c)
 {
 	return give_up(c, oldest_leaf(c, NULL));
+}
+
+void cells_spare_stream(struct cells *c)
+{
+	struct slot *old = NULL;
+	if (!c->caps->state || c->caps->pool[POOL_OWN].n_seq < STREAMS_MANY)
+		return;
+	for (size_t i = 0; i < c->n; i++) {
+		struct slot *l = &c->slot[i];
+		if (l->pool != POOL_OWN || l->req)
+			continue;
+		if (!l->kv.n)
+			return;
+		old = !old || l->used < old->used ? l : old;
+	}
+	(void)give_up(c, old);
 }
 
 void cells_let_go(struct cells *c, const struct slot *keep)

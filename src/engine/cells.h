@@ -8,7 +8,7 @@
  * stays until nobody shares with it, so the cells in use are the sum over slots of what each has
  * beyond its donor's part. A slot may follow another that is still reading the same beginning: it
  * computes nothing until its leader is there. In the own pool a finished text stays where it is
- * until its stream is wanted; in the shared pool it moves to RAM at once, because everybody pays
+ * until its stream is wanted, or none would be empty; in the shared pool it moves to RAM at once, because everybody pays
  * for it there; only prefixes in use stay, and those marked as shared until somebody else runs
  * there.
  *
@@ -77,6 +77,9 @@ struct cells_family cells_family(struct cells *c, const struct request *r);
 /* Room in the shared pool for so many more cells beside all that runs to its end; gives up leaves
  * for it, not `keep`. */
 bool cells_make_room(struct cells *c, uint32_t need, const struct slot *keep);
+/* Where all streams that do not run keep a text, the one not used for longest moves to RAM: it is
+ * copied while nobody waits for a first token, and who comes next finds an empty one. */
+void cells_spare_stream(struct cells *c);
 /* Somebody begins there who shares none of the leaves but `keep`: those that nobody shares move to
  * RAM, since each of his tokens would pay for their cells. Back from there costs milliseconds. */
 void cells_let_go(struct cells *c, const struct slot *keep);

@@ -569,6 +569,7 @@ static enum err fake_state_get(
 		return ERR_NOMEM;
 	*ret = s;
 	*ret_size = (r->end - r->first) * sizeof *s;
+	f->now += (r->end - r->first) * f->o.save_ns;
 	for (uint32_t i = r->first; i < r->end; i++) {
 		const struct cell *c = &f->pool[p].cell[r->cell[i]];
 		*s++ = (struct saved){ c->hash, c->token, (int32_t)i };

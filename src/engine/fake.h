@@ -28,6 +28,7 @@ struct fake_options {
 	uint32_t end_every;        /* about one token in so many is the end; 0: never */
 	int64_t step_ns, token_ns; /* what a decode costs in virtual time, and a token in it */
 	int64_t cell_ns;           /* and each cell in use, for each token */
+	int64_t save_ns;           /* what a cell costs that is copied out of its pool */
 	unsigned again_every;      /* every n-th decode says ERR_AGAIN; 0: never */
 	unsigned set_every;        /* every n-th state does not go back into cells; 0: never */
 	unsigned broken_at;        /* the n-th decode says ERR_ENGINE; 0: never */

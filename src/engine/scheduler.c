@@ -343,6 +343,14 @@ static enum err step_pool(struct sched *s, enum engine_pool p)
 	return OK;
 }
 
+static bool first_token_awaited(struct sched *s)
+{
+	EACH_RUNNING(s, l)
+	if (!l->req->first_ns)
+		return true;
+	return queue_wait_n(s->queue);
+}
+
 enum err sched_step(struct sched *s)
 {
 	s->steps++;
@@ -360,6 +368,8 @@ enum err sched_step(struct sched *s)
 		TRY(sched_read_pictures(s, p));
 		TRY(step_pool(s, p));
 	}
+	if (!first_token_awaited(s))
+		cells_spare_stream(s->cells);
 	return OK;
 }
 

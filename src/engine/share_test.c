@@ -252,6 +252,30 @@ TEST(a_talk_goes_on_without_reading_its_history_beside_twenty_others)
 	}
 }
 
+TEST(no_first_token_waits_for_the_copy_of_an_idle_text)
+{
+	struct fake_options slow = MACHINE;
+	slow.save_ns = 1 * MS;
+	struct world *w = world_new(&slow, (struct sched_options){ 0 });
+	char a[600];
+	int64_t first = 0;
+	for (unsigned i = 0; i < 3 * slow.n_seq; i++) { /* one after the other, none idles */
+		struct gen_request g = chat(with_prefix(a, 600, 400, i, "", i % 10), i, 8);
+		add(w, i, &g);
+		run(w);
+		int64_t t = w->s[i].first - w->s[i].added;
+		first = i ? first : t;
+		CHECK(t <= first + first / 10);
+		check_alone(&w->s[i], &g);
+	}
+	/* all was copied but what lies in the streams that are not empty */
+	struct engine_stats st;
+	sched_stats(w->sched, &st);
+	CHECK(st.cells_used <= (slow.n_seq - 1) * 440);
+	CHECK(st.cache_bytes > 0);
+	world_free(w);
+}
+
 TEST(what_is_idle_takes_no_cells_from_those_who_run)
 {
 	struct world *w = world_new(&MACHINE, (struct sched_options){ 0 });
