@@ -20,8 +20,8 @@ static void memory_now(void *arg, struct fleet_memory *ret)
 	*ret = (struct fleet_memory){ .total = m.memory, .free_bytes = m.memory_free };
 }
 
-/* Weights, K and V of the cells an engine takes by default (engine/llama/backend.c), and buffers to
- * compute in. Only until it was loaded once: then the measured figure counts. */
+/* Weights with what goes with them (a projector, adapters), K and V of the cells an engine takes by
+ * default (engine/llama/backend.c), and buffers to compute in. Only until it was loaded once: then the measured figure counts. */
 static bool model_need(void *arg, const char *digest, struct plan_need *ret)
 {
 	enum { CTX = 8192, OWN = 2048, SEQ = 8, LEAST = 1024, COMPUTE_MIB = 128, LEAST_MIB = 64 };
@@ -36,8 +36,9 @@ static bool model_need(void *arg, const char *digest, struct plan_need *ret)
 	if (g->context && ctx > g->context)
 		ctx = g->context;
 	uint64_t cells = ctx + (uint64_t)(s->n_seq ? s->n_seq : SEQ) * (ctx < OWN ? ctx : OWN);
-	ret->bytes.ram = g->tensor_bytes + cells * cell + (uint64_t)COMPUTE_MIB * MIB;
-	ret->least.ram = g->tensor_bytes + LEAST * cell + (uint64_t)LEAST_MIB * MIB;
+	uint64_t files = m.size > g->tensor_bytes ? m.size : g->tensor_bytes;
+	ret->bytes.ram = files + cells * cell + (uint64_t)COMPUTE_MIB * MIB;
+	ret->least.ram = files + LEAST * cell + (uint64_t)LEAST_MIB * MIB;
 	return true;
 }
 

@@ -27,6 +27,7 @@ enum {
 	FLASH_TILE = 64,     /* below it the library's flash attention goes token by token */
 	SHARED_SEQS = 40,    /* with kept prefixes and one for states on their way */
 	DRAFTS = 16,         /* further rows, for drafted tokens */
+	ROWS_BYTES = 64 << 20, /* of rows of logits that are only set aside */
 	BATCH_DEFAULT = 512, /* one micro-batch: a cancel waits for no more than this */
 	CTX_LEAST = 512,
 	FAULT_BYTES = 64 << 10, /* of a file that one fault brings in, about */
@@ -212,6 +213,18 @@ static void only_streams(struct llama_backend *b)
 	*shared = (struct engine_pool_caps){ 0 };
 }
 
+/* Rows of logits, not one a token of prompt. Rows that are not written take no memory of the
+ * machine, and a processor computes faster where the library has set more of them aside than are
+ * needed: with 40 of a vocabulary of 49,152 a step of eight takes 6 % longer than with 512, reading
+ * 350 tokens 20 % (bench/serving). */
+static uint32_t rows_set_aside(const struct llama_backend *b, uint32_t n_batch)
+{
+	uint64_t n = ROWS_BYTES / (sizeof(float) * (b->caps.n_vocab ? b->caps.n_vocab : 1));
+	if (b->facts.gpu || n <= b->caps.n_outputs)
+		return b->caps.n_outputs;
+	return n < n_batch ? (uint32_t)n : n_batch;
+}
+
 static void choose_params(struct llama_backend *b, const struct llama_backend_options *o)
 {
 	uint32_t threads = o->n_threads ? o->n_threads : o->cores ? o->cores : 1;
@@ -226,8 +239,7 @@ static void choose_params(struct llama_backend *b, const struct llama_backend_op
 		p->n_batch = p->n_batch < b->caps.n_outputs ? b->caps.n_outputs : p->n_batch;
 		p->n_ubatch = least(o->n_ubatch ? o->n_ubatch : BATCH_DEFAULT, p->n_batch);
 		p->n_threads = p->n_threads_batch = (int32_t)threads;
-		p->n_outputs_max =
-			b->caps.n_outputs; /* rows of logits, not one a token of prompt */
+		p->n_outputs_max = rows_set_aside(b, p->n_batch);
 		p->flash_attn_type = flash || i == POOL_READ ? LLAMA_FLASH_ATTN_TYPE_ENABLED
 							     : LLAMA_FLASH_ATTN_TYPE_DISABLED;
 		p->kv_unified = i != POOL_OWN || c->n_seq == 1;

@@ -220,19 +220,14 @@ struct messages { /* of a request */
 	const json_t *all;
 };
 
+/* Renders messages and reads the text into tokens; the text stays in `r`, which the caller frees. */
 static enum err render_tokens(struct llama_backend *b, const struct messages *m,
-	struct str messages, bool generation, struct engine_prompt *ret, struct err_info *info)
+	struct str messages, struct rendering *r, struct engine_prompt *ret, struct err_info *info)
 {
-	struct rendering r = { .text = BUF(2 * (size_t)LIMIT_IPC_BULK) };
-	enum err e = start_of_prompt(b, m->g, &ret->tokens);
-	if (!e)
-		e = render(b, m->t, m->g, messages, generation, &r, info);
-	if (!e) {
-		ret->thinking = opens_thinking(m->t, buf_str(&r.text));
-		e = tokenize_parts(b, &r, m->marks, ret);
-	}
-	rendering_done(&r);
-	return e;
+	TRY(start_of_prompt(b, m->g, &ret->tokens));
+	TRY(render(b, m->t, m->g, messages, true, r, info));
+	ret->thinking = opens_thinking(m->t, buf_str(&r->text));
+	return tokenize_parts(b, r, m->marks, ret);
 }
 
 enum err llama_gap_tokens(struct llama_backend *b, const struct gotmpl *t,
@@ -289,11 +284,67 @@ static enum err leading(
 	return OK;
 }
 
+/* A prompt's text and tokens. */
+struct whole {
+	struct str text;
+	const struct engine_prompt *prompt;
+};
+
+/* How many tokens lie within the first n bytes of the text. False: this vocabulary's tokens are not
+ * its bytes one after the other (spaces that were added, pictures). */
+static bool tokens_within(const struct llama_backend *b, const struct whole *w, bool start,
+	size_t n, uint32_t *ret)
+{
+	const struct tokens *t = &w->prompt->tokens;
+	size_t at = 0;
+	*ret = start;
+	for (size_t i = start; i < t->n; i++) {
+		char piece[256];
+		int32_t len = shim_piece(b->vocab, t->v[i], piece, sizeof piece, true);
+		if (len < 0 || !str_eq(str_sub(w->text, at, (size_t)len),
+				       (struct str){ piece, (size_t)len }))
+			return false;
+		at += (size_t)len;
+		if (at <= n)
+			*ret = (uint32_t)i + 1;
+	}
+	return at == w->text.len && !w->prompt->media.n;
+}
+
+/* Bytes in common, up to the last whole character. */
+static size_t common_bytes(struct str a, struct str b)
+{
+	size_t n = 0;
+	while (n < a.len && n < b.len && a.ptr[n] == b.ptr[n])
+		n++;
+	while (n && n < a.len && ((unsigned char)a.ptr[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
+/* Tokens that a rendering has in common with the whole prompt. As a rule its text is a beginning of
+ * the prompt's, whose tokens are known. */
+static enum err rendering_common(struct llama_backend *b, const struct messages *m,
+	const struct rendering *part, const struct whole *whole, uint32_t *ret)
+{
+	struct engine_prompt read = { 0 };
+	TRY(start_of_prompt(b, m->g, &read.tokens));
+	bool start = read.tokens.n > 0;
+	size_t n = common_bytes(buf_str(&part->text), whole->text);
+	enum err e = OK;
+	if (!tokens_within(b, whole, start, n, ret)) {
+		e = tokenize_parts(b, part, m->marks, &read);
+		*ret = (uint32_t)tokens_common(&read.tokens, &whole->prompt->tokens);
+	}
+	engine_prompt_done(&read);
+	return e;
+}
+
 static enum err common_tokens(struct llama_backend *b, const struct messages *m, size_t n,
-	bool with_user, const struct tokens *whole, uint32_t *ret)
+	bool with_user, const struct whole *whole, uint32_t *ret)
 {
 	AUTO_BUF struct buf text = BUF(LIMIT_IPC_BULK);
-	struct engine_prompt part = { 0 };
+	struct rendering part = { .text = BUF(2 * (size_t)LIMIT_IPC_BULK) };
 	struct jw w;
 	jw_init(&w, &text);
 	jw_arr(&w);
@@ -304,10 +355,12 @@ static enum err common_tokens(struct llama_backend *b, const struct messages *m,
 	jw_end(&w);
 	enum err e = text.err;
 	if (!e)
-		e = render_tokens(b, m, buf_str(&text), false, &part, NULL);
-	/* A template that takes no such beginning alone: then it is not shared. */
-	*ret = e ? 0 : (uint32_t)tokens_common(&part.tokens, whole);
-	engine_prompt_done(&part);
+		e = render(b, m->t, m->g, buf_str(&text), false, &part, NULL);
+	if (!e)
+		e = rendering_common(b, m, &part, whole, ret);
+	if (e) /* a template that takes no such beginning alone: then it is not shared */
+		*ret = 0;
+	rendering_done(&part);
 	return e == ERR_NOMEM ? e : OK;
 }
 
@@ -315,7 +368,7 @@ static enum err common_tokens(struct llama_backend *b, const struct messages *m,
  * has in common with the prompt. Some templates write system text into the next message of the
  * user; then one is put behind. */
 static enum err border(struct llama_backend *b, const struct messages *m, size_t n, bool system,
-	const struct tokens *whole, uint32_t *ret)
+	const struct whole *whole, uint32_t *ret)
 {
 	*ret = 0;
 	if (!n)
@@ -326,17 +379,18 @@ static enum err border(struct llama_backend *b, const struct messages *m, size_t
 	return OK;
 }
 
-static enum err find_borders(struct llama_backend *b, const struct messages *m,
+static enum err find_borders(struct llama_backend *b, const struct messages *m, struct str text,
 	struct engine_prompt *ret, struct err_info *info)
 {
+	const struct whole whole = { text, ret };
 	size_t company = 0, group = 0;
 	bool company_system = false, group_system = false;
 	TRY(leading(m->all, SHARE_COMPANY, &company, &company_system, info));
 	TRY(leading(m->all, SHARE_GROUP, &group, &group_system, info));
-	TRY(border(b, m, company, company_system, &ret->tokens, &ret->n_company));
+	TRY(border(b, m, company, company_system, &whole, &ret->n_company));
 	ret->n_group = ret->n_company;
 	if (group > company)
-		TRY(border(b, m, group, group_system, &ret->tokens, &ret->n_group));
+		TRY(border(b, m, group, group_system, &whole, &ret->n_group));
 	if (ret->n_group < ret->n_company)
 		ret->n_group = ret->n_company;
 	return OK;
@@ -356,6 +410,19 @@ static enum err mark_pictures(struct picture_marks *marks, json_t *all, struct b
 	return text->err;
 }
 
+/* Every picture was passed on by the template. */
+static enum err check_placed(
+	const struct picture_marks *marks, const struct engine_prompt *p, struct err_info *info)
+{
+	size_t placed = 0;
+	for (size_t i = 0; i < p->media.n; i++) /* a picture's first run */
+		placed += !i || p->media.v[i].of != p->media.v[i - 1].of ||
+			  p->media.v[i].part <= p->media.v[i - 1].part;
+	return placed == marks->set ? OK
+				    : err_set(info, ERR_INVALID,
+					      "the model's chat template does not pass pictures on");
+}
+
 static enum err chat_prompt(struct llama_backend *b, const struct gen_request *g,
 	const struct llama_template *t, struct engine_picture *const *pictures,
 	struct engine_prompt *ret, struct err_info *info)
@@ -368,15 +435,14 @@ static enum err chat_prompt(struct llama_backend *b, const struct gen_request *g
 	marks_init(&marks, pictures, g->n_pictures);
 	TRY(mark_pictures(&marks, all, &marked, &input, info));
 	struct messages m = { g, t, &marks, all };
-	TRY(render_tokens(b, &m, input, true, ret, info));
-	size_t placed = 0;
-	for (size_t i = 0; i < ret->media.n; i++) /* a picture's first run */
-		placed += !i || ret->media.v[i].of != ret->media.v[i - 1].of ||
-			  ret->media.v[i].part <= ret->media.v[i - 1].part;
-	if (placed != marks.set)
-		return err_set(info, ERR_INVALID,
-			"the model's chat template does not pass pictures on");
-	return find_borders(b, &m, ret, info);
+	struct rendering r = { .text = BUF(2 * (size_t)LIMIT_IPC_BULK) };
+	enum err e = render_tokens(b, &m, input, &r, ret, info);
+	if (!e)
+		e = check_placed(&marks, ret, info);
+	if (!e)
+		e = find_borders(b, &m, buf_str(&r.text), ret, info);
+	rendering_done(&r);
+	return e;
 }
 
 enum err llama_op_prompt(void *backend, const struct gen_request *g,
