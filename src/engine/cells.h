@@ -8,9 +8,9 @@
  * stays until nobody shares with it, so the cells in use are the sum over slots of what each has
  * beyond its donor's part. A slot may follow another that is still reading the same beginning: it
  * computes nothing until its leader is there. In the own pool a finished text stays where it is
- * until its stream is wanted, or none would be empty; in the shared pool it moves to RAM at once, because everybody pays
- * for it there; only prefixes in use stay, and those marked as shared until somebody else runs
- * there.
+ * until its stream is wanted, or none would be empty; in the shared pool it moves to RAM at once,
+ * because everybody pays for it there; only prefixes in use stay, and those marked as shared until
+ * somebody else runs there.
  *
  * Invariants: 1. slot->kv lists exactly the tokens in its cells. 2. nothing is taken from another
  * scope. 3. slot->shared <= kv.n, and 0 without a donor. Pure C over engine_backend_ops. */

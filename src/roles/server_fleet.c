@@ -21,7 +21,8 @@ static void memory_now(void *arg, struct fleet_memory *ret)
 }
 
 /* Weights with what goes with them (a projector, adapters), K and V of the cells an engine takes by
- * default (engine/llama/backend.c), and buffers to compute in. Only until it was loaded once: then the measured figure counts. */
+ * default (engine/llama/backend.c), and buffers to compute in. Only until it was loaded once: then
+ * the measured figure counts. */
 static bool model_need(void *arg, const char *digest, struct plan_need *ret)
 {
 	enum { CTX = 8192, OWN = 2048, SEQ = 8, LEAST = 1024, COMPUTE_MIB = 128, LEAST_MIB = 64 };

@@ -220,7 +220,7 @@ struct messages { /* of a request */
 	const json_t *all;
 };
 
-/* Renders messages and reads the text into tokens; the text stays in `r`, which the caller frees. */
+/* Renders messages and makes tokens of the text; it stays in `r`, which the caller frees. */
 static enum err render_tokens(struct llama_backend *b, const struct messages *m,
 	struct str messages, struct rendering *r, struct engine_prompt *ret, struct err_info *info)
 {
@@ -418,9 +418,10 @@ static enum err check_placed(
 	for (size_t i = 0; i < p->media.n; i++) /* a picture's first run */
 		placed += !i || p->media.v[i].of != p->media.v[i - 1].of ||
 			  p->media.v[i].part <= p->media.v[i - 1].part;
-	return placed == marks->set ? OK
-				    : err_set(info, ERR_INVALID,
-					      "the model's chat template does not pass pictures on");
+	if (placed == marks->set)
+		return OK;
+	return err_set(
+		info, ERR_INVALID, "the model's chat template does not pass pictures on");
 }
 
 static enum err chat_prompt(struct llama_backend *b, const struct gen_request *g,
