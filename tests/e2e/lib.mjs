@@ -53,12 +53,13 @@ export function check(ok, what) {
 export function equal(is, want, what = "value") {
 	if (JSON.stringify(is) !== JSON.stringify(want)) throw new Error(`${what}: is ${JSON.stringify(is)}, wanted ${JSON.stringify(want)}`);
 }
-/* What was seen of an answer in its middle is how its end begins. Letters only: an unfinished mark
- * ("**The", "1") stands there as it is until the rest of it has come, and is gone afterwards. */
-export function sameBeginning(end, middle, letters = 20) {
-	const plain = (t) => t.replace(/[^\p{L}]/gu, "");
-	const begin = plain(middle).slice(0, letters);
-	if (!plain(end).startsWith(begin)) throw new Error(`the answer began ${JSON.stringify(middle.slice(0, 60))}, and ended as ${JSON.stringify(end.slice(0, 60))}`);
+/* Letters and digits of a text. Marks are left out: an unfinished one ("**The") stands in a growing
+ * answer as it is until the rest of it has come, and is gone afterwards. */
+const plain = (text) => text.replace(/[^\p{L}\p{N}]/gu, "");
+/* What was seen of an answer in its middle is how its end begins. */
+export function sameBeginning(end, middle, most = 20) {
+	const begin = plain(middle).slice(0, most);
+	if (!begin || !plain(end).startsWith(begin)) throw new Error(`the answer began ${JSON.stringify(middle.slice(0, 60))}, and ended as ${JSON.stringify(end.slice(0, 60))}`);
 }
 export async function until(ask, what, seconds = 20) {
 	const end = Date.now() + seconds * 1000;
@@ -132,8 +133,8 @@ export const person = {
 	async growing(page, least = 1, seconds = 60) {
 		return until(async () => {
 			const t = await person.answer(page);
-			return t.length >= least && t;
-		}, `an answer of ${least} characters`, seconds);
+			return plain(t).length >= least && t;
+		}, `an answer of ${least} letters or digits`, seconds);
 	},
 	streaming: (page) => page.locator("button.stop").isVisible(),
 	/* Waits for the end. A very small model may talk in circles up to its context: after PATIENCE_S

@@ -290,15 +290,17 @@ struct whole {
 	const struct engine_prompt *prompt;
 };
 
-/* How many tokens lie within the first n bytes of the text. False: this vocabulary's tokens are not
- * its bytes one after the other (spaces that were added, pictures). */
+/* How many tokens lie within the first n bytes of the text. False: they are not its bytes one after
+ * the other (spaces that a vocabulary adds, pictures). */
 static bool tokens_within(const struct llama_backend *b, const struct whole *w, bool start,
 	size_t n, uint32_t *ret)
 {
 	const struct tokens *t = &w->prompt->tokens;
 	size_t at = 0;
+	if (w->prompt->media.n)
+		return false;
 	*ret = start;
-	for (size_t i = start; i < t->n; i++) {
+	for (size_t i = start; i < t->n && at < n; i++) {
 		char piece[256];
 		int32_t len = shim_piece(b->vocab, t->v[i], piece, sizeof piece, true);
 		if (len < 0 || !str_eq(str_sub(w->text, at, (size_t)len),
@@ -308,7 +310,7 @@ static bool tokens_within(const struct llama_backend *b, const struct whole *w, 
 		if (at <= n)
 			*ret = (uint32_t)i + 1;
 	}
-	return at == w->text.len && !w->prompt->media.n;
+	return at >= n;
 }
 
 /* Bytes in common, up to the last whole character. */
