@@ -1,12 +1,13 @@
 /* The library alone, for bench/serving: n sequences that share the start of their prompts are
  * decoded together, greedily, with nothing around them. What all prompts have in common is read
  * before the clock starts, as where somebody has read it already; the rest of the prompts and the
- * answers are timed. Prints {"tokens", "seconds", "shared_tokens", "read_tokens"}.
+ * answers are timed. Prints {"tokens", "seconds", "read_seconds", "shared_tokens", "read_tokens"}.
  *
- * usage: bare_loop MODEL THREADS on|off|auto unified|streams CELLS PROMPTS N [SHARED]
+ * usage: bare_loop MODEL THREADS on|off|auto unified|streams CELLS PROMPTS N [SHARED [ROWS]]
  * CELLS: of the context, as the other side has; a longer context is a little slower.
  * PROMPTS: a file of texts separated by NUL, templates already applied. SHARED: no more than so
- * many tokens are read before, as where the rest is each person's own. */
+ * many tokens are read before, as where the rest is each person's own. ROWS: of logits that the
+ * library sets aside, at least one a sequence; without it one a token of a batch. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,7 +180,7 @@ static ggml_threadpool_t threads_new(int32_t n)
 	return ((ggml_threadpool_t (*)(struct ggml_threadpool_params *))make)(&p);
 }
 
-static void make_context(struct loop *l, struct llama_model *model, char **argv)
+static void make_context(struct loop *l, struct llama_model *model, char **argv, int32_t rows)
 {
 	struct llama_context_params p = llama_context_default_params();
 	p.kv_unified = !strcmp(argv[4], "unified");
@@ -188,6 +189,7 @@ static void make_context(struct loop *l, struct llama_model *model, char **argv)
 	p.n_batch = p.n_ubatch = BATCH;
 	p.n_threads = p.n_threads_batch = number(argv[2]);
 	p.flash_attn_type = flash(argv[3]);
+	p.n_outputs_max = (uint32_t)rows;
 	p.no_perf = true;
 	l->ctx = llama_init_from_model(model, p);
 	if (!l->ctx)
@@ -205,9 +207,9 @@ static void quiet(enum ggml_log_level level, const char *text, void *data)
 
 int main(int argc, char **argv)
 {
-	if (argc != 8 && argc != 9) {
+	if (argc < 8 || argc > 10) {
 		fputs("usage: bare_loop MODEL THREADS on|off|auto unified|streams CELLS PROMPTS N "
-		      "[SHARED]\n",
+		      "[SHARED [ROWS]]\n",
 			stderr);
 		return 2;
 	}
@@ -223,16 +225,18 @@ int main(int argc, char **argv)
 		die("the model cannot be loaded");
 	l.vocab = llama_model_get_vocab(model);
 	read_prompts(&l, argv[6]);
-	make_context(&l, model, argv);
+	make_context(&l, model, argv, argc > 9 ? number(argv[9]) : 0);
 	l.batch = llama_batch_init(BATCH, 0, 1);
-	int32_t shared = common(&l, argc == 9 ? number(argv[8]) : INT32_MAX);
+	int32_t shared = common(&l, argc > 8 ? number(argv[8]) : INT32_MAX);
 	read_shared(&l, shared, !strcmp(argv[4], "unified"));
 	double start = now_s();
 	int32_t n_read = read_rest(&l, shared, next);
+	double read = now_s() - start;
 	answer(&l, n, next);
 	double spent = now_s() - start;
-	printf("{\"tokens\":%d,\"seconds\":%.6f,\"shared_tokens\":%d,\"read_tokens\":%d}\n",
-		n * l.n_seq, spent, shared, n_read);
+	printf("{\"tokens\":%d,\"seconds\":%.6f,\"read_seconds\":%.6f,\"shared_tokens\":%d,"
+	       "\"read_tokens\":%d}\n",
+		n * l.n_seq, spent, read, shared, n_read);
 	llama_batch_free(l.batch);
 	llama_free(l.ctx);
 	llama_model_free(model);
