@@ -215,8 +215,8 @@ static void only_streams(struct llama_backend *b)
 
 /* Rows of logits, not one a token of prompt. Rows that are not written take no memory of the
  * machine, and a processor computes faster where the library has set more of them aside than are
- * needed: with 40 of a vocabulary of 49,152 a step of eight takes 6 % longer than with 512, reading
- * 350 tokens 20 % (bench/serving/rows.py). */
+ * needed: with 40 of a vocabulary of 49,152 a step of eight, and reading 350 tokens, took a tenth
+ * longer than with 512 (bench/serving/rows.py; why is not known). */
 static uint32_t rows_set_aside(const struct llama_backend *b, uint32_t n_batch)
 {
 	uint64_t n = ROWS_BYTES / (sizeof(float) * (b->caps.n_vocab ? b->caps.n_vocab : 1));
