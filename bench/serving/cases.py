@@ -17,6 +17,7 @@ WORDS = ("time house river green letter bridge paper garden winter summer music 
 IDLE, IDLE_TOKENS = 20, (300, 600)
 PREFIX, LONG = 1100, 1850  # tokens
 LONGEST, LONGEST_CELLS = 32000, 40960
+TARGET_GAP_S = 0.150  # between two tokens of an answer: Tresor's default
 
 
 def prompt_of(rng, words):
@@ -227,6 +228,9 @@ CASES = [
         Row("p99_gap_s", "32 users, mixed lengths, Poisson arrivals, p99 gap", "s", False, 1 / 4, 1 / 2),),
         parallel=(4, 8, 32), long=True),
     Case("memory", memory, (Row("pss_mib", PSS, "MiB", False, 0.8, 1.0),), alone=True, cells=True),
+    Case("long_prompt", long_prompt, (
+        Row("p99_gap_s", "8 users' p99 gap while somebody's 32,000 tokens are read", "s", False, absolute=2 * TARGET_GAP_S),),
+        others=False, tresor_cells=LONGEST_CELLS, positions=LONGEST),
 ]
 # Against the bare loop, not llama-server.
 LAYER = Case("layer", layer, (Row("tps", "whole stack against a bare loop", "tokens/s", True, 0.97),), least_rounds=21)

@@ -1,6 +1,7 @@
 """The machine a measurement runs on: who else uses it, what processes take, what it is."""
 import os
 import platform
+import re
 import time
 
 BUSY = 0.04  # share of the CPUs from which on others disturb
@@ -74,3 +75,9 @@ def facts():
                platform.machine())
     kib = int(next(x for x in open("/proc/meminfo") if x.startswith("MemTotal:")).split()[1])
     return {"cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(kib / 2**20, 1), "kernel": platform.release()}
+
+
+def slug(cpu):
+    """A CPU's name as part of a file's: results of different machines stand side by side."""
+    words = re.sub(r"\((R|TM)\)|\b(CPU|Processor)\b|@.*", " ", cpu)
+    return "-".join(re.findall(r"[a-z0-9]+", words.lower()))

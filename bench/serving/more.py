@@ -21,7 +21,7 @@ import time
 
 from cases import Material, user
 from client import Ask, Failed, ask_all
-from machine import Meter, facts, wait_quiet
+from machine import Meter, facts, slug, wait_quiet
 from sides import LlamaServer
 from stats import spread
 
@@ -212,7 +212,7 @@ def main():
     finally:
         w.close()
     os.makedirs(a.out, exist_ok=True)
-    base = os.path.join(a.out, "serving-more")
+    base = os.path.join(a.out, "serving-more-" + slug(result["machine"]["cpu"]))
     with open(base + ".json", "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")

@@ -2,7 +2,7 @@
 """Every row of the team's table: Tresor against llama-server from the same pinned source.
 
 One run, alternating sides, a new random text every round. Starts everything itself. Writes
-bench/results/serving-MODEL.json and .md after every case; bench/serving/README.md says more.
+bench/results/serving-MODEL-CPU.json and .md after every case; bench/serving/README.md says more.
 """
 import argparse
 import datetime
@@ -18,7 +18,7 @@ import time
 import report
 from cases import CASES, LAYER, Material, by_names, layer_jobs, poisson_jobs
 from client import Failed
-from machine import BUSY, Meter, facts, wait_quiet
+from machine import BUSY, Meter, facts, slug, wait_quiet
 from sides import BareLoop, LlamaServer, Tresor, Variant, tresor_conf
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ class Bench:
         self.earlier = self.kept() if a.cases else {}
 
     def base(self):
-        return os.path.join(self.a.out, f"serving-{self.a.model}")
+        return os.path.join(self.a.out, f"serving-{self.a.model}-{slug(self.result['machine']['cpu'])}")
 
     def kept(self):
         """Cases of an earlier run on this machine with these settings: a run of some cases leaves the others."""
