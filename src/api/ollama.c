@@ -11,6 +11,7 @@
 #include "models/advise.h"
 #include "models/fleet.h"
 #include "models/fleet_db.h"
+#include "models/meta.h"
 #include "models/store.h"
 
 enum { FLEET_LIST_MAX = 32 };
@@ -239,7 +240,14 @@ static void made_of(
 		call_warn(c, "%s", why.detail[0] ? why.detail : "the Modelfile cannot be shown");
 	else
 		text_field(w, "modelfile", &text);
-	struct str list = buf_str(t->messages);
+	struct str list = buf_str(t->messages), ollama = buf_str(t->ollama);
+	AUTO_JSON json_t *named = NULL;
+	if (ollama.len && !json_read(ollama, ollama.len, 8, &named, NULL))
+		for (size_t i = 0; i < sizeof MODEL_OLLAMA / sizeof *MODEL_OLLAMA; i++) {
+			const char *v = json_string_value(json_object_get(named, MODEL_OLLAMA[i]));
+			if (v)
+				jw_kstr(w, MODEL_OLLAMA[i], str_from(v));
+		}
 	if (!list.len || json_read(list, list.len, 8, &messages, NULL))
 		return;
 	jw_key(w, "messages");
@@ -281,9 +289,9 @@ enum err ollama_show(struct call *c)
 	AUTO_BUF struct buf out = BUF(2 * GGUF_DESCRIPTION_MAX), tmpl = BUF(LIMIT_MANIFEST),
 			    sys = BUF(LIMIT_MANIFEST), params = BUF(LIMIT_MANIFEST),
 			    lic = BUF(LIMIT_MANIFEST), messages = BUF(LIMIT_MANIFEST),
-			    lines = BUF(LIMIT_MANIFEST);
+			    lines = BUF(LIMIT_MANIFEST), ollama = BUF(LIMIT_MANIFEST);
 	struct model_texts t = { .template_ = &tmpl, .system = &sys, .params = &params,
-		.licence = &lic, .messages = &messages };
+		.licence = &lic, .messages = &messages, .ollama = &ollama };
 	struct model_entry m;
 	AUTO_HEADERS struct model_headers headers = { .model = NULL };
 	struct str name;

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "models/meta.h"
 #include "models/modelfile.h"
 
 static enum err add_text(struct modelfile *m, enum modelfile_kind kind, const struct buf *text,
@@ -79,6 +80,22 @@ static enum err add_adapters(
 	return OK;
 }
 
+static enum err add_ollama(struct modelfile *m, struct str json, struct err_info *info)
+{
+	static const enum modelfile_kind kinds[] = { MODELFILE_RENDERER, MODELFILE_PARSER,
+		MODELFILE_REQUIRES };
+	AUTO_JSON json_t *doc = NULL;
+	if (!json.len)
+		return OK;
+	TRY(json_read(json, LIMIT_MANIFEST, 8, &doc, info));
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		const char *v = json_string_value(json_object_get(doc, MODEL_OLLAMA[i]));
+		if (v)
+			TRY(modelfile_add(m, kinds[i], STR_NONE, str_from(v), info));
+	}
+	return OK;
+}
+
 enum err show_modelfile(
 	const char *name, const struct model_adapters *a, const struct model_texts *t,
 	struct buf *out, struct err_info *info)
@@ -89,6 +106,7 @@ enum err show_modelfile(
 	TRY(add_adapters(m, a, info));
 	TRY(add_text(m, MODELFILE_TEMPLATE, t->template_, info));
 	TRY(add_text(m, MODELFILE_SYSTEM, t->system, info));
+	TRY(add_ollama(m, buf_str(t->ollama), info));
 	TRY(add_parameters(m, buf_str(t->params), info));
 	TRY(add_messages(m, buf_str(t->messages), info));
 	TRY(add_text(m, MODELFILE_LICENSE, t->licence, info));

@@ -151,7 +151,8 @@ static void put_texts(const struct modelfile *m, struct jw *w)
 		enum modelfile_kind kind;
 		const char *key;
 	} texts[] = { { MODELFILE_TEMPLATE, "template" }, { MODELFILE_SYSTEM, "system" },
-		{ MODELFILE_RENDERER, "renderer" }, { MODELFILE_PARSER, "parser" } };
+		{ MODELFILE_RENDERER, "renderer" }, { MODELFILE_PARSER, "parser" },
+		{ MODELFILE_REQUIRES, "requires" } };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		struct str v = value_of(m, texts[i].kind);
 		if (v.len)

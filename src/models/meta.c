@@ -1,6 +1,8 @@
 #include "models/meta.h"
 
-enum { TITLE_MAX = 120 };
+enum { TITLE_MAX = 120, OLLAMA_NAME_MAX = 100 };
+
+const char *const MODEL_OLLAMA[3] = { "renderer", "parser", "requires" };
 
 enum err model_meta_json(const struct model_meta *m, struct buf *out)
 {
@@ -24,6 +26,10 @@ enum err model_meta_json(const struct model_meta *m, struct buf *out)
 	if (m->messages) {
 		jw_key(&w, "messages");
 		jw_json(&w, m->messages);
+	}
+	if (m->ollama) {
+		jw_key(&w, "ollama");
+		jw_json(&w, m->ollama);
 	}
 	jw_end(&w);
 	return out->err;
@@ -49,7 +55,34 @@ enum err model_meta_read(const json_t *o, struct model_meta *ret)
 	TRY(json_want_bool(o, "starter", false, &m.starter, NULL));
 	TRY(json_want_obj(o, "params", false, &m.params, NULL));
 	TRY(json_want_arr(o, "messages", false, &m.messages, NULL));
+	TRY(json_want_obj(o, "ollama", false, &m.ollama, NULL));
 	*ret = m;
+	return OK;
+}
+
+struct str model_meta_template(const struct model_meta *m)
+{
+	bool stub = json_string_length(json_object_get(m->ollama, "renderer")) > 0;
+	return stub && m->gguf.has_template ? STR_NONE : m->template_;
+}
+
+enum err model_ollama_read(const json_t *o, json_t **ret, struct err_info *info)
+{
+	for (size_t i = 0; i < sizeof MODEL_OLLAMA / sizeof *MODEL_OLLAMA; i++) {
+		struct str name = STR_NONE;
+		TRY(json_want_str(o, MODEL_OLLAMA[i], false, &name, info));
+		if (!name.len)
+			continue;
+		if (name.len > OLLAMA_NAME_MAX || str_has_control(name))
+			return err_set(info, ERR_INVALID,
+				"%s: a name of at most %d bytes is expected", MODEL_OLLAMA[i],
+				OLLAMA_NAME_MAX);
+		if (!*ret)
+			*ret = json_object();
+		if (!*ret || json_object_set_new(*ret, MODEL_OLLAMA[i],
+				     json_stringn(name.ptr, name.len)))
+			return ERR_NOMEM;
+	}
 	return OK;
 }
 

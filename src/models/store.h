@@ -78,9 +78,10 @@ enum err model_store_find_digest(
 /* Newest first. *ret is malloc'd; the caller frees. */
 enum err model_store_list(struct model_store *s, struct model_entry **ret, size_t *ret_n);
 /* The small text layers of exactly this version, also when its name has moved since; each buf gets
- * text or stays empty. `params` is a JSON object of default options. Any buf may be NULL. */
+ * text or stays empty. `template_` is empty where the file's own counts. `params` is a JSON object
+ * of default options, `ollama` one of model_ollama_read(). Any buf may be NULL. */
 struct model_texts {
-	struct buf *template_, *system, *params, *licence, *messages, *manifest;
+	struct buf *template_, *system, *params, *licence, *messages, *manifest, *ollama;
 };
 enum err model_store_texts(
 	struct model_store *s, const struct model_entry *e, struct model_texts *t);

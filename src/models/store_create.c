@@ -65,8 +65,9 @@ static enum err add_json(
 }
 
 /* The config layer as Ollama writes it, so that its clients can read a model that is pushed on. */
-static enum err add_config(struct build *b, const struct gguf_summary *g, struct err_info *info)
+static enum err add_config(struct build *b, const struct model_meta *m, struct err_info *info)
 {
+	const struct gguf_summary *g = &m->gguf;
 	AUTO_BUF struct buf text = BUF(LAYER_TEXT_MAX);
 	struct jw w;
 	char parameters[16], diff[72];
@@ -81,6 +82,11 @@ static enum err add_config(struct build *b, const struct gguf_summary *g, struct
 	jw_end(&w);
 	jw_kstr(&w, "model_type", str_from(parameters));
 	jw_kstr(&w, "file_type", str_from(g->quantization));
+	for (size_t i = 0; i < sizeof MODEL_OLLAMA / sizeof *MODEL_OLLAMA; i++) {
+		const json_t *v = json_object_get(m->ollama, MODEL_OLLAMA[i]);
+		if (v)
+			jw_kstr(&w, MODEL_OLLAMA[i], str_from(json_string_value(v)));
+	}
 	jw_kstr(&w, "architecture", STR("amd64"));
 	jw_kstr(&w, "os", STR("linux"));
 	jw_key(&w, "rootfs");
@@ -114,7 +120,7 @@ static enum err put_build(struct build *b, const struct model_name *n, const str
 	TRY(add_text(b, LAYER_LICENCE, p->meta.licence, info));
 	TRY(add_json(b, LAYER_PARAMS, p->meta.params, info));
 	TRY(add_json(b, LAYER_MESSAGES, p->meta.messages, info));
-	TRY(add_config(b, &p->meta.gguf, info));
+	TRY(add_config(b, &p->meta, info));
 	TRY(model_meta_json(&p->meta, &meta));
 	TRY(manifest_write(b->layer, b->n, &manifest));
 	tell(b, "writing manifest");
@@ -170,9 +176,9 @@ enum err store_check_adapter(struct model_store *s, const char *weights, const c
 struct base { /* what the new model starts from; the JSON and texts live as long as it */
 	struct model_entry entry;
 	struct source source;
-	struct buf text[5]; /* template, system, params, licence, messages */
+	struct buf text[6]; /* template, system, params, licence, messages, ollama */
 	struct buf manifest;
-	json_t *params, *messages; /* owned */
+	json_t *params, *messages, *ollama; /* owned */
 };
 
 static void base_done(struct base *b)
@@ -182,6 +188,7 @@ static void base_done(struct base *b)
 	buf_done(&b->manifest);
 	json_decref(b->params);
 	json_decref(b->messages);
+	json_decref(b->ollama);
 }
 
 static enum err base_from(
@@ -189,7 +196,7 @@ static enum err base_from(
 {
 	struct manifest m;
 	struct model_texts t = { &b->text[0], &b->text[1], &b->text[2], &b->text[3], &b->text[4],
-		&b->manifest };
+		&b->manifest, &b->text[5] };
 	TRY(model_store_find(s, from, &b->entry, info));
 	TRY(model_store_texts(s, &b->entry, &t));
 	TRY(manifest_read(buf_str(&b->manifest), &m, info));
@@ -202,6 +209,8 @@ static enum err base_from(
 		TRY(model_params_read(buf_str(&b->text[2]), &b->params, info));
 	if (b->text[4].len)
 		TRY(json_read(buf_str(&b->text[4]), LAYER_TEXT_MAX, 8, &b->messages, info));
+	if (b->text[5].len)
+		TRY(json_read(buf_str(&b->text[5]), LAYER_TEXT_MAX, 8, &b->ollama, info));
 	return OK;
 }
 
@@ -241,6 +250,9 @@ static enum err take_changes(const json_t *request, struct base *b, struct err_i
 		buf_clear(&b->text[texts[i].at]);
 		TRY(buf_add(&b->text[texts[i].at], text));
 	}
+	if (b->text[0].len && json_object_get(request, "template")) /* no longer the older model's */
+		(void)json_object_del(b->ollama, "renderer");
+	TRY(model_ollama_read(request, &b->ollama, info));
 	TRY(take_licence(request, b, info));
 	TRY(json_want_obj(request, "parameters", false, &params, info));
 	if (params) {
@@ -266,8 +278,7 @@ static enum err take_changes(const json_t *request, struct base *b, struct err_i
 
 static enum err refuse_unknown(const json_t *request, struct err_info *info)
 {
-	static const char *const missing[] = { "renderer", "parser", "remote_host",
-		"draft_quantize", "experimental" };
+	static const char *const missing[] = { "remote_host", "draft_quantize", "experimental" };
 	for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
 		const json_t *v = json_object_get(request, missing[i]);
 		if (v && !json_is_null(v) && !json_is_false(v) &&
@@ -320,6 +331,7 @@ static enum err put_new(struct model_store *s, const struct model_name *n, struc
 				licence.len ? licence_title(licence) : str_from(b->entry.licence),
 			.params = b->params,
 			.messages = b->messages,
+			.ollama = b->ollama,
 			.starter = b->entry.starter },
 	};
 	memcpy(p.model_digest, src->model, sizeof p.model_digest);
@@ -337,6 +349,21 @@ static enum err put_new(struct model_store *s, const struct model_name *n, struc
 		model_store_unpin(s, src->keep[--pinned].digest);
 	model_store_unpin(s, p.model_digest);
 	return e;
+}
+
+/* Code of Ollama's is not here: who names it is told what writes the prompts instead. */
+static void tell_renderer(const struct base *b, const struct create_watch *w)
+{
+	const char *name = json_string_value(json_object_get(b->ollama, "renderer"));
+	char line[256];
+	if (!name)
+		return;
+	(void)snprintf(line, sizeof line, "renderer %s is code of Ollama's: %s writes the prompts",
+		name,
+		b->source.gguf.has_template ? "the file's own chat template"
+		: b->text[0].len            ? "the TEMPLATE"
+					    : "nothing");
+	w->status(line, w->arg);
 }
 
 static enum err create(struct model_store *s, const json_t *request, struct base *b,
@@ -359,6 +386,7 @@ static enum err create(struct model_store *s, const json_t *request, struct base
 	TRY(put_new(s, &n, b, w, kept, info));
 	if (!w || !w->status)
 		return OK;
+	tell_renderer(b, w);
 	if (kept->name[0]) {
 		char line[LIMIT_MODEL_NAME + 40];
 		(void)snprintf(line, sizeof line, "the old version stays as %s", kept->name);

@@ -46,7 +46,7 @@ void store_item_done(struct store_item *i)
 static void fill_template(struct model_entry *e, const struct model_meta *m)
 {
 	AUTO(gotmpl) struct gotmpl *t = NULL;
-	struct str text = m->template_, open, closing;
+	struct str text = model_meta_template(m), open, closing;
 	uint8_t sum[SHA256_LEN];
 	if (text.len) {
 		sha256_of(text.ptr, text.len, sum);
@@ -305,11 +305,12 @@ enum err model_store_texts(
 	TRY(file_read(path, &text));
 	TRY(json_read(buf_str(&text), META_MAX, 16, &o, NULL));
 	TRY(model_meta_read(o, &m));
-	TRY(add(t->template_, m.template_));
+	TRY(add(t->template_, model_meta_template(&m)));
 	TRY(add(t->system, m.system));
 	TRY(add(t->licence, m.licence));
 	TRY(add_json(t->params, m.params));
 	TRY(add_json(t->messages, m.messages));
+	TRY(add_json(t->ollama, m.ollama));
 	return t->manifest ? read_manifest(s, e, t->manifest) : OK;
 }
 

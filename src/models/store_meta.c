@@ -13,6 +13,16 @@ static enum err read_messages(const struct buf *text, json_t **ret)
 	return OK;
 }
 
+/* A config that is no object of JSON says nothing: other registries have them. */
+static enum err read_config(const struct buf *text, json_t **ret, struct err_info *info)
+{
+	AUTO_JSON json_t *o = NULL;
+	if (!text->len || json_read(buf_str(text), LAYER_TEXT_MAX, 8, &o, NULL) ||
+		!json_is_object(o))
+		return OK;
+	return model_ollama_read(o, ret, info);
+}
+
 static void name_licence(const struct model_meta *meta, char ret[128])
 {
 	struct str name = meta->licence_name.len ? meta->licence_name
@@ -29,6 +39,7 @@ enum err store_meta_make(struct model_store *s, const struct manifest *m,
 	struct model_meta meta = { .starter = starter };
 	AUTO_JSON json_t *params = NULL;
 	AUTO_JSON json_t *messages = NULL;
+	AUTO_JSON json_t *ollama = NULL;
 	const struct layer *eyes = manifest_find(m, LAYER_PROJECTOR);
 	const char *weights = manifest_find(m, LAYER_MODEL)->digest;
 	struct gguf_summary unused;
@@ -45,12 +56,14 @@ enum err store_meta_make(struct model_store *s, const struct manifest *m,
 	if (text[LAYER_PARAMS].len)
 		TRY(model_params_read(buf_str(&text[LAYER_PARAMS]), &params, info));
 	TRY(read_messages(&text[LAYER_MESSAGES], &messages));
+	TRY(read_config(&text[LAYER_CONFIG], &ollama, info));
 	meta.template_ = buf_str(&text[LAYER_TEMPLATE]);
 	meta.system = buf_str(&text[LAYER_SYSTEM]);
 	meta.licence = buf_str(&text[LAYER_LICENCE]);
 	meta.licence_name = licence_title(meta.licence);
 	meta.params = params;
 	meta.messages = messages;
+	meta.ollama = ollama;
 	TRY(model_meta_json(&meta, out));
 	name_licence(&meta, ret_licence);
 	return OK;

@@ -224,6 +224,39 @@ TEST(what_a_model_can_follows_its_template)
 	rig_close(&r);
 }
 
+/* A TEMPLATE beside a RENDERER is a stub (Ollama: server/prompt.go uses the renderer alone). */
+TEST(a_renderer_of_ollamas_is_kept_and_a_template_of_ones_own_ends_it)
+{
+	AUTO_BUF struct buf shown = BUF(4096), template_ = BUF(4096);
+	struct model_texts t = { .template_ = &template_, .ollama = &shown };
+	struct rig r;
+	char digest[65];
+	struct model_entry e;
+	rig_open(&r);
+	put_gguf(&r, 1, digest);
+	AUTO_JSON json_t *o = json_pack("{s:s,s:{s:s},s:s,s:s,s:s}", "model", "a:1", "files",
+		"x.gguf", digest, "template", "{{ .Prompt }}", "renderer", "r1", "parser", "p1");
+	CHECK_OK(model_store_create(r.s, o, NULL, NULL, NULL));
+	CHECK_OK(model_store_find(r.s, STR("a:1"), &e, NULL));
+	CHECK(e.can.tools); /* as the file's own template has them */
+	CHECK_OK(model_store_texts(r.s, &e, &t));
+	CHECK_EQ_STR(buf_str(&shown), STR("{\"renderer\":\"r1\",\"parser\":\"p1\"}"));
+	CHECK_EQ_STR(buf_str(&template_), STR(""));
+	AUTO_JSON json_t *mine = json_pack(
+		"{s:s,s:s,s:s}", "model", "b:1", "from", "a:1", "template", "{{ .Prompt }}");
+	CHECK_OK(model_store_create(r.s, mine, NULL, NULL, NULL));
+	CHECK_OK(model_store_find(r.s, STR("b:1"), &e, NULL));
+	CHECK(!e.can.tools);
+	buf_clear(&shown);
+	CHECK_OK(model_store_texts(r.s, &e, &t));
+	CHECK_EQ_STR(buf_str(&shown), STR("{\"parser\":\"p1\"}"));
+	CHECK_EQ_STR(buf_str(&template_), STR("{{ .Prompt }}"));
+	AUTO_JSON json_t *bad = json_pack(
+		"{s:s,s:s,s:s}", "model", "c:1", "from", "a:1", "parser", "x\ny");
+	CHECK_ERR(model_store_create(r.s, bad, NULL, NULL, NULL), ERR_INVALID);
+	rig_close(&r);
+}
+
 TEST(the_headers_of_a_model_are_told)
 {
 	struct rig r;

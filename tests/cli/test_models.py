@@ -116,7 +116,8 @@ REQUIRES 0.14.0
     assert desk.fake.bodies("/api/create") == [{
         "model": "mine", "from": "small", "template": "{{ .Prompt }}", "system": "You are\nbrief.",
         "license": ["MIT", "and more"], "parameters": {"temperature": 0.5, "stop": ["<end>", "STOP"]},
-        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}]
+        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}],
+        "requires": "0.14.0"}]
     assert "line 6: the parameter mirostat has no effect" in err and "line 14: REQUIRES" in err
 
 

@@ -37,21 +37,24 @@ class Ollama:
         hexa, n = self.blob(data)
         return {"mediaType": MEDIA + kind, "digest": "sha256:" + hexa, "size": n}
 
-    def gguf(self, n):
+    def gguf(self, n, **more):
         path = os.path.join(self.path, "tmp.gguf")
-        self.model.write(path, bert.MEAN, **{"general.description": f"number {n}"})
+        self.model.write(path, bert.MEAN, **{"general.description": f"number {n}"}, **more)
         with open(path, "rb") as f:
             data = f.read()
         os.remove(path)
         return data
 
-    def add(self, name, data, host="registry.ollama.ai", namespace="library", tag="latest", texts=True):
+    def add(self, name, data, host="registry.ollama.ai", namespace="library", tag="latest", texts=True, template=None,
+            code=None):
         layers = [self.layer("model", data)]
         if texts:
             layers += [self.layer("license", f"Licence of {name}".encode()),
                        self.layer("params", json.dumps({"temperature": 0.5, "name_is": [name]}).encode()),
                        self.layer("system", f"You are {name}.".encode())]
-        config = self.layer("x", json.dumps({"model_format": "gguf", "name": name}).encode())
+        if template:
+            layers.append(self.layer("template", template.encode()))
+        config = self.layer("x", json.dumps({"model_format": "gguf", "name": name, **(code or {})}).encode())
         manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
                     "config": dict(config, mediaType="application/vnd.docker.container.image.v1+json"),
                     "layers": layers}
@@ -104,6 +107,19 @@ def own(i, blob):
 def shared(a, b):
     """The same file, or a clone of its blocks (which `filefrag` would show; here: the file system can)."""
     return os.stat(a).st_ino == os.stat(b).st_ino
+
+
+def test_beside_a_renderer_a_stub_of_a_template_does_not_count(server, folder):
+    code = {"renderer": "qwen3-coder", "parser": "qwen3", "requires": "0.14.0"}
+    own_template = {"tokenizer.chat_template": "{{ messages[0].content }}"}
+    for n, (name, meta) in enumerate({"both": own_template, "stub": {}}.items()):
+        folder.add(name, folder.gguf(n, **meta), template="{{ .Prompt }}", code=code)
+    folder.add("plain", folder.gguf(2, **own_template), template="{{ .Prompt }}")
+    server.must("import-ollama", folder.path)
+    shown = {n: server.api("POST", "/api/show", {"model": n}, server.secret)[1] for n in ("both", "stub", "plain")}
+    assert {n: s["template"] for n, s in shown.items()} == {
+        "both": own_template["tokenizer.chat_template"], "stub": "{{ .Prompt }}", "plain": "{{ .Prompt }}"}
+    assert [[s.get(k) for k in code] for s in shown.values()] == [list(code.values())] * 2 + [[None] * 3]
 
 
 def test_a_thousand_blobs_without_a_copy_and_without_a_change(server, folder):

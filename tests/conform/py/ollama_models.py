@@ -309,8 +309,29 @@ def adapters(s):
         s.ollama.delete("bent")
 
 
-for _field, _value in (("renderer", "qwen3-coder"), ("parser", "qwen3"), ("remote_host", "https://example.org")):
-    raw("/api/create", _field, "is done, or refused by name")(not_made(_field, _value))
+raw("/api/create", "remote_host", "is done, or refused by name")(not_made("remote_host", "https://example.org"))
+
+
+@raw("/api/create", "renderer, parser, requires", "are kept and shown; a stub of a template beside a renderer is not used")
+def named_code(s):
+    code = {"renderer": "qwen3-coder", "parser": "qwen3", "requires": "0.14.0"}
+    s.ask("/api/create", {"model": "coded", "from": "smollm2", "stream": False, "template": "{{ .Prompt }}", **code})
+    try:
+        shown, own = (s.ask("/api/show", {"model": m}) for m in ("coded", "smollm2"))
+        assert {k: shown.get(k) for k in code} == code, shown
+        assert shown["template"] == own["template"] and shown["capabilities"] == own["capabilities"]
+        for line in ("RENDERER qwen3-coder", "PARSER qwen3", "REQUIRES 0.14.0"):
+            assert f"\n{line}\n" in shown["modelfile"], shown["modelfile"]
+        assert "TEMPLATE" not in shown["modelfile"]
+        asked = {"messages": [{"role": "user", "content": "Name a colour."}], "stream": False,
+                 "options": {"temperature": 0, "num_predict": 8}}
+        a, b = (s.ask("/api/chat", {"model": m, **asked}) for m in ("coded", "smollm2"))
+        assert a["message"] == b["message"] and a["prompt_eval_count"] == b["prompt_eval_count"]
+        # A template of one's own counts again.
+        s.ask("/api/create", {"model": "coded", "from": "coded", "stream": False, "template": "{{ .Prompt }}"})
+        assert s.ask("/api/show", {"model": "coded"})["template"] == "{{ .Prompt }}"
+    finally:
+        s.ollama.delete("coded")
 
 
 @raw("/api/create", "quantize", "makes the weights smaller, and refuses those that are so already")
