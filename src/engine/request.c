@@ -356,6 +356,7 @@ enum err request_new(const struct engine_backend_ops *ops, void *backend, uint64
 	r->ops = ops;
 	r->backend = backend;
 	r->id = id;
+	r->owed = SIZE_MAX; /* all that it will lack once it is known what it starts from */
 	r->person = g->person;
 	r->priority = g->priority;
 	r->strict = g->strict;

@@ -22,6 +22,7 @@ struct request {
 	uint32_t n_company, n_group;  /* leading tokens that may be shared, see engine_prompt */
 	int64_t deadline_ns;          /* 0: none */
 	uint32_t place;               /* in the queue, as told last; 0: not yet */
+	size_t owed; /* tokens of its prompt it would still lack with equal shares */
 	struct gen_sampling sampling; /* seed is the one in use */
 	struct tokens feed;
 	struct media_list media; /* places of the prompt that are rows of pictures */

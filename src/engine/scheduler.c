@@ -351,15 +351,29 @@ static bool first_token_awaited(struct sched *s)
 	return queue_wait_n(s->queue);
 }
 
+/* The prompt that is to be ready first of those that are worth it goes to the reading pool. */
+static void choose_reader(struct sched *s)
+{
+	struct slot *v[CELLS_SLOTS];
+	size_t n = 0;
+	EACH_RUNNING(s, l)
+	if (cells_followed(s->cells, l) && sched_left(l) > CELLS_READ_MIN && sched_tile_fits(s)) {
+		size_t at = n++;
+		for (; at && sched_reads_before(l, v[at - 1]); at--)
+			v[at] = v[at - 1];
+		v[at] = l;
+	}
+	for (size_t i = 0; i < n && !v[i]->reader; i++)
+		cells_read_elsewhere(s->cells, v[i]);
+}
+
 enum err sched_step(struct sched *s)
 {
 	s->steps++;
 	drop_cancelled(s);
 	sched_admit(s);
 	tell_places(s);
-	EACH_RUNNING(s, l)
-	if (cells_followed(s->cells, l) && sched_left(l) > CELLS_READ_MIN && sched_tile_fits(s))
-		cells_read_elsewhere(s->cells, l);
+	choose_reader(s);
 	cells_compact(s->cells);
 	sched_share_prompts(s);
 	s->computed = false;

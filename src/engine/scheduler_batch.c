@@ -12,6 +12,9 @@ enum {
 	LONG_GAPS = 4,
 	LONG_EVERY = 128,
 	LONG_EVERY_MANY = 16,
+	/* When so many gaps' worth of prompts waits beside the longest, gaps are twice as long: all
+	 * are done sooner, because longer steps and wider batches cost less a token. */
+	BACKLOG_GAPS = 8,
 };
 
 /* Where its tokens are computed now. */
@@ -92,6 +95,7 @@ struct waiting {
 	size_t newcomers, newcomer_tokens;
 	bool soon;  /* somebody is about to answer */
 	bool lower; /* prompts of lower classes */
+	size_t behind; /* tokens of all prompts but the longest */
 };
 
 static bool long_step_due(const struct sched *s, const struct waiting *w)
@@ -105,6 +109,8 @@ static bool long_step_due(const struct sched *s, const struct waiting *w)
 static size_t prompt_share(struct sched *s, const struct waiting *w)
 {
 	double answers = w->answering ? s->answer_ns : 0, gap = (double)s->gap_ns;
+	if (w->answering && (double)w->behind * s->token_ns > BACKLOG_GAPS * gap)
+		gap *= 2;
 	size_t room = tokens_in(s, (w->answering || w->soon ? gap : 2 * gap) - answers);
 	if (w->answering && w->newcomer_tokens > room && long_step_due(s, w)) {
 		size_t most = tokens_in(s, LONG_GAPS * gap - answers);
@@ -139,49 +145,150 @@ static size_t to_border(const struct sched *s, const struct slot *l, size_t n)
 	return n;
 }
 
-/* The prompts of a class that could take more of this step. */
-static size_t hungry(struct sched *s, unsigned class, struct slot **v)
+/* Prompts are read one after the other, in the order in which they would be ready if all were read
+ * at once, each person as fast as any other (fair sojourn: Friedman and Henderson, SIGMETRICS
+ * 2003). So no first token comes later than with equal shares, and most come much sooner. */
+
+/* What it would still lack with equal shares; a prompt that is late owes nothing. */
+static size_t owes(const struct slot *l)
 {
-	size_t n = 0;
-	EACH_RUNNING(s, l)
-	if (reads(l) && l->req->priority == class && l->n_batch < sched_left(l))
-		v[n++] = l;
-	return n;
+	size_t left = sched_left(l);
+	return l->req->owed < left ? l->req->owed : left;
 }
 
-static size_t of_person(struct slot *const *v, size_t n, uint64_t person)
+bool sched_reads_before(const struct slot *a, const struct slot *b)
+{
+	const struct request *r = a->req, *q = b->req;
+	if (r->priority != q->priority)
+		return r->priority < q->priority;
+	return owes(a) != owes(b) ? owes(a) < owes(b) : r->order < q->order;
+}
+
+struct part {
+	uint64_t person;
+	size_t most, got; /* tokens */
+	size_t *owed;     /* where they are taken off; NULL: nowhere */
+};
+
+static bool lacks(const struct part *p)
+{
+	return p->got < p->most;
+}
+
+/* How many of a person lack something. */
+static size_t lacking_of(const struct part *v, size_t n, uint64_t person)
 {
 	size_t k = 0;
 	for (size_t i = 0; i < n; i++)
-		k += v[i]->req->person == person;
+		k += lacks(&v[i]) && v[i].person == person;
 	return k;
 }
 
-static size_t persons(struct slot *const *v, size_t n)
+static size_t lacking_persons(const struct part *v, size_t n)
 {
 	size_t k = 0;
 	for (size_t i = 0; i < n; i++)
-		k += !of_person(v, i, v[i]->req->person);
+		k += lacks(&v[i]) && !lacking_of(v, i, v[i].person);
 	return k;
 }
 
-/* Splits `room` among the prompts of a class: equally by person, then by request; what a short one
- * leaves over goes to the others. Shares go into n_batch of the slots. Returns what is left. */
-static size_t share_out(struct sched *s, unsigned class, size_t room)
+/* Splits `room` equally by person, then by request; what a short one leaves over goes to the
+ * others. Returns what nobody lacks. */
+static size_t split(struct part *v, size_t n, size_t room)
 {
-	struct slot *v[CELLS_SLOTS];
-	for (size_t n; room && (n = hungry(s, class, v));) {
-		size_t each = room / persons(v, n);
+	for (size_t k; room && (k = lacking_persons(v, n));) {
+		size_t each = room / k;
 		for (size_t i = 0; i < n && room; i++) {
-			size_t part = each / of_person(v, n, v[i]->req->person),
-			       want = sched_left(v[i]) - v[i]->n_batch;
+			if (!lacks(&v[i]))
+				continue;
+			size_t part = each / lacking_of(v, n, v[i].person),
+			       lack = v[i].most - v[i].got;
 			part = part ? part : 1;
-			part = part < want ? part : want;
+			part = part < lack ? part : lack;
 			part = part < room ? part : room;
-			v[i]->n_batch += part;
+			v[i].got += part;
 			room -= part;
 		}
 	}
+	return room;
+}
+
+/* What prompts of a class owe, and what was read of others ahead of their time, paid with equal
+ * shares of `room`. */
+static void pay_equally(struct sched *s, unsigned class, size_t room)
+{
+	struct part v[CELLS_SLOTS + AHEAD_MAX];
+	size_t n = 0;
+	EACH_RUNNING(s, l)
+	if (reads(l) && l->req->priority == class && owes(l)) {
+		l->req->owed = owes(l);
+		v[n++] = (struct part){ l->req->person, l->req->owed, 0, &l->req->owed };
+	}
+	for (size_t i = 0; i < s->n_ahead; i++)
+		if (s->ahead[i].class == class)
+			v[n++] = (struct part){ s->ahead[i].person, s->ahead[i].owed, 0,
+				&s->ahead[i].owed };
+	(void)split(v, n, room);
+	while (n--)
+		*v[n].owed -= v[n].got;
+}
+
+/* A prompt is ready, but with equal shares it would not be: the others pay on as if it were not. */
+static void note_ahead(struct sched *s)
+{
+	size_t n = 0, reading = 0;
+	for (size_t i = 0; i < s->n_ahead; i++)
+		if (s->ahead[i].owed)
+			s->ahead[n++] = s->ahead[i];
+	s->n_ahead = n;
+	EACH_RUNNING(s, l)
+	{
+		struct request *r = l->req;
+		reading += reads(l);
+		if (reads(l) || l->leader || r->owed == SIZE_MAX)
+			continue;
+		if (r->owed && s->n_ahead < AHEAD_MAX)
+			s->ahead[s->n_ahead++] =
+				(struct ahead){ r->person, r->priority, r->owed };
+		r->owed = 0;
+	}
+	if (!reading)
+		s->n_ahead = 0;
+}
+
+/* The prompts of a class that are next: the first; those that are nearly ready are so together,
+ * because answers that begin together cost less than one after the other. */
+static size_t next_prompts(struct sched *s, unsigned class, struct slot **v)
+{
+	struct slot *first = NULL;
+	size_t n = 0;
+	EACH_RUNNING(s, l)
+	if (reads(l) && l->req->priority == class && l->n_batch < sched_left(l)) {
+		if (sched_left(l) <= CHUNK_FIRST)
+			v[n++] = l;
+		if (!first || sched_reads_before(l, first))
+			first = l;
+	}
+	if (first && sched_left(first) > CHUNK_FIRST) /* late, or nobody is nearly ready */
+		v[n++] = first;
+	return n;
+}
+
+/* Gives `room` to the prompts of a class, into n_batch of their slots. Returns what is left. */
+static size_t share_out(struct sched *s, unsigned class, size_t room)
+{
+	struct slot *v[CELLS_SLOTS];
+	struct part part[CELLS_SLOTS];
+	size_t given = room;
+	for (size_t n; room && (n = next_prompts(s, class, v));) {
+		for (size_t i = 0; i < n; i++)
+			part[i] = (struct part){ v[i]->req->person,
+				sched_left(v[i]) - v[i]->n_batch, 0, NULL };
+		room = split(part, n, room);
+		for (size_t i = 0; i < n; i++)
+			v[i]->n_batch += part[i].got;
+	}
+	pay_equally(s, class, given - room);
 	return room;
 }
 
@@ -224,8 +331,13 @@ static void fill_tile(struct sched *s)
 void sched_share_prompts(struct sched *s)
 {
 	struct waiting w = { 0 };
+	size_t most = 0;
+	note_ahead(s);
 	EACH_RUNNING(s, l)
 	{
+		size_t left = reads(l) ? sched_left(l) : 0;
+		w.behind += left;
+		most = left > most ? left : most;
 		l->n_batch = 0;
 		w.answering += !l->leader && sched_left(l) == 1;
 		w.lower |= reads(l) && l->req->priority > 0;
@@ -235,6 +347,7 @@ void sched_share_prompts(struct sched *s)
 		w.newcomers += !l->req->priority;
 		w.newcomer_tokens += l->req->priority ? 0 : sched_left(l);
 	}
+	w.behind -= most;
 	size_t room = prompt_share(s, &w);
 	size_t kept = w.lower ? room / LOWER_SHARE : 0;
 	room = share_out(s, 0, room - kept) + kept;

@@ -5,7 +5,15 @@
 #include "engine/queue.h"
 #include "engine/scheduler.h"
 
-enum { CHUNK_MIN = 16 }; /* tokens of prompt a step carries at least */
+enum {
+	CHUNK_MIN = 16, /* tokens of prompt a step carries at least */
+	AHEAD_MAX = 64,
+};
+struct ahead { /* of a prompt that was read sooner than its share */
+	uint64_t person;
+	unsigned class;
+	size_t owed; /* tokens */
+};
 
 struct sched {
 	const struct engine_backend_ops *ops;
@@ -19,6 +27,8 @@ struct sched {
 	uint32_t max_waiting, n_running, n_run;
 	uint64_t orders, steps;
 	uint64_t long_step; /* the last one; 0: none yet */
+	struct ahead ahead[AHEAD_MAX];
+	size_t n_ahead;
 	size_t read_saved; /* tokens of prompt due in the reading pool, less than its tile */
 	uint32_t squeeze; /* halvings of the prompt share after ERR_AGAIN */
 	uint32_t stuck;   /* ERR_AGAINs in a row with nothing left to give up */
@@ -60,6 +70,7 @@ struct slot *sched_place_of(struct slot *l); /* where its tokens are computed no
 size_t sched_left(const struct slot *l);     /* tokens until the next one can be drawn */
 void sched_share_prompts(struct sched *s);   /* how many of its prompt each computes in this step */
 bool sched_tile_fits(const struct sched *s);
+bool sched_reads_before(const struct slot *a, const struct slot *b); /* order of prompts */
 /* The batch of one pool: a token for each that answers, then prompts. False: nothing to compute. */
 bool sched_fill(struct sched *s, enum engine_pool p, size_t *ret_prompts);
 

@@ -321,6 +321,50 @@ TEST(short_prompts_that_come_together_are_read_together_now_and_then)
 	world_free(w);
 }
 
+/* Eight documents of the same length at the same moment: with equal shares all would be read when
+ * the last is; one after the other, the first is in an eighth of the time and the last no later. */
+TEST(documents_that_come_together_are_read_one_after_the_other)
+{
+	struct world *w = world_new(&MACHINE, (struct sched_options){ 0 });
+	char text[8][1200];
+	for (unsigned i = 0; i < 8; i++) {
+		struct gen_request g = chat(with_prefix(text[i], 1200, 1000, i, "", i), i, 4);
+		add(w, i, &g);
+	}
+	run(w);
+	int64_t wait[8], worst = 0, sum = 0;
+	for (unsigned i = 0; i < 8; i++) {
+		wait[i] = w->s[i].first - w->s[i].added;
+		worst = wait[i] > worst ? wait[i] : worst;
+		sum += wait[i];
+	}
+	CHECK(worst < 8 * 1020 * 3 * MS * 12 / 10); /* what reading all costs, a fifth more */
+	CHECK(wait[0] < worst / 5);
+	CHECK(sum < 8 * worst * 6 / 10);
+	world_free(w);
+}
+
+/* A person's five documents, and a moment later another's one: as fast as with equal shares. */
+TEST(who_asks_for_much_does_not_hold_up_who_asks_for_little)
+{
+	struct world *w = world_new(&MACHINE, (struct sched_options){ 0 });
+	char text[6][1200];
+	struct gen_request g;
+	for (unsigned i = 0; i < 5; i++) {
+		g = chat(with_prefix(text[i], 1200, 1000, i, "", i), 1, 4);
+		add(w, i, &g);
+	}
+	CHECK_OK(sched_step(w->sched));
+	g = chat(with_prefix(text[5], 1200, 1000, 5, "", 5), 2, 4);
+	add(w, 5, &g);
+	run(w);
+	unsigned earlier = 0;
+	for (unsigned i = 0; i < 5; i++)
+		earlier += w->s[i].first < w->s[5].first;
+	CHECK(earlier <= 2); /* with equal shares: the sixth's is read when two of them are */
+	world_free(w);
+}
+
 TEST(a_newcomer_speaks_soon_while_a_document_is_read)
 {
 	struct world *w = world_new(&MACHINE, (struct sched_options){ 0 });

@@ -387,15 +387,19 @@ static void read_facts(struct llama_backend *b)
 	f->has_template = b->own.jinja && shim_templates_fits(b->own.jinja);
 }
 
-/* The bytes with which a control token's text may begin: text without any of them is harmless. */
 static void read_special(struct llama_backend *b)
 {
 	char text[256];
-	for (int32_t i = 0, n = llama_vocab_n_tokens(b->vocab); i < n; i++)
-		if (llama_vocab_get_attr(b->vocab, i) &
-				(LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN) &&
-			shim_piece(b->vocab, i, text, sizeof text, true) > 0)
-			b->special_first[(unsigned char)text[0]] = true;
+	for (int32_t i = 0, n = llama_vocab_n_tokens(b->vocab); i < n; i++) {
+		if (!(llama_vocab_get_attr(b->vocab, i) &
+			    (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)))
+			continue;
+		int32_t len = shim_piece(b->vocab, i, text, sizeof text, true);
+		if (len > 0)
+			specials_add(&b->specials, (struct str){ text, (size_t)len });
+		else if (len < 0) /* longer than any real one: nothing is cleared any more */
+			memset(b->specials.brief, true, sizeof b->specials.brief);
+	}
 }
 
 enum err llama_backend_new(FILE *model, const struct llama_backend_options *o,

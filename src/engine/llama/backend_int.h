@@ -5,6 +5,7 @@
 
 #include "engine/llama/backend.h"
 #include "engine/llama/shim.h"
+#include "engine/llama/specials.h"
 
 struct gotmpl;
 struct template_cache; /* template.c */
@@ -35,7 +36,7 @@ struct llama_backend {
 	struct engine_caps caps;
 	struct llama_backend_facts facts;
 	bool writes; /* text; else for vectors alone: no pools, no templates */
-	bool special_first[256]; /* first bytes of control tokens' texts */
+	struct specials specials; /* the control tokens' texts */
 	void (*guard)(unsigned seconds);
 	struct grammar_cache *grammars; /* grammar.c; NULL until the first */
 	pthread_mutex_t grammars_lock;

@@ -80,10 +80,7 @@ static enum err is_harmless(const struct llama_backend *b, struct str s, bool *r
 {
 	AUTO_TOKENS struct tokens plain = { 0 }, special = { 0 };
 	*ret = true;
-	size_t i = 0;
-	while (i < s.len && !b->special_first[(unsigned char)s.ptr[i]])
-		i++;
-	if (i == s.len)
+	if (!specials_possible(&b->specials, s))
 		return OK;
 	TRY(llama_tokens(b, s, false, &plain));
 	TRY(llama_tokens(b, s, true, &special));

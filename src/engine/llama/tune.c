@@ -12,12 +12,14 @@ enum {
 	STEPS = 3,   /* of each kind; the fastest counts: others use the machine too */
 	MANY = 8,    /* sequences of a wide step */
 	SMALL = 128, /* the micro-batch that is enough if it costs no more than 5 % */
+	READ_LATE = 1024,
 };
 static const uint32_t OCCUPANCY[TUNE_OCCUPANCIES] = { 256, 1024, 4096 };
 
 struct measured {
 	double one[TUNE_OCCUPANCIES], many[TUNE_OCCUPANCIES]; /* tokens/s; 0: not measured */
-	double read, read_small;                              /* tokens/s of a prompt */
+	double read, read_small; /* tokens/s of a prompt's first tokens */
+	double read_late;        /* of a tile of it behind READ_LATE others; 0: not measured */
 };
 struct tuner {
 	struct llama_backend *b;
@@ -105,6 +107,21 @@ static enum err steps(struct tuner *t, int32_t n, double *ret)
 	return OK;
 }
 
+/* A tile of a prompt's later tokens; *ret: tokens/s of the fastest. They are taken off again. */
+static enum err read_late(struct tuner *t, double *ret)
+{
+	int32_t n = (int32_t)t->b->caps.read_tile;
+	for (int k = 0; k < STEPS; k++) {
+		double s;
+		for (int32_t i = 0; i < n; i++)
+			put(t, i, SEED + i, 0, i + 1 == n);
+		TRY(decode(t, n, &s));
+		*ret = n / s > *ret ? n / s : *ret;
+		(void)llama_memory_seq_rm(llama_get_memory(t->ctx), 0, SEED, -1);
+	}
+	return OK;
+}
+
 static enum err measure(struct tuner *t, struct measured *r)
 {
 	llama_memory_t m = llama_get_memory(t->ctx);
@@ -128,6 +145,8 @@ static enum err measure(struct tuner *t, struct measured *r)
 		TRY(fill(t, state, size, &used, OCCUPANCY[i]));
 		TRY(steps(t, 1, &r->one[i]));
 		TRY(steps(t, MANY, &r->many[i]));
+		if (OCCUPANCY[i] == READ_LATE)
+			TRY(read_late(t, &r->read_late));
 	}
 	return OK;
 }
@@ -160,15 +179,26 @@ static double advantage(const struct measured *a, const struct measured *b)
 	return all > 0 ? sum / all : 1;
 }
 
+/* The way through another pool takes time, too: states are copied, weights are read twice a step.
+ * Where there was no time to measure it, flash attention reads faster on most machines. */
+static bool reading_pays(const struct measured *on, const struct measured *off)
+{
+	if (on->read_late > 0 && off->read_late > 0)
+		return on->read_late > 1.15 * off->read_late;
+	return on->read <= 0 || off->read <= 0 || on->read > 1.15 * off->read;
+}
+
 static void describe(struct tuned *t, const struct measured *m, const struct measured *other)
 {
 	snprintf(t->text, sizeof t->text,
-		"flash=%s ubatch=%u threads=%u; tokens/s beside %u/%u/%u cells: 1 text %"
+		"flash=%s reads=%s ubatch=%u threads=%u; tokens/s beside %u/%u/%u cells: 1 text %"
 		".0f/%.0f/%.0f, "
-		"8 texts %.0f/%.0f/%.0f (flash=%s: 8 texts %.0f/%.0f/%.0f), prompt %.0f",
-		t->flash ? "on" : "off", t->n_ubatch, t->n_threads, OCCUPANCY[0], OCCUPANCY[1],
+		"8 texts %.0f/%.0f/%.0f (flash=%s: 8 texts %.0f/%.0f/%.0f), prompt %.0f, "
+		"beside %d cells %.0f (%.0f)",
+		t->flash ? "on" : "off", t->reads ? "on" : "off", t->n_ubatch, t->n_threads, OCCUPANCY[0], OCCUPANCY[1],
 		OCCUPANCY[2], m->one[0], m->one[1], m->one[2], m->many[0], m->many[1], m->many[2],
-		t->flash ? "off" : "on", other->many[0], other->many[1], other->many[2], m->read);
+		t->flash ? "off" : "on", other->many[0], other->many[1], other->many[2], m->read, READ_LATE,
+		m->read_late, other->read_late);
 }
 
 enum err llama_tune(struct llama_backend *b, int budget_ms, bool (*stop)(void *arg), void *arg,
@@ -186,6 +216,7 @@ enum err llama_tune(struct llama_backend *b, int budget_ms, bool (*stop)(void *a
 		return e;
 	/* Half measured counts as far as it goes; a model that cannot do it stays without. */
 	ret->flash = !e && advantage(&on, &off) > 1.05;
+	ret->reads = !ret->flash && reading_pays(&on, &off);
 	const struct measured *best = ret->flash ? &on : &off;
 	if (best->read_small > 0.95 * best->read && ret->n_ubatch > SMALL)
 		ret->n_ubatch = SMALL;
@@ -195,14 +226,17 @@ enum err llama_tune(struct llama_backend *b, int budget_ms, bool (*stop)(void *a
 
 bool tuned_read(struct str line, struct tuned *ret)
 {
-	char z[TUNE_TEXT], flash[4];
+	char z[TUNE_TEXT], flash[4], reads[4];
 	*ret = (struct tuned){ 0 };
-	if (str_copy(line, z, sizeof z) || sscanf(z, "flash=%3s ubatch=%u threads=%u;", flash,
-						   &ret->n_ubatch, &ret->n_threads) != 3)
+	if (str_copy(line, z, sizeof z) ||
+		sscanf(z, "flash=%3s reads=%3s ubatch=%u threads=%u;", flash, reads,
+			&ret->n_ubatch, &ret->n_threads) != 4)
 		return false;
 	ret->flash = !strcmp(flash, "on");
+	ret->reads = !strcmp(reads, "on");
 	memcpy(ret->text, z, sizeof z);
-	return (ret->flash || !strcmp(flash, "off")) && ret->n_ubatch >= 16 &&
+	return (ret->flash || !strcmp(flash, "off")) && (ret->reads || !strcmp(reads, "off")) &&
+	       ret->n_ubatch >= 16 &&
 	       ret->n_ubatch <= 8192 && ret->n_threads >= 1 && ret->n_threads <= 1024;
 }
 
@@ -218,7 +252,7 @@ void llama_backend_apply(struct llama_backend *b, const struct tuned *t)
 							? t->n_ubatch
 							: b->params[i].n_batch;
 	}
-	if (t->flash) /* reading and writing want the same then */
+	if (!t->reads) /* where answers are written is as good */
 		b->caps.pool[POOL_READ] = (struct engine_pool_caps){ 0 };
 	b->params[POOL_READ].flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
 	b->facts.flash = t->flash;

@@ -2,9 +2,10 @@
  *
  * What matters on a CPU: flash attention (off wins where many texts share a prefix, on wins beside
  * many cells that are not theirs), the micro-batch, threads. Measured are steps of 1 and 8
- * sequences beside few, some and many cells in use, and the reading of a prompt. Cells are filled
- * by copying the states of a few that were computed, so the whole takes seconds, not minutes.
- * Nothing may be open or in use; another request ends the measuring early. */
+ * sequences beside few, some and many cells in use, and the reading of a prompt, its first tokens
+ * and a tile of later ones. Cells are filled by copying the states of a few that were computed, so
+ * the whole takes seconds, not minutes. Nothing may be open or in use; another request ends the
+ * measuring early. */
 #pragma once
 
 #include "engine/llama/backend.h"
@@ -12,6 +13,7 @@
 enum { TUNE_OCCUPANCIES = 3, TUNE_TEXT = ENGINE_TUNED_MAX + 1 };
 struct tuned {
 	bool flash;
+	bool reads; /* reading in a pool of its own, with flash attention, pays */
 	uint32_t n_ubatch, n_threads;
 	char text[TUNE_TEXT]; /* one line for people and for the next start */
 };
