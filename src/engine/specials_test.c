@@ -42,7 +42,7 @@ TEST(a_text_that_holds_one_is_never_cleared)
 		for (size_t i = 0; i < n; i++)
 			text[i] = (char)(' ' + random_u64() % 95);
 		at = (size_t)random_u64() % (n + 1);
-		memcpy(text + at, control, strlen(control)); /* over what stood there, or at the end */
+		memcpy(text + at, control, strlen(control)); /* or at the end */
 		if (at + strlen(control) > n)
 			n = at + strlen(control);
 		CHECK(specials_possible(&s, (struct str){ text, n }));

@@ -250,7 +250,7 @@ static enum err take_changes(const json_t *request, struct base *b, struct err_i
 		buf_clear(&b->text[texts[i].at]);
 		TRY(buf_add(&b->text[texts[i].at], text));
 	}
-	if (b->text[0].len && json_object_get(request, "template")) /* no longer the older model's */
+	if (b->text[0].len && json_object_get(request, "template")) /* the older model's is over */
 		(void)json_object_del(b->ollama, "renderer");
 	TRY(model_ollama_read(request, &b->ollama, info));
 	TRY(take_licence(request, b, info));

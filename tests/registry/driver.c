@@ -371,7 +371,7 @@ static int do_show(struct server *s, const char *name)
 	struct buf t[6];
 	for (int i = 0; i < 6; i++)
 		t[i] = BUF(LIMIT_MANIFEST);
-	struct model_texts texts = { &t[0], &t[1], &t[2], &t[3], &t[4], &t[5] };
+	struct model_texts texts = { &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], NULL };
 	struct model_entry m;
 	enum err e = model_store_find(s->store, str_from(name), &m, &info);
 	if (!e)

@@ -191,14 +191,14 @@ static bool reading_pays(const struct measured *on, const struct measured *off)
 static void describe(struct tuned *t, const struct measured *m, const struct measured *other)
 {
 	snprintf(t->text, sizeof t->text,
-		"flash=%s reads=%s ubatch=%u threads=%u; tokens/s beside %u/%u/%u cells: 1 text %"
-		".0f/%.0f/%.0f, "
+		"flash=%s reads=%s ubatch=%u threads=%u; tokens/s beside %u/%u/%u cells: "
+		"1 text %.0f/%.0f/%.0f, "
 		"8 texts %.0f/%.0f/%.0f (flash=%s: 8 texts %.0f/%.0f/%.0f), prompt %.0f, "
 		"beside %d cells %.0f (%.0f)",
-		t->flash ? "on" : "off", t->reads ? "on" : "off", t->n_ubatch, t->n_threads, OCCUPANCY[0], OCCUPANCY[1],
-		OCCUPANCY[2], m->one[0], m->one[1], m->one[2], m->many[0], m->many[1], m->many[2],
-		t->flash ? "off" : "on", other->many[0], other->many[1], other->many[2], m->read, READ_LATE,
-		m->read_late, other->read_late);
+		t->flash ? "on" : "off", t->reads ? "on" : "off", t->n_ubatch, t->n_threads,
+		OCCUPANCY[0], OCCUPANCY[1], OCCUPANCY[2], m->one[0], m->one[1], m->one[2],
+		m->many[0], m->many[1], m->many[2], t->flash ? "off" : "on", other->many[0],
+		other->many[1], other->many[2], m->read, READ_LATE, m->read_late, other->read_late);
 }
 
 enum err llama_tune(struct llama_backend *b, int budget_ms, bool (*stop)(void *arg), void *arg,
