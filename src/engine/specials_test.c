@@ -6,7 +6,7 @@
 #include "tests/test.h"
 
 static const char *const CONTROL[] = { "<|im_start|>", "<|im_end|>", "</s>", "<s>", "[INST]",
-	"\xef\xbd\x9c" "end" };
+	("\xef\xbd\x9c" "end") };
 enum { CONTROLS = sizeof CONTROL / sizeof *CONTROL };
 
 static void fill(struct specials *s)

@@ -173,7 +173,9 @@ def test_every_row_of_the_table_is_there_with_its_goals():
         ("different", "tps"): (1.0, 0.95), ("newcomer", "first_s"): (1 / 10, 1 / 5),
         ("second_turn", "first_s"): (0.7, 1.0), ("restart", "first_s"): (1 / 5, 1 / 5),
         ("single_empty", "tps"): (0.98, 0.98), ("single_full", "tps"): (0.98, 0.98),
-        ("poisson32", "p99_gap_s"): (1 / 4, 1 / 2), ("memory", "pss_mib"): (0.8, 1.0), ("layer", "tps"): (0.97, None)}
+        ("poisson32", "p99_gap_s"): (1 / 4, 1 / 2), ("memory", "pss_mib"): (0.8, 1.0),
+        ("long_prompt", "p99_gap_s"): (None, None), ("layer", "tps"): (0.97, None)}
+    assert [r.absolute for c in cases.CASES if c.name == "long_prompt" for r in c.rows] == [2 * 0.150]
     with pytest.raises(client.Failed):
         cases.by_names(["nonsense"])
     assert [c.name for c in cases.by_names(["single", "different"])] == ["different", "single_empty", "single_full"]
