@@ -55,7 +55,7 @@ struct request {
 	float *row;               /* the model's logits before they are changed */
 	int64_t added_ns, admitted_ns, first_ns, last_ns; /* 0: not yet */
 	int32_t draft[REQUEST_DRAFTS]; /* guessed tokens in the batch being made */
-	unsigned n_draft;
+	unsigned n_draft, may_draft; /* how many are tried next; 0: none yet */
 	float accepts; /* of drafted tokens so far, smoothed; below a limit nothing is drafted */
 	uint32_t draft_pause; /* tokens until the next try */
 	/* owned by: */

@@ -5,6 +5,8 @@
 enum {
 	CHUNK_FIRST = 64,  /* tokens of prompt a step carries while nothing is measured */
 	LOWER_SHARE = 8,   /* one part in so many of a step is for prompts of lower classes */
+	/* A step of eight tokens costs up to four of one: many are guessed after a few were right. */
+	DRAFT_FIRST = 2,
 	DRAFT_RUNNING = 2, /* with more than so many running, their batch is wide enough without */
 	/* Short prompts that come together are read together in a step of so many gaps, one step
 	 * in so many: a hundredth of the gaps may be longer; more often when more people wait for
@@ -58,7 +60,9 @@ static void put_draft(struct sched *s, struct slot *l)
 		r->draft_pause--;
 		return;
 	}
-	may = may < REQUEST_DRAFTS ? may : REQUEST_DRAFTS;
+	if (!r->may_draft)
+		r->may_draft = DRAFT_FIRST;
+	may = may < r->may_draft ? may : r->may_draft;
 	may = may < room ? may : (uint32_t)room;
 	r->n_draft = draft_lookup(&r->feed, r->draft, may);
 	for (unsigned i = 0; i < r->n_draft; i++)
