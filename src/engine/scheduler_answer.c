@@ -114,9 +114,10 @@ static void judge_drafts(struct sched *s, struct request *r, unsigned drafted, u
 {
 	float share = (float)right / (float)drafted;
 	s->stats.accepted += right;
-	r->may_draft = right < drafted     ? (right > 1 ? right : 1)
-		: 2 * drafted < REQUEST_DRAFTS ? 2 * drafted
-					       : REQUEST_DRAFTS;
+	if (right < drafted)
+		r->may_draft = right > 1 ? right : 1;
+	else
+		r->may_draft = 2 * drafted < REQUEST_DRAFTS ? 2 * drafted : REQUEST_DRAFTS;
 	r->accepts = r->accepts > 0 ? 0.8f * r->accepts + 0.2f * share : 0.5f + 0.2f * share;
 	if (r->accepts < DRAFT_ACCEPTS_MIN) {
 		r->draft_pause = DRAFT_PAUSE;

@@ -5,7 +5,7 @@
 enum {
 	CHUNK_FIRST = 64,  /* tokens of prompt a step carries while nothing is measured */
 	LOWER_SHARE = 8,   /* one part in so many of a step is for prompts of lower classes */
-	/* A step of eight tokens costs up to four of one: many are guessed after a few were right. */
+	/* Eight tokens at once cost up to four: many are guessed after a few were right. */
 	DRAFT_FIRST = 2,
 	DRAFT_RUNNING = 2, /* with more than so many running, their batch is wide enough without */
 	/* Short prompts that come together are read together in a step of so many gaps, one step
