@@ -229,7 +229,7 @@ static void on_cards(struct call *c, const struct model_entry *m, struct jw *w)
 		}
 }
 
-/* The Modelfile, and what of it is a list. */
+/* The Modelfile, what of it is a list, and the code of Ollama's that it names. */
 static void made_of(
 	struct call *c, const struct model_entry *m, const struct model_texts *t, struct jw *w)
 {

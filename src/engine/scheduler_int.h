@@ -27,7 +27,7 @@ struct sched {
 	uint32_t max_waiting, n_running, n_run;
 	uint64_t orders, steps;
 	uint64_t long_step; /* the last one; 0: none yet */
-	struct ahead ahead[AHEAD_MAX];
+	struct ahead ahead[AHEAD_MAX]; /* scheduler_batch.c: what the others pay on */
 	size_t n_ahead;
 	size_t read_saved; /* tokens of prompt due in the reading pool, less than its tile */
 	uint32_t squeeze; /* halvings of the prompt share after ERR_AGAIN */
