@@ -60,10 +60,26 @@ enum err model_meta_read(const json_t *o, struct model_meta *ret)
 	return OK;
 }
 
+/* "{{ .Prompt }}" and nothing else, blanks and dashes apart: it says of no text who spoke. */
+static bool names_nobody(struct str template_)
+{
+	char bare[16];
+	size_t n = 0;
+	for (size_t i = 0; i < template_.len; i++) {
+		if (memchr(" \t\r\n-", template_.ptr[i], 5))
+			continue;
+		if (n == sizeof bare)
+			return false;
+		bare[n++] = template_.ptr[i];
+	}
+	return str_eq((struct str){ bare, n }, STR("{{.Prompt}}"));
+}
+
 struct str model_meta_template(const struct model_meta *m)
 {
-	bool stub = json_string_length(json_object_get(m->ollama, "renderer")) > 0;
-	return stub && m->gguf.has_template ? STR_NONE : m->template_;
+	bool renderer = json_string_length(json_object_get(m->ollama, "renderer")) > 0;
+	bool stub = m->gguf.has_template || names_nobody(m->template_);
+	return renderer && stub ? STR_NONE : m->template_;
 }
 
 enum err model_ollama_read(const json_t *o, json_t **ret, struct err_info *info)

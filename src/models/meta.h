@@ -22,7 +22,7 @@ enum err model_meta_json(const struct model_meta *m, struct buf *out);
 enum err model_meta_read(const json_t *o, struct model_meta *ret);
 /* The template in the place of the file's own; empty: the file's own counts. Where code of Ollama's
  * (RENDERER) writes a model's prompts, its TEMPLATE is a stub that only looks like one: then it
- * counts only if the file has none. */
+ * counts only if the file has none and it says who spoke. */
 struct str model_meta_template(const struct model_meta *m);
 /* What Ollama's config and its create say that no layer does: the code of Ollama's that writes a
  * model's prompts and reads its answers ("renderer", "parser"), and from which Ollama on it works

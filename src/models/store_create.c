@@ -355,14 +355,17 @@ static enum err put_new(struct model_store *s, const struct model_name *n, struc
 static void tell_renderer(const struct base *b, const struct create_watch *w)
 {
 	const char *name = json_string_value(json_object_get(b->ollama, "renderer"));
+	const struct model_meta m = { .gguf = b->source.gguf,
+		.template_ = buf_str(&b->text[0]),
+		.ollama = b->ollama };
 	char line[256];
 	if (!name)
 		return;
 	(void)snprintf(line, sizeof line, "renderer %s is code of Ollama's: %s writes the prompts",
 		name,
-		b->source.gguf.has_template ? "the file's own chat template"
-		: b->text[0].len            ? "the TEMPLATE"
-					    : "nothing");
+		model_meta_template(&m).len ? "the TEMPLATE"
+		: m.gguf.has_template       ? "the file's own chat template"
+					    : "a general form");
 	w->status(line, w->arg);
 }
 

@@ -257,6 +257,32 @@ TEST(a_renderer_of_ollamas_is_kept_and_a_template_of_ones_own_ends_it)
 	rig_close(&r);
 }
 
+TEST(a_stub_of_a_template_never_writes_prompts)
+{
+	AUTO_JSON json_t *named = json_pack("{s:s}", "renderer", "r1");
+	const struct {
+		const char *template_;
+		const char *counts;
+		json_t *ollama;
+		bool has_template;
+	} known[] = {
+		{ "{{ .Prompt }}", "", named, false },
+		{ "{{- .Prompt -}}\n", "", named, false },
+		{ "{{ .Prompt }}", "{{ .Prompt }}", NULL, false },
+		{ "{{ .Prompt }}", "{{ .Prompt }}", NULL, true },
+		{ "<u>{{ .Prompt }}", "<u>{{ .Prompt }}", named, false },
+		{ "<u>{{ .Prompt }}", "", named, true },
+		{ "", "", named, false },
+		{ "{{ .System }} {{ .Prompt }} ", "{{ .System }} {{ .Prompt }} ", named, false },
+	};
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		struct model_meta m = { .template_ = str_from(known[i].template_),
+			.ollama = known[i].ollama };
+		m.gguf.has_template = known[i].has_template;
+		CHECK(str_eq(model_meta_template(&m), str_from(known[i].counts)));
+	}
+}
+
 TEST(the_headers_of_a_model_are_told)
 {
 	struct rig r;
