@@ -200,7 +200,7 @@ class Bench:
     # ---- a case ----
 
     def rounds(self, case):
-        return 1 if self.a.quick else max(self.a.rounds, case.least_rounds)
+        return 1 if self.a.quick else min(max(self.a.rounds, case.least_rounds), case.most_rounds or 1000)
 
     def alternate(self, case, sides, out, run=None):
         """Rounds over all sides, the order turning; figures go to out["rounds"]."""
