@@ -29,7 +29,7 @@ from fetch import FetchError, cache_dir, fetch, sha256_file  # noqa: E402
 from progress import Progress, tail  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PREFIX_PARTS = ("llama.cpp", "sqlite3mc", "starter-smollm2", "starter-gemma3-270m")
+PREFIX_PARTS = ("llama.cpp", "sqlite3mc", "german-nouns", "starter-smollm2", "starter-gemma3-270m")
 ON_DEMAND = ("llama-server",)
 AMX_OFF = ("-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16", "-mno-amx-fp16", "-mno-amx-complex")
 

@@ -224,7 +224,8 @@ def tool_output(cmd) -> str:
 def suite_env(prefix: str, python: str, node: str, quick: bool) -> dict:
     env = dict(
         os.environ, TRESOR_ROOT=str(ROOT), TRESOR_BUILD=str(BUILD), TRESOR_BIN=str(BUILD / "tresor"),
-        TRESOR_DEPS=prefix, TRESOR_PY=python, NODE=f"{node}/node", NPM=f"{node}/npm",
+        TRESOR_DEPS=prefix, TRESOR_WORDS=f"{prefix}/share/words/german.words", TRESOR_PY=python,
+        NODE=f"{node}/node", NPM=f"{node}/npm",
         PATH=f"{node}:{os.environ['PATH']}:/usr/sbin:/sbin", PYTHONDONTWRITEBYTECODE="1",
         npm_config_cache=os.environ["TRESOR_CACHE"] + "/npm", npm_config_update_notifier="false",
         CHROMIUM=shutil.which("chromium") or shutil.which("chromium-browser") or "")

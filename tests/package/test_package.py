@@ -53,7 +53,8 @@ def installed_files(top):
 
 def test_depends_names_the_libraries_it_links(debs):
     depends = run("dpkg-deb", "-f", debs["tresor"], "Depends").stdout
-    for library in ("libc6", "libmicrohttpd", "libgnutls", "libsodium", "libseccomp", "libjansson", "libcurl3-gnutls"):
+    for library in ("libc6", "libmicrohttpd", "libgnutls", "libsodium", "libseccomp", "libjansson", "libcurl3-gnutls",
+                    "libstemmer", "libunistring"):
         assert library in depends, depends
     assert "libssl" not in depends and "libcurl4," not in depends, depends
 
@@ -83,6 +84,13 @@ def test_libraries_are_found_in_the_package_only(root):
     for name in ("libllama.so.0", "libggml-base.so.0", "libllama-common.so.0"):
         found = re.search(rf"{re.escape(name)} => (\S+)", out)
         assert found and found[1].startswith(str(lib)), out
+
+
+def test_the_dictionary_is_there_with_its_licence(root):
+    words = (root / "usr/lib/tresor/words/german.words").read_bytes()
+    assert words.startswith(b"TRWORDS1")
+    assert "Attribution-ShareAlike" in (root / "usr/share/doc/tresor/licences/german-nouns").read_text(encoding="utf-8")
+    assert "Wiktionary" in (root / "usr/share/doc/tresor/copyright").read_text(encoding="utf-8")
 
 
 def test_the_engine_build_is_whole_and_current(root):
