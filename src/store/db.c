@@ -59,6 +59,16 @@ static enum err locks_init(struct db *d)
 	return OK;
 }
 
+static enum err open_conn(const struct db_options *o, const char *path, enum db_role role,
+	struct db_conn **ret)
+{
+	AUTO(db_conn) struct db_conn *c = NULL;
+	TRY(db_conn_open(path, o->vfs, o->page_key, role, &c));
+	TRY(db_conn_words(c, o->words));
+	*ret = TAKE(c);
+	return OK;
+}
+
 /* A new database is made under another name and appears by one rename, with its schema or not at
  * all; a creation that was cut off leaves only FILE.new, which the next one removes. */
 static enum err create(const struct db_options *o, struct err_info *info)
@@ -75,7 +85,7 @@ static enum err create(const struct db_options *o, struct err_info *info)
 		if (unlink(side) && errno != ENOENT)
 			return err_from_errno(errno);
 	}
-	TRY(db_conn_open(path, o->vfs, o->page_key, DB_ROLE_WRITER, &c));
+	TRY(open_conn(o, path, DB_ROLE_WRITER, &c));
 	TRY(migrate_run(c, o, 0, info));
 	int rc = sqlite3_wal_checkpoint_v2(c->h, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	if (rc)
@@ -116,7 +126,7 @@ static enum err open_parts(const struct db_options *o, struct db *d, struct err_
 	TRY(examine(o, &found, info));
 	if (!found.exists)
 		TRY(create(o, info));
-	TRY(db_conn_open(o->path, o->vfs, o->page_key, DB_ROLE_WRITER, &d->writer));
+	TRY(open_conn(o, o->path, DB_ROLE_WRITER, &d->writer));
 	if (found.exists && found.version < o->n_migrations)
 		TRY(migrate_run(d->writer, o, found.version, info));
 	d->schema_version = (unsigned)o->n_migrations;
@@ -124,7 +134,7 @@ static enum err open_parts(const struct db_options *o, struct db *d, struct err_
 	unsigned want = o->readers ? o->readers : 1;
 	for (; d->n_readers < want && d->n_readers < DB_READERS_MAX; d->n_readers++) {
 		struct db_conn *c = NULL;
-		TRY(db_conn_open(o->path, o->vfs, o->page_key, DB_ROLE_READER, &c));
+		TRY(open_conn(o, o->path, DB_ROLE_READER, &c));
 		c->db = d;
 		c->free = true;
 		d->readers[d->n_readers] = c;

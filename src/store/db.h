@@ -13,6 +13,7 @@
 #include "base/crypto.h"
 
 struct db;
+struct words_dict; /* words/words.h */
 struct db_conn; /* a connection, valid inside the function it was given to */
 
 /* A statement with a name. Bound by position, never assembled. */
@@ -30,6 +31,8 @@ struct db_options {
 	const struct migration *migrations;
 	size_t n_migrations;
 	const char *build;             /* recorded with each migration */
+	/* For the tokenizer "words" of full-text tables; NULL: stems alone. Borrowed. */
+	const struct words_dict *words;
 };
 struct migration {
 	unsigned number;               /* 1, 2, .. without gaps */

@@ -19,7 +19,7 @@ enum {
 	DB_PAGE_BYTES = 4096,
 	DB_RESERVED_BYTES = 32,          /* nonce and tag of each page (ChaCha20-Poly1305) */
 	DB_CIPHER_CHACHA20 = 3,          /* sqlite3mc's number */
-	DB_CACHED_STATEMENTS = 48,       /* a connection */
+	DB_CACHED_STATEMENTS = 64,       /* a connection */
 	DB_READER_CACHE_KIB = 512,
 	DB_WRITER_CACHE_KIB = 2048,
 	DB_QUEUE_MAX = 4096,             /* writes waiting */
@@ -84,6 +84,8 @@ enum db_role { DB_ROLE_READER, DB_ROLE_WRITER, DB_ROLE_COPY /* the target of a s
 /* Opens a keyed connection with the house's pragmas. `vfs` is the name of the base VFS or NULL. */
 enum err db_conn_open(const char *path, const char *vfs, const uint8_t key[KEY_LEN],
 		      enum db_role role, struct db_conn **ret);
+/* Gives it the tokenizer "words"; before it meets a table that has it. */
+enum err db_conn_words(struct db_conn *c, const struct words_dict *d);
 struct db_conn *db_conn_free(struct db_conn *c);
 DEFINE_AUTO(db_conn)
 /* Opens without pragmas and without touching the file; flags are SQLite's. `mc_vfs` is complete. */
