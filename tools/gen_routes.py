@@ -45,7 +45,7 @@ RIGHTS = {
     ("recovery", "none"):            ("no", "no", "any", "any", False),
 }
 # The operator on the local socket is no person: what only a person can have is refused by the handler.
-PERSON_ONLY = {"team_conversations", "team_conversation_new", "team_keys"}
+PERSON_ONLY = {"team_conversations", "team_search", "team_conversation_new", "team_keys"}
 ROLES = ("member", "admin", "owner", "local")
 
 

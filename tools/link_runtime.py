@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Puts beside the built program what it needs to run: its engine build and the starter models.
+"""Puts beside the built program what it needs to run: its engine build, the starter models and the dictionary.
 
-usage: link_runtime.py PREFIX BUILD ENGINE_SO STAMP     makes BUILD/engines/ID and BUILD/starter
+usage: link_runtime.py PREFIX BUILD ENGINE_SO STAMP     makes BUILD/engines/ID, BUILD/starter and BUILD/words
 
 The build of this tree is current unless somebody chose another one (tools/upgrade-engine). The last
 KEPT builds of this tree stay, for aliases that keep one; others are not touched.
@@ -32,10 +32,11 @@ def main() -> None:
         if old != now:
             shutil.rmtree(engines / old, ignore_errors=True)
     own.write_text("\n".join(mine[:KEPT]) + "\n", encoding="utf-8")
-    starter = build / "starter"
-    if starter.is_symlink():
-        starter.unlink()
-    os.symlink(prefix / "share/starter", starter)
+    for name in ("starter", "words"):
+        link = build / name
+        if link.is_symlink():
+            link.unlink()
+        os.symlink(prefix / "share" / name, link)
     stamp.write_text(f"{prefix}\n", encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ struct advice_table;
 struct api_state;
 struct audit;
 struct chat_hub;
+struct chat_search;
 struct chats;
 struct db;
 struct egress_client;
@@ -46,6 +47,7 @@ struct app {
 	struct audit *audit;
 	struct chats *chats;
 	struct chat_hub *hub;
+	struct chat_search *search;
 	struct responses *responses;
 	struct fleet *fleet;
 	struct model_store *models;

@@ -11,6 +11,7 @@
 #include "chat/chat.h"
 #include "chat/hub.h"
 #include "chat/responses.h"
+#include "chat/search.h"
 #include "models/advise.h"
 #include "models/store.h"
 #include "os/threads.h"
@@ -82,6 +83,8 @@ static void start_store(struct test_app *t)
 		.db = t->app.db, .hub = t->app.hub, .model = find_model, .model_arg = t,
 		.see = pictures_see, .see_arg = &t->app
 	};
+	CHECK_OK(chat_search_new(t->app.db, NULL, &t->app.search));
+	c.search = t->app.search;
 	CHECK_OK(chats_new(&c, &t->app.chats));
 	CHECK_OK(responses_new(t->app.db, NULL, &t->app.responses));
 	CHECK_OK(audit_new(t->app.keeper, &t->app.audit));
@@ -158,6 +161,7 @@ void test_app_stop(struct test_app *t)
 		poll(NULL, 0, 10); /* the fake fleet's last calls */
 	api_state_free(&t->app);
 	t->app.chats = chats_free(t->app.chats);
+	t->app.search = chat_search_free(t->app.search);
 	t->app.responses = responses_free(t->app.responses);
 	t->app.hub = chat_hub_free(t->app.hub);
 	t->app.audit = audit_free(t->app.audit);

@@ -11,7 +11,8 @@
 #include "store/db.h"
 
 struct chats;
-struct chat_hub; /* chat/hub.h: who listens */
+struct chat_hub;    /* chat/hub.h: who listens */
+struct chat_search; /* chat/search.h */
 struct model_store;
 /* Resolves a model name to its digest; models/ gives it. ERR_NOT_FOUND. */
 typedef enum err (*chat_model_fn)(void *arg, struct str name, struct fleet_model *ret);
@@ -35,6 +36,7 @@ struct chat_options {
 	struct model_store *models; /* for what a model brings of its own; NULL: nothing */
 	chat_see_fn see; /* NULL: no pictures are taken */
 	void *see_arg;
+	struct chat_search *search; /* told when something was said; NULL: nobody */
 };
 enum err chats_new(const struct chat_options *o, struct chats **ret);
 struct chats *chats_free(struct chats *c);

@@ -63,11 +63,16 @@ static enum err add_people(struct db_conn *c, void *arg)
 
 void fixture_open(struct fixture *f)
 {
+	fixture_open_with(f, NULL);
+}
+
+void fixture_open_with(struct fixture *f, const struct words_dict *words)
+{
 	char path[600];
 	struct err_info info = { 0 };
 	snprintf(path, sizeof path, "%s/chat.db", test_dir());
 	struct db_options o = { .path = path, .readers = 2, .create = true, .migrations = db_schema,
-		.n_migrations = db_schema_count, .build = "test" };
+		.n_migrations = db_schema_count, .build = "test", .words = words };
 	*f = (struct fixture){ .lock = PTHREAD_MUTEX_INITIALIZER, .events = BUF(64 << 20) };
 	if (db_open(&o, &f->db, &info))
 		FAIL("%s %s", info.detail, info.log);
@@ -79,12 +84,15 @@ void fixture_open(struct fixture *f)
 		.db = f->db, .fleet = f->fleet, .hub = f->hub, .model = find_model, .model_arg = f,
 		.see = see, .see_arg = f
 	};
+	CHECK_OK(chat_search_new(f->db, words, &f->search));
+	c.search = f->search;
 	CHECK_OK(chats_new(&c, &f->chats));
 }
 
 void fixture_close(struct fixture *f)
 {
 	f->chats = chats_free(f->chats);
+	f->search = chat_search_free(f->search);
 	f->hub = chat_hub_free(f->hub);
 	f->db = db_close(f->db);
 	fake_fleet_free(f->fleet);

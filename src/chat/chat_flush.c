@@ -200,7 +200,10 @@ static void store(struct chats *c, struct stored *list, bool quiet)
 		log_error("answers not stored, trying again", KV_ERR(e));
 	for (struct stored *s = list, *next; s; s = next) {
 		next = s->next;
-		if (settle(c, s, e) && !quiet) {
+		bool ended = settle(c, s, e);
+		if (ended)
+			chat_search_poke(c->opt.search);
+		if (ended && !quiet) {
 			tell_message(c, s->answer->person, str_from(s->answer->conversation),
 				     str_from(s->answer->id));
 			tell_conversation(c, str_from(s->answer->conversation));

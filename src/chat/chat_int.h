@@ -34,6 +34,7 @@
 #include "chat/chat.h"
 #include "chat/chat_sql.h"
 #include "chat/hub.h"
+#include "chat/search.h"
 
 enum {
 	CHAT_FLUSH_MS = 250,            /* longest time an accepted token is only in memory */

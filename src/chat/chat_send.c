@@ -294,6 +294,8 @@ static enum err commit(struct chats *c, struct answer *a, struct send *s)
 		e = replace(c, a, s);
 	if (!e && s->replaced)
 		e = db_write(c->opt.db, send_run, s);
+	if (!e)
+		chat_search_poke(c->opt.search);
 	if (e || s->known) {
 		pthread_mutex_lock(&c->lock);
 		if (a->phase != ANSWER_DROPPED) {

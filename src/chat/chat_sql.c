@@ -116,6 +116,49 @@ const struct sql Q_HISTORY = { "message.history",
 	"100000)"
 	" SELECT role, content, id FROM up" };
 
+/* ---- search ---- */
+
+const struct sql Q_SEARCH_TODO = { "search.todo",
+	"SELECT message, at FROM search_todo ORDER BY message DESC LIMIT ?1" };
+const struct sql Q_SEARCH_TEXT = { "search.text",
+	"SELECT m.content, c.person, m.created_ms FROM message m"
+	" JOIN conversation c ON c.id = m.conversation WHERE m.id = ?1" };
+const struct sql Q_SEARCH_FREE_ID = { "search.free_id",
+	"SELECT coalesce(max(id) + 1, ?1) FROM search_row WHERE id >= ?1 AND id < ?1 + (1 << 20)" };
+const struct sql Q_SEARCH_ROW_ADD = { "search.row_add",
+	"INSERT INTO search_row (id, message, at) VALUES (?1, ?2, ?3)" };
+const struct sql Q_SEARCH_DROP = { "search.drop",
+	"DELETE FROM search WHERE rowid IN (SELECT id FROM search_row WHERE message = ?1)" };
+const struct sql Q_SEARCH_ROWS_DROP = { "search.rows_drop",
+	"DELETE FROM search_row WHERE message = ?1" };
+const struct sql Q_SEARCH_ADD = { "search.add",
+	"INSERT INTO search (rowid, who, said) VALUES (?1, ?2, ?3)" };
+const struct sql Q_SEARCH_GO_ON = { "search.go_on",
+	"UPDATE search_todo SET at = ?2 WHERE message = ?1" };
+const struct sql Q_SEARCH_DONE = { "search.done",
+	"DELETE FROM search_todo WHERE message = ?1" };
+const struct sql Q_SEARCH_STATE = { "search.state", "SELECT words, deleted FROM search_state" };
+const struct sql Q_SEARCH_STATE_SET = { "search.state_set",
+	"UPDATE search_state SET words = ?1, deleted = ?2" };
+const struct sql Q_SEARCH_EMPTY = { "search.empty",
+	"INSERT INTO search (search) VALUES ('delete-all')" };
+const struct sql Q_SEARCH_ROWS_EMPTY = { "search.rows_empty", "DELETE FROM search_row" };
+const struct sql Q_SEARCH_TODO_ALL = { "search.todo_all",
+	"INSERT OR IGNORE INTO search_todo (message)"
+	" SELECT id FROM message WHERE state <> 'streaming'" };
+const struct sql Q_SEARCH_MERGE = { "search.merge",
+	"INSERT INTO search (search, rank) VALUES ('merge', ?1)" };
+const struct sql Q_SEARCH_CHANGES = { "search.changes", "SELECT total_changes()" };
+
+const struct sql Q_SEARCH_FIND = { "search.find",
+	"SELECT s.rowid, m.id, m.role, m.created_ms, m.content, c.id, c.title, m.model, r.at"
+	" FROM search s CROSS JOIN search_row r ON r.id = s.rowid"
+	" CROSS JOIN message m ON m.id = r.message"
+	" CROSS JOIN conversation c ON c.id = m.conversation"
+	" WHERE s.search MATCH ?1 AND s.rowid >= ?2 AND s.rowid < ?3 AND c.person = ?4"
+	" AND (?5 IS NULL OR m.model = ?5 COLLATE NOCASE) ORDER BY s.rowid DESC" };
+const struct sql Q_SEARCH_LEFT = { "search.left", "SELECT count(*) FROM search_todo" };
+
 const struct sql *const chat_sql_all[] = {
 	&Q_CONVERSATION_ADD, &Q_CONVERSATION_GET, &Q_CONVERSATION_LIST, &Q_CONVERSATION_LIST_BEFORE,
 	&Q_CONVERSATION_CHANGE, &Q_CONVERSATION_TOUCH, &Q_CONVERSATION_DELETE,
@@ -124,5 +167,9 @@ const struct sql *const chat_sql_all[] = {
 	&Q_MESSAGE_IN, &Q_MESSAGE_BY_CLIENT, &Q_MESSAGE_ADD, &Q_MESSAGE_LABELS, &Q_ANSWER_OF,
 	&Q_PICTURE_ADD, &Q_PICTURE_AGAIN, &Q_PICTURE_SIZE, &Q_PICTURE_GET, &Q_PICTURES_OF_PATH,
 	&Q_ANSWER_FLUSH, &Q_ANSWER_END, &Q_ANSWERS_UNFINISHED, &Q_HISTORY,
+	&Q_SEARCH_TODO, &Q_SEARCH_TEXT, &Q_SEARCH_ROWS_DROP, &Q_SEARCH_GO_ON, &Q_SEARCH_FREE_ID,
+	&Q_SEARCH_ROW_ADD, &Q_SEARCH_DROP, &Q_SEARCH_ADD, &Q_SEARCH_DONE, &Q_SEARCH_STATE,
+	&Q_SEARCH_STATE_SET, &Q_SEARCH_EMPTY, &Q_SEARCH_ROWS_EMPTY, &Q_SEARCH_TODO_ALL,
+	&Q_SEARCH_MERGE, &Q_SEARCH_CHANGES, &Q_SEARCH_FIND, &Q_SEARCH_LEFT,
 };
 const size_t chat_sql_count = sizeof chat_sql_all / sizeof chat_sql_all[0];

@@ -7,6 +7,7 @@
 #include "chat/chat.h"
 #include "chat/chat_test_fleet.h"
 #include "chat/hub.h"
+#include "chat/search.h"
 
 #define ANNA "01annaannaannaannaannaanna"
 #define BERT "01bertbertbertbertbertbert"
@@ -16,6 +17,7 @@ struct fixture {
 	struct fleet *fleet;
 	struct chat_hub *hub;
 	struct chats *chats;
+	struct chat_search *search;
 	uint64_t stream;
 	pthread_mutex_t lock;
 	struct buf events;          /* Anna's, one JSON a line */
@@ -23,6 +25,8 @@ struct fixture {
 	unsigned looked;            /* pictures that were looked at */
 };
 void fixture_open(struct fixture *f);  /* the second time it finds what the first left */
+/* The same, with a dictionary for searching. */
+void fixture_open_with(struct fixture *f, const struct words_dict *words);
 void fixture_close(struct fixture *f); /* as the server ends */
 /* The event that came as the n-th of `type` (0: first), or fails after a while. New reference. */
 json_t *fixture_event(struct fixture *f, const char *type, size_t n);

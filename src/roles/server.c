@@ -13,6 +13,7 @@
 #include "chat/chat.h"
 #include "chat/hub.h"
 #include "chat/responses.h"
+#include "chat/search.h"
 #include "http/http.h"
 #include "models/advise.h"
 #include "models/pull.h"
@@ -21,6 +22,7 @@
 #include "net/login.h"
 #include "os/fd.h"
 #include "os/sandbox.h"
+#include "os/spawn.h"
 #include "os/threads.h"
 #include "proto/keeper.h"
 #include "roles/server_config.h"
@@ -30,8 +32,14 @@
 #include "store/upgrade.h"
 #include "vault/audit.h"
 #include "vault/vault.h"
+#include "words/words.h"
 
-enum { SWEEP_EVERY_MS = 3600 * 1000, STOP_GRACE_MS = 3000, DB_READERS = 4 };
+enum {
+	SWEEP_EVERY_MS = 3600 * 1000,
+	STOP_GRACE_MS = 3000,
+	DB_READERS = 4,
+	WORDS_FILE_MAX = 16 << 20,
+};
 
 struct server {
 	struct ipc *hello_chan;
@@ -40,6 +48,8 @@ struct server {
 	struct server_config config;
 	char dir[4096], db_path[4200], snapshots[4200];
 	struct machine machine;
+	struct buf words_file;
+	struct words_dict *words; /* NULL: none, searching knows stems alone */
 	struct app app;
 	struct server_fleet of_fleet;
 	struct pool *chores; /* sweeping, pruning: what may block and nobody waits for */
@@ -65,6 +75,22 @@ static enum err take_hello(struct server *s, struct err_info *info)
 	TRY(str_copy(s->hello.data_dir, s->dir, sizeof s->dir));
 	enum err e = server_config_read(s->hello.config, &s->config);
 	return e ? say_why(info, e, "the keeper's configuration") : OK;
+}
+
+/* The dictionary lies beside the program. Without it searching goes on, by stems. */
+static void read_words(struct server *s)
+{
+	char path[4200];
+	struct err_info info = { 0 };
+	s->words_file = BUF(WORDS_FILE_MAX);
+	enum err e = path_join(path, sizeof path, spawn_module_dir(), "words/german.words");
+	if (!e)
+		e = file_read(path, &s->words_file);
+	if (!e)
+		e = words_dict_open(buf_str(&s->words_file), &s->words, &info);
+	if (e)
+		log_warn("searching knows no compounds: there is no dictionary",
+			KV_Z("path", path), KV_ERR(e), KV_Z("why", info.detail));
 }
 
 static enum err enter_sandbox(struct server *s, struct err_info *info)
@@ -117,7 +143,8 @@ static enum err open_store(struct server *s, struct err_info *info)
 		.create = true,
 		.migrations = db_schema,
 		.n_migrations = db_schema_count,
-		.build = TRESOR_BUILD };
+		.build = TRESOR_BUILD,
+		.words = s->words };
 	memcpy(o.page_key, s->hello.page_key, sizeof o.page_key);
 	enum err e = db_open(&o, &s->app.db, info);
 	wipe(&o, sizeof o);
@@ -183,6 +210,9 @@ static enum err open_chat(struct server *s, struct err_info *info)
 		.db = a->db, .fleet = a->fleet, .hub = a->hub, .model = find_model, .model_arg = s,
 		.models = a->models, .see = pictures_see, .see_arg = a
 	};
+	if (!e)
+		e = chat_search_new(a->db, s->words, &a->search);
+	o.search = a->search;
 	if (!e)
 		e = chats_new(&o, &a->chats);
 	if (!e)
@@ -359,6 +389,7 @@ static void close_all(struct server *s)
 	trials_free(a->trials);
 	pulls_free(a->pulls);
 	chats_free(a->chats);
+	chat_search_free(a->search);
 	responses_free(a->responses);
 	keeper_link_close(a->keeper); /* nobody waits for a model that is still being loaded */
 	fleet_free(a->fleet);
@@ -371,6 +402,8 @@ static void close_all(struct server *s)
 	advice_free(a->advice);
 	vault_free(a->vault);
 	db_close(a->db);
+	words_dict_free(s->words);
+	buf_done(&s->words_file);
 	keeper_link_free(a->keeper);
 	server_config_done(&s->config);
 	ipc_in_done(&s->hello_msg);
@@ -383,6 +416,7 @@ int server_main(struct ipc *keeper)
 	struct err_info why = { 0 };
 	s.hello_chan = keeper;
 	enum err e = take_hello(&s, &why);
+	read_words(&s);
 	if (!e)
 		e = enter_sandbox(&s, &why);
 	if (keeper_link_new(keeper, &s.app.keeper))

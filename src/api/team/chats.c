@@ -9,8 +9,10 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "chat/chat.h"
+#include "chat/search.h"
 
-enum { LIST_DEFAULT = 50, LIST_MAX = 200 };
+enum { LIST_DEFAULT = 50, LIST_MAX = 200, SEARCH_DEFAULT = 20 };
+#define TIME_MS_MAX (INT64_C(1) << 42) /* the year 2109 */
 
 /* The operator on the local socket is no person and has no conversations. */
 static enum err need_person(struct call *c)
@@ -33,6 +35,23 @@ enum err team_conversations(struct call *c)
 	TRY(call_query_i64(c, "limit", 1, LIST_MAX, &limit));
 	TRY(chat_list(c->app->chats, c->who.person, http_query(c->q, "before"), (unsigned)limit,
 		&out, &c->info));
+	call_json(c, 200, &out);
+	return OK;
+}
+
+enum err team_search(struct call *c)
+{
+	AUTO_BUF struct buf out = BUF(1 << 20);
+	struct chat_search_ask ask = { .text = http_query(c->q, "q"),
+		.model = http_query(c->q, "model") };
+	int64_t limit = SEARCH_DEFAULT;
+	TRY(need_person(c));
+	TRY(call_query_i64(c, "limit", 1, SEARCH_LIMIT_MAX, &limit));
+	TRY(call_query_i64(c, "before", 1, INT64_MAX, &ask.before));
+	TRY(call_query_i64(c, "from_ms", 0, TIME_MS_MAX, &ask.from_ms));
+	TRY(call_query_i64(c, "until_ms", 0, TIME_MS_MAX, &ask.until_ms));
+	ask.limit = (unsigned)limit;
+	TRY(chat_search_find(c->app->search, c->who.person, &ask, &out, &c->info));
 	call_json(c, 200, &out);
 	return OK;
 }

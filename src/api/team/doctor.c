@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/time.h"
+#include "chat/search.h"
 #include "models/advise.h"
 #include "models/fleet.h"
 #include "models/store.h"
@@ -122,6 +123,21 @@ static void check_database(struct call *c, struct check *k)
 		(int)(text.len < 400 ? text.len : 400), text.len ? text.ptr : err_text(e));
 	k->state = CHECK_BAD;
 	cure(k, "stop the service and restore the last backup: tresor restore");
+}
+
+static void check_search(struct call *c, struct check *k)
+{
+	bool words = false;
+	int64_t left = 0;
+	if (chat_search_state(c->app->search, &words, &left)) {
+		say(k, CHECK_WARN, "how much can be searched is not known");
+	} else if (!words) {
+		say(k, CHECK_WARN, "searching knows no compounds: its dictionary is missing");
+		cure(k, "put words/german.words back beside the program and restart the service");
+	} else {
+		snprintf(k->text, sizeof k->text,
+			"%" PRId64 " messages are not in the search index yet", left);
+	}
 }
 
 static void check_audit(struct call *c, struct check *k)
@@ -279,6 +295,7 @@ static const struct {
 	{ "disk", check_disk },
 	{ "cache", check_cache },
 	{ "database", check_database },
+	{ "search", check_search },
 	{ "audit", check_audit },
 	{ "sandbox", check_sandbox },
 	{ "memory", check_memory },
