@@ -3,7 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
-import { browser, check, equal, person, ROOT, runAll, sameBeginning, tempDir, test, until, Watch } from "./lib.mjs";
+import { browser, check, equal, person, ROOT, runAll, sameBeginning, sideways, tempDir, test, unnamed, until, Watch } from "./lib.mjs";
 import { lastTest, sharedTests } from "./shared.mjs";
 
 const freePort = () =>
@@ -113,6 +113,57 @@ function programOnly(w, p, { page: get }) {
 				return;
 			}
 		}, 200);
+
+	test("search: in any form, on another branch, by the keyboard alone, on a phone, and gone when it is deleted", async () => {
+		const page = get();
+		await page.goto(w.url);
+		await person.ask(page, "Nenne die Kündigungsfristen im Mietvertrag.");
+		await person.finished(page);
+		const first = page.url();
+		await page.locator(".question").hover();
+		await page.getByRole("button", { name: "Edit and send again", exact: true }).click();
+		await page.locator(".question textarea").fill("Say hello.");
+		await page.keyboard.press("Enter");
+		await page.getByText("2/2").first().waitFor();
+		await person.finished(page);
+		await page.goto(w.url);
+		await page.waitForSelector("#composer");
+		await page.keyboard.press("Control+k");
+		const palette = page.getByRole("dialog", { name: "Search" });
+		await palette.waitFor();
+		equal(await unnamed(page), [], "controls without a name");
+		await page.keyboard.type("frist vertrag");
+		const hit = palette.getByRole("option").filter({ hasText: "Kündigungsfristen" });
+		await hit.first().waitFor();
+		equal(await hit.first().locator("mark").allInnerTexts(), ["Kündigungsfristen", "Mietvertrag"], "what is marked");
+		while (!(await hit.first().getAttribute("aria-selected")).includes("true")) await page.keyboard.press("ArrowDown");
+		await page.keyboard.press("Enter");
+		await page.waitForURL((u) => u.href.startsWith(first) && u.hash.startsWith("#m-"));
+		const question = page.locator(".question").filter({ hasText: "Kündigungsfristen" });
+		await question.waitFor();
+		check((await page.getByText("1/2").count()) > 0, "the branch that has it is shown");
+		check(await question.evaluate((e) => e.parentElement === document.activeElement), "the keyboard is at the message");
+
+		const phone = await w.watch.device(w.browser, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+		const small = await phone.newPage();
+		await person.logIn(small, w.url, w.owner.email, w.owner.password);
+		await small.getByRole("button", { name: "Open sidebar" }).click();
+		await small.getByRole("button", { name: /^Search/ }).click();
+		await small.getByRole("combobox", { name: "Search all messages" }).fill("Fristen");
+		await small.getByRole("option").filter({ hasText: "Kündigungsfristen" }).first().click();
+		await small.locator(".question").filter({ hasText: "Kündigungsfristen" }).waitFor();
+		equal(await sideways(small), 0, "sideways");
+		await phone.close();
+
+		await person.menu(page, page.locator("nav .row.here").getByRole("button"), "Delete");
+		await page.locator("dialog").getByRole("button", { name: "Delete" }).click();
+		await page.waitForURL(w.url + "/");
+		await page.keyboard.press("Control+k");
+		await palette.waitFor();
+		await page.keyboard.type("Kündigungsfristen");
+		await palette.getByText("Nothing found for").waitFor();
+		await page.keyboard.press("Escape");
+	}, 150);
 
 	test("models: got from the page, loaded and unloaded, an alias by exception and back, side by side", async () => {
 		const page = get();

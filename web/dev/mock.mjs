@@ -304,6 +304,19 @@ const ROUTES = [
 	["PUT", /^\/pins\/([^/]+)$/, function ({ me, param }) { admin(me); this.pins.add(param); return {}; }],
 	["DELETE", /^\/pins\/([^/]+)$/, function ({ me, param }) { admin(me); this.pins.delete(param); return {}; }],
 	["GET", /^\/advise$/, function ({ me }) { admin(me); return JSON.parse(readFileSync(join(import.meta.dirname, "mock-advise.json"), "utf8")); }],
+	["GET", /^\/search$/, function ({ me, query }) {
+		const q = (query.get("q") ?? "").trim().toLowerCase();
+		if (!/[\p{L}\p{N}]/u.test(q)) throw new Failure("invalid", 400, "there is no word to look for");
+		const from = Number(query.get("before") ?? 0);
+		const limit = Number(query.get("limit") ?? 20);
+		const all = [...this.messages.values()].filter((m) => this.conversations.get(m.conversation)?.owner === me.id && m.content.toLowerCase().includes(q)).sort((a, b) => b.created_ms - a.created_ms);
+		const results = all.slice(from, from + limit).map((m) => {
+			const at = m.content.toLowerCase().indexOf(q);
+			const said = [[m.content.slice(Math.max(0, at - 60), at), false], [m.content.slice(at, at + q.length), true], [m.content.slice(at + q.length, at + q.length + 180), false]];
+			return { conversation: m.conversation, title: this.conversations.get(m.conversation).title, message: m.id, role: m.role, created_ms: m.created_ms, said: said.filter(([t]) => t !== "").map(([text, hit]) => ({ text, hit })) };
+		});
+		return { results, left: 0, ...(from + limit < all.length ? { next: String(from + limit) } : {}) };
+	}],
 	["GET", /^\/conversations$/, function ({ me, query }) {
 		const all = [...this.conversations.values()].filter((c) => c.owner === me.id).sort((a, b) => b.changed_ms - a.changed_ms);
 		const from = Number(query.get("before") ?? 0);

@@ -61,6 +61,11 @@ export class Sticky {
 		this.changed(true);
 	}
 
+	/* Something else than the end is looked at. */
+	release(): void {
+		this.#letGo();
+	}
+
 	destroy(): void {
 		this.#resize.disconnect();
 		this.#off.abort();

@@ -43,3 +43,15 @@ export function path(messages: readonly Message[], choice: ReadonlyMap<string, s
 		key = message.id;
 	}
 }
+
+/* The choice that shows a message: parent -> child from the root down to it. Empty: it is not here. */
+export function branchOf(messages: readonly Message[], id: string): Map<string, string> {
+	const known = new Map(messages.map((m) => [m.id, m]));
+	const out = new Map<string, string>();
+	for (let m = known.get(id); m; m = m.parent !== null ? known.get(m.parent) : undefined) {
+		const parent = m.parent !== null && known.has(m.parent) ? m.parent : ROOT;
+		if (out.has(parent)) break; /* a ring: the data is damaged */
+		out.set(parent, m.id);
+	}
+	return out;
+}

@@ -1,6 +1,6 @@
 /* Addresses of the page. One place that knows them; `go` and plain links both end here. */
 export type Route =
-	| { page: "chat"; id: string | null }
+	| { page: "chat"; id: string | null; message: string } /* message: shown at once; empty for the last */
 	| { page: "settings"; tab: "profile" | "keys" }
 	| { page: "models"; tab: ModelsTab; alias: string; trial: string } /* alias, trial: empty for none */
 	| { page: "admin"; tab: AdminTab }
@@ -14,14 +14,14 @@ export function parseRoute(path: string, hash: string): Route {
 	const link = /^#\/link\/([\w.~-]+)$/.exec(hash);
 	if (link?.[1]) return { page: "link", token: link[1] };
 	const parts = path.split("/").filter(Boolean);
-	if (parts[0] === "c" && parts[1]) return { page: "chat", id: decodeURIComponent(parts[1]) };
+	if (parts[0] === "c" && parts[1]) return { page: "chat", id: decodeURIComponent(parts[1]), message: /^#m-(\w+)$/.exec(hash)?.[1] ?? "" };
 	if (parts[0] === "settings") return { page: "settings", tab: parts[1] === "keys" ? "keys" : "profile" };
 	if (parts[0] === "models" || (parts[0] === "admin" && parts[1] === "models")) {
 		const [tab, alias = "", trial = ""] = parts.slice(parts[0] === "models" ? 1 : 2);
 		return { page: "models", tab: MODELS_TABS.find((x) => x === tab) ?? "here", alias, trial };
 	}
 	if (parts[0] === "admin") return { page: "admin", tab: ADMIN_TABS.find((x) => x === parts[1]) ?? "load" };
-	return { page: "chat", id: null };
+	return { page: "chat", id: null, message: "" };
 }
 
 class Router {

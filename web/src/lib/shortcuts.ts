@@ -2,7 +2,7 @@
  * them in one place; nothing needs AltGr, and no single letter acts while someone types. */
 import type { Key } from "./i18n/index.svelte";
 
-export type Act = "new" | "input" | "sidebar" | "models" | "previous" | "next" | "help" | "copy";
+export type Act = "new" | "search" | "input" | "sidebar" | "models" | "previous" | "next" | "help" | "copy";
 export interface Shortcut {
 	act: Act | null; /* null: handled where it belongs; listed for people only */
 	label: Key;
@@ -17,6 +17,7 @@ export const shortcuts: Shortcut[] = [
 	{ act: null, label: "shortcuts.line", keys: ["key.shift", "key.enter"] },
 	{ act: null, label: "shortcuts.stop", keys: ["Esc"] },
 	{ act: "new", label: "shortcuts.new", keys: ["key.ctrl", "key.shift", "O"], hit: (e) => command(e) && e.shiftKey && e.code === "KeyO" },
+	{ act: "search", label: "shortcuts.search", keys: ["key.ctrl", "K"], hit: (e) => command(e) && !e.shiftKey && e.code === "KeyK" },
 	{ act: "input", label: "shortcuts.input", keys: ["key.shift", "Esc"], hit: (e) => e.shiftKey && e.key === "Escape" && !e.ctrlKey && !e.altKey },
 	{ act: "models", label: "shortcuts.models", keys: ["key.ctrl", "key.shift", "M"], hit: (e) => command(e) && e.shiftKey && e.code === "KeyM" },
 	{ act: "previous", label: "shortcuts.previous", keys: ["Alt", "↑"], hit: (e) => e.altKey && !e.ctrlKey && e.key === "ArrowUp" },

@@ -189,6 +189,22 @@ export const de: Record<Key, Text> = {
 	"details.template": "Vorlage",
 	"details.warnings": "Hinweise",
 
+	/* ---- Suchen ---- */
+	search: "Suchen",
+	"search.placeholder": "Suchen in allen Nachrichten",
+	"search.results": "Gefundenes",
+	"search.titles": "Unterhaltungen",
+	"search.messages": "Nachrichten",
+	"search.places": "Gehe zu",
+	"search.busy": "Wird gesucht …",
+	"search.none": "Nichts gefunden für „{text}“.",
+	"search.left": "{n} {n:Nachricht ist|Nachrichten sind} noch nicht durchsuchbar, das wird gerade nachgeholt.",
+	"search.help": "„genau so“ in Anführungszeichen, -ohne",
+	"search.choose": "wählen",
+	"search.open": "öffnen",
+	"search.count": "{n} {n:Nachricht|Nachrichten} gefunden",
+	"shortcuts.search": "Suchen",
+
 	/* ---- Tastatur ---- */
 	"shortcuts.title": "Tastenkürzel",
 	"shortcuts.send": "Nachricht senden",
@@ -628,6 +644,7 @@ export const de: Record<Key, Text> = {
 	"check.disk": "Plattenplatz",
 	"check.cache": "Zwischenspeicher der Modelle",
 	"check.database": "Datenbank",
+	"check.search": "Suche",
 	"check.audit": "Protokoll",
 	"check.sandbox": "Abgeriegelte Prozesse",
 	"check.memory": "Arbeitsspeicher",

@@ -187,6 +187,22 @@ export const en = {
 	"details.template": "Template",
 	"details.warnings": "Warnings",
 
+	/* ---- search ---- */
+	search: "Search",
+	"search.placeholder": "Search all messages",
+	"search.results": "Results",
+	"search.titles": "Conversations",
+	"search.messages": "Messages",
+	"search.places": "Go to",
+	"search.busy": "Searching …",
+	"search.none": "Nothing found for “{text}”.",
+	"search.left": "{n} {n:message|messages} cannot be searched yet; that is being done now.",
+	"search.help": "“exactly this” in quotes, -without",
+	"search.choose": "choose",
+	"search.open": "open",
+	"search.count": "{n} {n:message|messages} found",
+	"shortcuts.search": "Search",
+
 	/* ---- shortcuts ---- */
 	"shortcuts.title": "Keyboard shortcuts",
 	"shortcuts.send": "Send message",
@@ -626,6 +642,7 @@ export const en = {
 	"check.disk": "Disk space",
 	"check.cache": "Cache of the models",
 	"check.database": "Database",
+	"check.search": "Search",
 	"check.audit": "Audit log",
 	"check.sandbox": "Locked-down processes",
 	"check.memory": "Memory",

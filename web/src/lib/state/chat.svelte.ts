@@ -6,7 +6,7 @@
 import { SvelteMap } from "svelte/reactivity";
 import { type Attached, picturesOf } from "../../core/pictures";
 import { type Live, StreamStore } from "../../core/stream";
-import { path, type Step } from "../../core/tree";
+import { branchOf, path, type Step } from "../../core/tree";
 import type { Conversation, Event as ServerEvent, Message } from "../../gen/api";
 import { ApiError, call } from "../client";
 
@@ -36,6 +36,7 @@ export class Chat {
 	stopping = $state(false);
 	readonly shown = new SvelteMap<string, Live>();
 	choice = new SvelteMap<string, string>(); /* parent -> chosen branch */
+	wanted = $state(""); /* a message that is to be brought into view; the list takes it */
 	#structure = $state.raw<Message[]>([]); /* ids and parents; texts are in `shown` */
 	#held: ServerEvent[] | null = null;
 	#dirty = new Set<string>();
@@ -60,6 +61,7 @@ export class Chat {
 		try {
 			const r = await call("team_conversation", { params: { id: this.id } });
 			for (const m of r.messages) this.#put(m);
+			if (this.wanted !== "") this.#choose(this.wanted);
 			this.state = "ready";
 			return r.conversation;
 		} catch (e) {
@@ -67,6 +69,18 @@ export class Chat {
 			if (this.state === "loading") this.state = e instanceof ApiError && (e.status === 404 || e.status === 403) ? "missing" : "failed";
 			return null;
 		}
+	}
+
+	/* Brings a message into view, on whichever branch it is. */
+	reveal(id: string): void {
+		this.wanted = id;
+		if (this.state === "ready") this.#choose(id);
+	}
+
+	#choose(id: string): void {
+		const chosen = branchOf(this.#structure, id);
+		for (const [parent, child] of chosen) this.choice.set(parent, child);
+		if (chosen.size === 0) this.wanted = "";
 	}
 
 	#put(m: Message): void {

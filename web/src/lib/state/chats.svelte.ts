@@ -67,13 +67,17 @@ class Chats {
 	}
 
 	/* Called when the address says which conversation is shown. */
-	show(id: string | null): void {
-		if (id === (this.open?.id ?? null)) return;
+	show(id: string | null, message = ""): void {
+		if (id === (this.open?.id ?? null)) {
+			if (message !== "") this.open?.reveal(message);
+			return;
+		}
 		if (id === null) {
 			this.open = null;
 			return;
 		}
 		const chat = new Chat(id);
+		if (message !== "") chat.reveal(message);
 		this.open = chat;
 		if (this.unread.has(id)) this.unread = new Set([...this.unread].filter((x) => x !== id));
 		void chat.load().then((c) => c && this.put(c));

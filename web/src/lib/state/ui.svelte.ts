@@ -24,6 +24,7 @@ class Ui {
 	drawer = $state(false); /* phone: the sidebar is open */
 	collapsed = $state(false); /* desktop: the sidebar is closed */
 	shortcuts = $state(false);
+	search = $state(false);
 	now = $state(Date.now()); /* ticks each minute: date headings stay true */
 	#nextId = 1;
 
