@@ -1,5 +1,5 @@
 /* The page against its stand-in server. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { execFileSync } from "node:child_process";
 import { browser, check, equal, person, ROOT, runAll, tempDir, test, unnamed, until, Watch } from "./lib.mjs";
@@ -50,6 +50,22 @@ function pageOnly(w, mock, { page: get }) {
 		check((await dialog.innerText()).includes("example.org"), "the host is shown before anything opens");
 		await page.keyboard.press("Escape");
 		equal(page.context().pages().length, page.context().pages().filter((p) => p.url().startsWith(w.url)).length, "pages outside");
+	});
+
+	test("a conversation is saved as Markdown and as JSON, and says that an AI wrote it", async () => {
+		const page = get();
+		await page.goto(w.url);
+		await person.ask(page, w.short);
+		await person.finished(page);
+		const saved = async (item) => {
+			const [file] = await Promise.all([page.waitForEvent("download"), person.menu(page, page.locator("nav .row.here").getByRole("button"), item)]);
+			return { name: file.suggestedFilename(), text: readFileSync(await file.path(), "utf8") };
+		};
+		const md = await saved("Save as Markdown");
+		check(/^\d{4}-\d\d-\d\d-.+\.md$/.test(md.name), `the name ${md.name}`);
+		check(md.text.includes(w.short) && /\n## Answer of .+, written by an AI\n/.test(md.text), md.text.slice(0, 400));
+		const json = JSON.parse((await saved("Save as JSON")).text);
+		equal(json.messages.map((m) => m.written_by), ["person", "ai"], "who wrote it");
 	});
 
 	test("an answer that breaks off can be tried again", async () => {

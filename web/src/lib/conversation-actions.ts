@@ -17,9 +17,15 @@ async function remove(c: Conversation): Promise<void> {
 	}
 }
 
+const save = (c: Conversation, as: "md" | "json") => import("./save").then((m) => m.save(c, as)).catch((e: unknown) => ui.fail(e));
+
 export function conversationActions(c: Conversation, rename: () => void): Array<MenuItem | "line"> {
 	return [
 		{ label: t("rename"), icon: "edit", run: () => setTimeout(rename) },
+		"line",
+		{ label: t("export.markdown"), icon: "download", run: () => void save(c, "md") },
+		{ label: t("export.json"), icon: "download", run: () => void save(c, "json") },
+		...(chats.open?.id === c.id ? [{ label: t("export.print"), icon: "print" as const, run: () => setTimeout(() => print()) }] : []),
 		"line",
 		{ label: t("delete"), icon: "trash", danger: true, run: () => void remove(c) },
 	];

@@ -189,6 +189,16 @@ export const de: Record<Key, Text> = {
 	"details.template": "Vorlage",
 	"details.warnings": "Hinweise",
 
+	/* ---- Mitnehmen ---- */
+	"export.markdown": "Als Markdown speichern",
+	"export.json": "Als JSON speichern",
+	"export.print": "Drucken, als PDF",
+	"export.question": "Frage",
+	"export.answer": "Antwort von {name}, von einer KI geschrieben",
+	"export.by.ai": "von einer KI geschrieben",
+	"export.picture": "Bild {n}",
+	"export.note": "Unterhaltung aus {name}, Stand {date}. Die Antworten hat eine KI geschrieben.",
+
 	/* ---- Suchen ---- */
 	search: "Suchen",
 	"search.placeholder": "Suchen in allen Nachrichten",

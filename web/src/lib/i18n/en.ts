@@ -187,6 +187,16 @@ export const en = {
 	"details.template": "Template",
 	"details.warnings": "Warnings",
 
+	/* ---- taking along ---- */
+	"export.markdown": "Save as Markdown",
+	"export.json": "Save as JSON",
+	"export.print": "Print, as PDF",
+	"export.question": "Question",
+	"export.answer": "Answer of {name}, written by an AI",
+	"export.by.ai": "written by an AI",
+	"export.picture": "Picture {n}",
+	"export.note": "Conversation from {name}, as of {date}. The answers were written by an AI.",
+
 	/* ---- search ---- */
 	search: "Search",
 	"search.placeholder": "Search all messages",
