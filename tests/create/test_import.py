@@ -118,7 +118,7 @@ def test_beside_a_renderer_a_stub_of_a_template_does_not_count(server, folder):
     server.must("import-ollama", folder.path)
     shown = {n: server.api("POST", "/api/show", {"model": n}, server.secret)[1] for n in ("both", "stub", "plain")}
     assert {n: s["template"] for n, s in shown.items()} == {
-        "both": own_template["tokenizer.chat_template"], "stub": "{{ .Prompt }}", "plain": "{{ .Prompt }}"}
+        "both": own_template["tokenizer.chat_template"], "stub": "", "plain": "{{ .Prompt }}"}
     assert [[s.get(k) for k in code] for s in shown.values()] == [list(code.values())] * 2 + [[None] * 3]
 
 
