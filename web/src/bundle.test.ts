@@ -20,11 +20,11 @@ beforeAll(async () => {
 afterAll(() => rmSync(dist, { recursive: true, force: true }));
 
 /* What a browser fetches before anyone has logged in: index.html, what it names, what that imports
- * statically, the worker, and the font of the style sheet. */
+ * statically, one language, the worker, and the font of the style sheet. */
 function startFiles(): string[] {
 	const files = new Set(["index.html"]);
 	const wait = [...html().matchAll(/(?:src|href)="\/([^"]+)"/g)].map((m) => m[1] ?? "");
-	for (const name of assets()) if (/^events\.worker-.*\.js$/.test(name) || /\.woff2$/.test(name)) wait.push(`assets/${name}`);
+	for (const name of assets()) if (/^events\.worker-.*\.js$/.test(name) || /\.woff2$/.test(name) || /^de-.*\.js$/.test(name)) wait.push(`assets/${name}`);
 	for (let f = wait.pop(); f !== undefined; f = wait.pop()) {
 		if (files.has(f)) continue;
 		files.add(f);

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { de } from "./de";
 import { en } from "./en";
 import { glossary } from "./glossary";
-import { fill, type Key, pick, translate } from "./index.svelte";
+import { fill, type Key, loadLanguage, pick, translate } from "./index.svelte";
 
 const keys = Object.keys(en) as Key[];
 const SOURCES = join(import.meta.dirname, "../..");
@@ -51,7 +51,8 @@ describe("Sie and du", () => {
 		expect(text.sie).not.toMatch(FAMILIAR);
 		expect(text.du).not.toMatch(FORMAL);
 	});
-	test("are chosen by the setting", () => {
+	test("are chosen by the setting", async () => {
+		await loadLanguage("de");
 		expect(translate("de", "du", "profile.you")).toBe("Über dich");
 		expect(translate("de", "sie", "profile.you")).toBe("Über Sie");
 		expect(pick({ sie: "a", du: "b" }, "du")).toBe("b");

@@ -1,14 +1,21 @@
 /* Texts of the page. Keys and languages are typed; German texts that speak to a person have two
- * forms. `{name}` is filled in; `{n:one|other}` chooses by the number n. Switching needs no reload. */
+ * forms. `{name}` is filled in; `{n:one|other}` chooses by the number n. Switching needs no reload;
+ * each language is a file of its own, which comes when it is wanted. */
 import type { Slug } from "../../gen/api";
-import { de } from "./de";
-import { en } from "./en";
+import type { en } from "./en";
 
 export type Language = "de" | "en";
 export type Address = "sie" | "du";
 export type Key = keyof typeof en;
 export type Text = string | { sie: string; du: string };
 export type Params = Record<string, string | number>;
+
+const texts: Partial<Record<Language, Record<Key, Text>>> = {};
+
+/* Before the first t() of a language. Never fails for one that is here. */
+export async function loadLanguage(language: Language): Promise<void> {
+	texts[language] ??= language === "de" ? (await import("./de")).de : (await import("./en")).en;
+}
 
 export const locale = $state<{ language: Language; address: Address }>({ language: "en", address: "sie" });
 
@@ -26,7 +33,8 @@ export function fill(text: string, params: Params): string {
 }
 
 export function translate(language: Language, address: Address, key: Key, params: Params = {}): string {
-	return fill(language === "de" ? pick(de[key], address) : en[key], params);
+	const text = (texts[language] ?? texts.en ?? texts.de)?.[key];
+	return text === undefined ? key : fill(pick(text, address), params);
 }
 
 export function t(key: Key, params: Params = {}): string {
@@ -34,7 +42,7 @@ export function t(key: Key, params: Params = {}): string {
 }
 
 export function isKey(key: string): key is Key {
-	return Object.prototype.hasOwnProperty.call(en, key);
+	return Object.prototype.hasOwnProperty.call(texts[locale.language] ?? {}, key);
 }
 
 /* What a person reads for an error: the slug decides, the server's text is the last resort. */
@@ -44,6 +52,10 @@ export function errorText(slug: Slug | string, fallback: string): string {
 }
 
 export function setLocale(language: Language, address: Address): void {
+	if (!texts[language]) {
+		void loadLanguage(language).then(() => setLocale(language, address)).catch(() => {}); /* the old one stays */
+		return;
+	}
 	locale.language = language;
 	locale.address = address;
 	document.documentElement.lang = language;
