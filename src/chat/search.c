@@ -12,7 +12,6 @@
 enum {
 	BATCH_MESSAGES = 32,
 	BATCH_BYTES = 64 * 1024, /* of text in one transaction: others write, too */
-	PART_BYTES = 32 * 1024,  /* of text in one row */
 	RETRY_MS = 1000,
 	TIDY_PAGES = 64,         /* a step */
 	TIDY_PAUSE_MS = 20,
@@ -103,10 +102,10 @@ static enum err add_part(struct db_conn *c, const struct part *p, struct str per
 /* What of the text goes into one row: up to the end of a word, where one is near. */
 static struct str cut(struct str text)
 {
-	struct str part = str_sub(text, 0, PART_BYTES);
+	struct str part = str_sub(text, 0, SEARCH_PART_BYTES);
 	if (part.len == text.len)
 		return part;
-	for (size_t n = part.len; n > part.len - PART_BYTES / 8; n--)
+	for (size_t n = part.len; n > part.len - SEARCH_PART_BYTES / 8; n--)
 		if (part.ptr[n - 1] == ' ' || part.ptr[n - 1] == '\n')
 			return str_sub(part, 0, n);
 	size_t whole = str_utf8_whole(part);

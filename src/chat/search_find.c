@@ -23,7 +23,10 @@ static enum err put_result(struct finding *f, struct db_row *r)
 	if (!db_col_null(r, 7))
 		jw_kstr(w, "model", db_col_str(r, 7));
 	jw_key(w, "said");
-	struct str said = str_sub(db_col_str(r, 4), (size_t)db_col_i64(r, 8), SIZE_MAX);
+	/* a little more than the row's part, so that what follows it is shown */
+	struct str said = str_sub(
+		db_col_str(r, 4), (size_t)db_col_i64(r, 8), SEARCH_PART_BYTES + 1024);
+	said.len = str_utf8_whole(said);
 	TRY(search_snippet(f->words, &f->terms, said, w));
 	jw_end(w);
 	return OK;

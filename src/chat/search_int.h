@@ -11,6 +11,7 @@
 
 enum {
 	SEARCH_WHO_MAX = 40,
+	SEARCH_PART_BYTES = 32 * 1024, /* of text in one row */
 	SEARCH_ID_SHIFT = 20, /* a row's id: ms << this, and a counter */
 };
 

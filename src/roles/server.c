@@ -80,7 +80,7 @@ static enum err take_hello(struct server *s, struct err_info *info)
 /* The dictionary lies beside the program. Without it searching goes on, by stems. */
 static void read_words(struct server *s)
 {
-	char path[4200];
+	char path[4200] = "";
 	struct err_info info = { 0 };
 	s->words_file = BUF(WORDS_FILE_MAX);
 	enum err e = path_join(path, sizeof path, spawn_module_dir(), "words/german.words");

@@ -20,7 +20,7 @@ enum {
  * may use it. */
 struct words_dict;
 /* `file` is borrowed while the dictionary lives. Errors: ERR_CORRUPT, ERR_UNSUPPORTED (made with
- * another version of the stemmer). */
+ * another version of the stemmer), ERR_NOMEM. */
 enum err words_dict_open(struct str file, struct words_dict **ret, struct err_info *info);
 struct words_dict *words_dict_free(struct words_dict *d);
 DEFINE_AUTO(words_dict)

@@ -5,4 +5,4 @@ import App from "./App.svelte";
 import { guessLanguage, loadLanguage } from "./lib/i18n/index.svelte";
 
 const target = document.getElementById("app");
-void loadLanguage(guessLanguage()).finally(() => target && mount(App, { target }));
+void loadLanguage(guessLanguage()).catch(() => {}).finally(() => target && mount(App, { target }));

@@ -51,9 +51,12 @@ export function errorText(slug: Slug | string, fallback: string): string {
 	return isKey(key) ? t(key) : fallback;
 }
 
+let wanted: Language | undefined; /* the last one asked for: an older one that comes late is not shown */
+
 export function setLocale(language: Language, address: Address): void {
+	wanted = language;
 	if (!texts[language]) {
-		void loadLanguage(language).then(() => setLocale(language, address)).catch(() => {}); /* the old one stays */
+		void loadLanguage(language).then(() => wanted === language && setLocale(language, address)).catch(() => {}); /* the old one stays */
 		return;
 	}
 	locale.language = language;

@@ -95,6 +95,8 @@ const doctor: readonly Rule[] = [
 	["an alias keeps an engine build that is missing or damaged here: (.+)", "ein Alias behält eine Fassung der Engine, die hier fehlt oder beschädigt ist: $1"],
 	["put its folder back among the program's engines/, or let the alias take another: tresor alias set; tresor engines shows all of them", "ihren Ordner zurück in engines/ des Programms legen, oder den Alias eine andere nehmen lassen: tresor alias set; tresor engines zeigt alle"],
 	["every file of the engine builds is whole; (\\d+) of aliases' versions keep one", "jede Datei der Engine-Fassungen ist unversehrt; $1 Versionen von Aliasnamen behalten eine"],
+	["at most (\\d+) bytes can be looked for", "höchstens $1 Bytes auf einmal"],
+	["at most (\\d+) words can be looked for", "höchstens $1 Wörter auf einmal"],
 	["how much can be searched is not known", "Wie viel durchsucht werden kann, ist nicht bekannt"],
 	["searching knows no compounds: its dictionary is missing", "die Suche kennt keine zusammengesetzten Wörter: das Wörterbuch fehlt"],
 	["put words/german.words back beside the program and restart the service", "words/german.words wieder neben das Programm legen und den Dienst neu starten"],
